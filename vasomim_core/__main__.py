@@ -1,0 +1,16 @@
+"""`python -m vasomim_core` and the `vasomim` console script (`torchrun -m vasomim_core …` for several processes)."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    from vasomim_core.cli import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

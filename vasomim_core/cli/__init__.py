@@ -1,0 +1,111 @@
+"""The command line: one program, one file per kind of work.
+
+Each command is a frozen dataclass (its options, with their help) and a `run` method that returns what `--json` prints.
+torch is imported by the commands that compute with it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+import traceback
+from typing import Any, Protocol
+
+import tyro
+
+from vasomim_core.cli import frames, training
+from vasomim_core.errors import VasoMIMError
+
+
+class Command(Protocol):
+    """What every command has."""
+
+    json: bool
+    debug: bool
+
+    def run(self) -> dict[str, Any]:
+        """Do the work; the result is what `--json` prints."""
+        ...
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """The same for people, in a few lines."""
+        ...
+
+
+COMMANDS: dict[str, Any] = {
+    "vesselness": frames.Vesselness,
+    "anatomy": frames.Anatomy,
+    "segmentor": training.Segmentor,
+    "pretrain": training.Pretrain,
+    "finetune": training.Finetune,
+    "segment": frames.Segment,
+    "evaluate": frames.Evaluate,
+    "sample": frames.Sample,
+    "models": frames.Models,
+    "demo": training.Demo,
+}
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command.
+
+    Args:
+        arguments: as typed, without the program's name.
+
+    Returns:
+        Exit code: 0 on success, 1 when the work failed, 2 for options that make no sense, 130 when interrupted.
+    """
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if name in ("--help", "-h"):
+        print(_overview())
+        return 0
+    if name not in COMMANDS:
+        print(f"vasomim: no command is called {name!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    debug = "--debug" in rest
+    try:
+        command = _parse(name, rest)
+        result = command.run()
+        print(json.dumps(result, ensure_ascii=False) if command.json else command.summary(result))
+        return 0
+    except KeyboardInterrupt:
+        print("vasomim: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        print(f"vasomim {name}: {_sentence(error)}", file=sys.stderr)
+        return 1
+
+
+def _parse(name: str, arguments: list[str]) -> Command:
+    kind = COMMANDS[name]
+    default = kind.default(arguments) if hasattr(kind, "default") else None
+    return tyro.cli(
+        kind, prog=f"vasomim {name}", args=arguments, default=default, config=(tyro.conf.OmitArgPrefixes,)
+    )
+
+
+def _overview() -> str:
+    lines = [f"  {name:<11} {(kind.__doc__ or '').splitlines()[0]}" for name, kind in COMMANDS.items()]
+    return "\n".join(
+        ["usage: vasomim COMMAND [options]", "", *lines, "", "vasomim COMMAND --help lists its options."]
+    )
+
+
+def _sentence(error: Exception) -> str:
+    """An error in one sentence for a person."""
+    if isinstance(error, VasoMIMError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full ({error.filename or 'no space left'}); free some space and run again"
+    if isinstance(error, PermissionError):
+        return f"{error.filename} may not be read or written; check its permissions"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'}: {error.strerror or error}"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return (
+            "memory does not suffice; choose a smaller --batch-size or --input-size, or a larger --accumulate"
+        )
+    return f"unexpected {type(error).__name__}: {error}; run again with --debug and report what it prints"

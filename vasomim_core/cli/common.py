@@ -1,0 +1,86 @@
+"""What the commands share: their two common options, and where results go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from vasomim_core.angiogram import Angiogram, find_angiograms, read_angiogram
+from vasomim_core.errors import ConfigError
+from vasomim_core.files import atomic, write_png
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of every command.
+
+    Attributes:
+        json: print the result as one JSON object.
+        debug: show the traceback of an error.
+    """
+
+    json: bool = False
+    debug: bool = False
+
+
+def angiograms(inputs: Sequence[Path], output: Path, suffix: str = "") -> Iterator[tuple[Angiogram, Path]]:
+    """Every angiogram under the inputs with the path of its result, without extension.
+
+    Folders are mirrored below `output`, so that equal names in different folders do not meet.
+
+    Raises:
+        InputError: an input that is missing or holds no angiogram.
+        ConfigError: two inputs would have the same result, or a result would replace its input.
+    """
+    jobs: dict[Path, Path] = {}
+    for given in inputs:
+        for path in find_angiograms(given):
+            folder = path.parent.relative_to(given) if given.is_dir() else Path()
+            target = output / folder / f"{path.stem}{suffix}"
+            if target in jobs:
+                raise ConfigError(
+                    f"{jobs[target]} and {path} would both be written to {target}; give them separate --output folders"
+                )
+            if target.parent.resolve() == path.parent.resolve():
+                raise ConfigError(
+                    f"the result of {path} would lie beside it in {target.parent}; give another --output"
+                )
+            jobs[target] = path
+    for target, path in tqdm(jobs.items(), unit="file", disable=None, leave=False):
+        yield read_angiogram(path), target
+
+
+def write_masks(target: Path, masks: Iterator[NDArray[np.bool_]], count: int) -> Path:
+    """Write masks as 0/255: one as PNG, several as one multi-page TIFF, a page at a time.
+
+    Args:
+        target: path without extension.
+        masks: bool (H, W) each.
+        count: how many there are.
+    """
+    if count == 1:
+        path = target.with_name(target.name + ".png")
+        write_png(path, next(masks).astype(np.uint8) * 255)
+        return path
+    return write_pages(target, (mask.astype(np.uint8) * 255 for mask in masks))
+
+
+def write_pages(target: Path, pages: Iterator[NDArray[Any]]) -> Path:
+    """Write 2-D pages to one TIFF (zlib), a page at a time, atomically.
+
+    Args:
+        target: path without extension.
+        pages: (H, W) each, of one dtype.
+    """
+    path = target.with_name(target.name + ".tif")
+    with atomic(path) as temporary, tifffile.TiffWriter(temporary) as tiff:
+        for page in pages:
+            tiff.write(page, compression="zlib", contiguous=False, photometric="minisblack", metadata=None)
+    return path

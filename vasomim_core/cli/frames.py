@@ -1,0 +1,237 @@
+"""Commands that turn frames into something: vesselness, anatomy, masks, scores, samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from vasomim_core.angiogram import Angiogram, to_uint8
+from vasomim_core.cli.common import Options, angiograms, write_masks, write_pages
+
+Inputs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(name="input")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vesselness(Options):
+    """Vesselness of every frame, as 32-bit TIFF.
+
+    Attributes:
+        inputs: angiograms, or folders that are searched through.
+        output: folder for the results.
+        filter: Frangi's (1998) or Sato's (1998) filter.
+        sigmas: scales of the vessels in px.
+        ridges: vessels darker or brighter than their surroundings.
+    """
+
+    inputs: Inputs
+    output: Path
+    filter: Literal["frangi", "sato"] = "sato"
+    sigmas: tuple[float, ...] = (1, 2, 3, 4)
+    ridges: Literal["dark", "bright"] = "dark"
+
+    def run(self) -> dict[str, Any]:
+        """Write `<stem>.tif` for each input."""
+        from vasomim_core.anatomy import frangi, sato
+
+        response = frangi if self.filter == "frangi" else sato
+        written, frames = [], 0
+        for angiogram, target in angiograms(self.inputs, self.output):
+            pages = (response(grey, self.sigmas, self.ridges) for grey in grey_frames(angiogram))
+            written.append(str(write_pages(target, pages)))
+            frames += len(angiogram.frames)
+        return {"written": written, "frames": frames}
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """One line."""
+        return f"{self.filter} of {result['frames']} frames in {self.output}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anatomy(Options):
+    """Vessel mask of every frame by the vesselness filter alone, without a model.
+
+    Attributes:
+        inputs: angiograms, or folders that are searched through.
+        output: folder for the masks.
+        mode: the extraction as the method's authors released it, or the robust one.
+    """
+
+    inputs: Inputs
+    output: Path
+    mode: Literal["as-released", "robust"] = "robust"
+
+    def run(self) -> dict[str, Any]:
+        """Write `<stem>.png` (or a multi-page `<stem>.tif`) for each input."""
+        from vasomim_core.anatomy import extract_anatomy
+
+        written, frames = [], 0
+        for angiogram, target in angiograms(self.inputs, self.output):
+            masks = (extract_anatomy(grey, self.mode) for grey in grey_frames(angiogram))
+            written.append(str(write_masks(target, masks, len(angiogram.frames))))
+            frames += len(angiogram.frames)
+        return {"written": written, "frames": frames}
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """One line."""
+        return f"anatomy ({self.mode}) of {result['frames']} frames in {self.output}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment(Options):
+    """Vessel mask of every frame by a model.
+
+    Attributes:
+        inputs: angiograms, or folders that are searched through.
+        output: folder for the masks.
+        model: a name that `vasomim models` lists, a model file, or a run folder.
+        threshold: probability from which a pixel is vessel; None = the model's own.
+        flips: average over four flips of the frame (4× the time).
+        tile: side in px of overlapping tiles, to bound memory; None = the whole frame at once.
+        probability: also write `<stem>_probability.tif`, 32-bit in [0, 1].
+        device: auto, cpu or cuda.
+    """
+
+    inputs: Inputs
+    output: Path
+    model: str = "vasomim-demo"
+    threshold: float | None = None
+    flips: bool = False
+    tile: int | None = None
+    probability: bool = False
+    device: str = "auto"
+
+    def run(self) -> dict[str, Any]:
+        """Write the masks."""
+        from vasomim_core.errors import ConfigError
+        from vasomim_core.inference import predict
+        from vasomim_core.models.registry import load_model
+
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ConfigError(f"--threshold is {self.threshold}; give a probability between 0 and 1")
+        if self.tile is not None and self.tile < 1:
+            raise ConfigError(f"--tile is {self.tile}; give a side in px of at least 1")
+        model = load_model(self.model, self.device)
+        threshold = model.card.preprocessing.threshold if self.threshold is None else self.threshold
+        written, frames = [], 0
+        for angiogram, target in angiograms(self.inputs, self.output):
+            probabilities = (predict(model, grey, self.flips, self.tile) for grey in grey_frames(angiogram))
+            if self.probability:
+                kept = list(probabilities)
+                write_pages(target.with_name(target.name + "_probability"), iter(kept))
+                probabilities = (p for p in kept)
+            masks = (p >= threshold for p in probabilities)
+            written.append(str(write_masks(target, masks, len(angiogram.frames))))
+            frames += len(angiogram.frames)
+        return {"written": written, "frames": frames, "model": model.name, "device": str(model.device)}
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """One line."""
+        return f"{result['frames']} frames segmented by {result['model']} on {result['device']}, masks in {self.output}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Options):
+    """Score masks against true masks: DSC, clDice, IoU, sensitivity, precision (in percent) and HD95 (in px).
+
+    Attributes:
+        prediction: folder of `<stem>.png` masks.
+        truth: folder of true masks, or ARCADE's split folder or COCO file.
+        per_frame: also list every frame.
+    """
+
+    prediction: Path
+    truth: Path
+    per_frame: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Score all frames of the truth."""
+        from tqdm import tqdm
+
+        from vasomim_core.metrics import evaluate_masks
+
+        with tqdm(unit="frame", disable=None, leave=False) as bar:
+
+            def progress(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            evaluation = evaluate_masks(self.prediction, self.truth, progress=progress)
+        return evaluation.to_dict(rows=self.per_frame)
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """The means, and a table of the frames when it is asked for."""
+        columns = ("dsc", "cldice", "iou", "sensitivity", "precision", "hd95")
+        lines = [f"{'frame':<20}" + "".join(f"{c:>12}" for c in columns)]
+        for row in result.get("rows", []):
+            lines.append(f"{row['name']:<20}" + "".join(f"{row[c]:12.2f}" for c in columns))
+        lines.append(f"{'mean of ' + str(result['n']):<20}" + "".join(f"{result[c]:12.2f}" for c in columns))
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Options):
+    """Draw synthetic coronary angiograms with their exact vessel masks.
+
+    Attributes:
+        output: folder for images/ and masks/.
+        count: number of frames.
+        seed: other seeds give other patients; the same seed gives the same files.
+        size: side of the frames in px.
+    """
+
+    output: Path
+    count: int = 10
+    seed: int = 0
+    size: int = 512
+
+    def run(self) -> dict[str, Any]:
+        """Write the samples."""
+        from vasomim_core.data.synthetic import write_samples
+
+        write_samples(self.output, self.count, self.seed, size=self.size)
+        return {"output": str(self.output), "frames": self.count}
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """One line."""
+        return f"{result['frames']} synthetic angiograms in {self.output}/images, their masks in {self.output}/masks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models(Options):
+    """List the models that can be used by name."""
+
+    names: tyro.conf.Suppress[None] = field(default=None)
+
+    def run(self) -> dict[str, Any]:
+        """Read the cards."""
+        from vasomim_core.models.registry import models
+
+        return {name: asdict(card) for name, card in models().items()}
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """A line per model."""
+        if not result:
+            return "no models yet; `vasomim finetune` makes one"
+        lines = []
+        for name, card in result.items():
+            scores = ", ".join(
+                f"{part} DSC {s['dsc']:.2f} / clDice {s['cldice']:.2f}"
+                for part, s in card["scores"].items()
+                if isinstance(s, dict) and "dsc" in s and "cldice" in s
+            )
+            lines.append(
+                f"{name:<20} {card['kind']:<12} {card['description']}" + (f" ({scores})" if scores else "")
+            )
+        return "\n".join(lines)
+
+
+def grey_frames(angiogram: Angiogram) -> Iterator[NDArray[np.uint8]]:
+    """The frames of an angiogram as uint8, one at a time."""
+    for frame in angiogram.frames:
+        yield to_uint8(frame, angiogram.window)

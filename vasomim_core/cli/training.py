@@ -1,0 +1,163 @@
+"""Commands that train: segmentor, pretrain, finetune, and the demo that strings them together."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from vasomim_core.cli.common import Options
+from vasomim_core.config import Config, FinetuneConfig, PretrainConfig, SegmentorConfig
+from vasomim_core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job(Options):
+    """Options of every training job.
+
+    Attributes:
+        config: start from the settings in this file (RUN/config.yaml); other options override them.
+        resume: go on with the run in this folder, with its own settings.
+    """
+
+    config: Path | None = None
+    resume: Path | None = None
+
+    @classmethod
+    def default(cls, arguments: list[str]) -> _Job | None:
+        """The settings of `--config` or `--resume` as the defaults of all options; None without either."""
+        scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        scan.add_argument("--config", type=Path)
+        scan.add_argument("--resume", type=Path)
+        given, _ = scan.parse_known_args(arguments)
+        source = given.resume or given.config
+        if source is None:
+            return None
+        from vasomim_core.training.runs import load_config
+
+        settings = load_config(source)
+        kind = cls.settings_type()
+        if not isinstance(settings, kind):
+            raise ConfigError(f"{source} is for another job; use `vasomim {_name(settings)}`")
+        if given.resume is not None:
+            settings = replace(settings, run=given.resume)  # the folder may have been moved
+        return cls(settings=settings, config=given.config, resume=given.resume)  # type: ignore[call-arg]
+
+    @classmethod
+    def settings_type(cls) -> type:
+        """The config class of this job."""
+        from typing import get_type_hints
+
+        kind: type = get_type_hints(cls)["settings"]
+        return kind
+
+    def train(self, job: Callable[..., tuple[Path, str]], settings: Config) -> dict[str, Any]:
+        """Run the job among the processes that were started."""
+        from vasomim_core.training.events import read_events
+        from vasomim_core.training.processes import joined_processes
+
+        with joined_processes() as processes:
+            model, reason = job(settings, processes, self.resume is not None)
+        scores = [e for e in read_events(settings.run) if e["event"] == "validation"]
+        result: dict[str, Any] = {"run": str(settings.run), "model": str(model), "reason": reason}
+        if scores:
+            best = max(scores, key=lambda e: next(iter(e["scores"].values())))
+            result["validation"] = {"epoch": best["epoch"], **best["scores"]}
+        return result
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """How the run ended and where its model is."""
+        lines = [f"{result['reason']}: model in {result['model']}"]
+        if "validation" in result:
+            scores = ", ".join(f"{k} {v:.2f}" for k, v in result["validation"].items() if k != "epoch")
+            lines.append(
+                f"best epoch {result['validation']['epoch']}: {scores} (percent, on the validation part)"
+            )
+        if result["reason"] == "stopped":
+            lines.append(f"go on with --resume {result['run']}")
+        return "\n".join(lines)
+
+
+def _name(settings: Config) -> str:
+    from vasomim_core.training.runs import job_name
+
+    return job_name(settings)
+
+
+Flat = tyro.conf.arg(name="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentor(_Job):
+    """Train the segmentor S on what the vesselness filter finds, without manual labels."""
+
+    settings: Annotated[SegmentorConfig, Flat]
+
+    def run(self) -> dict[str, Any]:
+        """Train."""
+        from vasomim_core.training.segmentor import train_segmentor
+
+        return self.train(train_segmentor, self.settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain(_Job):
+    """Pretrain an encoder on unlabelled angiograms (VasoMIM; MAE by its options)."""
+
+    settings: Annotated[PretrainConfig, Flat]
+
+    def run(self) -> dict[str, Any]:
+        """Train."""
+        from vasomim_core.training.pretrain import pretrain
+
+        return self.train(pretrain, self.settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune(_Job):
+    """Finetune a segmenter on labelled frames."""
+
+    settings: Annotated[FinetuneConfig, Flat]
+
+    def run(self) -> dict[str, Any]:
+        """Train."""
+        from vasomim_core.training.finetune import finetune
+
+        return self.train(finetune, self.settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Options):
+    """The whole method in minutes: pretrain, finetune, segment, score, and a picture of it all.
+
+    Attributes:
+        output: folder for everything that it makes; must be new or empty.
+        data: labelled angiograms to use (an ARCADE split folder or images/ with masks/); None = synthetic ones.
+        frames: number of frames to learn from.
+        seed: of everything drawn.
+    """
+
+    output: Path = Path("demo")
+    data: Path | None = None
+    frames: int = 60
+    seed: int = 0
+
+    def run(self) -> dict[str, Any]:
+        """Run all steps."""
+        from vasomim_core.demo import demonstrate
+
+        return demonstrate(self.output, self.data, self.frames, self.seed)
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """The scores and the picture."""
+        return "\n".join(
+            [
+                f"held-out frames: DSC {result['dsc']:.1f}, clDice {result['cldice']:.1f} "
+                f"(filter alone: {result['filter_dsc']:.1f} / {result['filter_cldice']:.1f})",
+                f"the picture of every step: {result['picture']}",
+            ]
+        )

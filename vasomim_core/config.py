@@ -1,0 +1,313 @@
+"""The settings of every training job: one frozen dataclass each, the single source of forms, options and run files.
+
+A field has one name everywhere. Its help line stands in the class docstring, its range, unit and whether it is
+folded away stand in a `Ui` beside its type, its default beside its name. `to_dict` and `from_dict` are exact
+inverses, so that `--config RUN/config.yaml` repeats a run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from vasomim_core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Ui:
+    """How a form shows a field, and the range that is checked wherever it is set.
+
+    Attributes:
+        min: smallest allowed value.
+        max: largest allowed value.
+        step: step of a spin box.
+        unit: px, epochs, …; shown behind the value.
+        advanced: folded away at first.
+    """
+
+    min: float | None = None
+    max: float | None = None
+    step: float | None = None
+    unit: str = ""
+    advanced: bool = False
+
+
+Share = Annotated[float, Ui(min=0, max=1, step=0.05)]
+Mode = Literal["as-released", "robust"]
+Device = Annotated[str, Ui(advanced=True)]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained, whatever the job.
+
+    Attributes:
+        epochs: passes over the training frames.
+        batch_size: frames per optimiser step, all processes and accumulated parts together.
+        accumulate: parts into which a batch is split to save memory; the result is the same.
+        learning_rate: peak learning rate, at this batch size.
+        schedule: "cosine" (linear warm-up, then half a cosine, per step) or "poly" ((1 − e/E)^0.9 per epoch).
+        warmup: share of all steps over which the learning rate rises from 0.
+        weight_decay: AdamW's, not applied to biases and 1-D tensors.
+        betas: AdamW's (β1, β2).
+        clip: largest norm of the gradient; None = unlimited.
+        ema: decay of the exponential moving average of the weights; None = off.
+        precision: "auto" = bf16 where the processor computes it natively, else fp32.
+        device: "auto" = CUDA where there is one, else CPU.
+        workers: processes that load frames; None = 0 on CPU, up to 8 on CUDA.
+        compile: let torch.compile fuse the network (CUDA; takes a minute at the start).
+        deterministic: only repeatable kernels on CUDA too (slower; CPU runs always repeat).
+        seed: of everything drawn: weights, order, crops, masks.
+        log_every: steps between two entries of the loss in events.jsonl.
+        save_every: steps between two saved states; a killed run resumes from the last.
+    """
+
+    epochs: Annotated[int, Ui(min=1, max=10_000)] = 100
+    batch_size: Annotated[int, Ui(min=1, max=65_536, unit="frames")] = 32
+    accumulate: Annotated[int, Ui(min=1, max=4096, advanced=True)] = 1
+    learning_rate: Annotated[float, Ui(min=1e-8, max=1, step=1e-5)] = 1e-3
+    schedule: Annotated[Literal["cosine", "poly"], Ui(advanced=True)] = "cosine"
+    warmup: Annotated[float, Ui(min=0, max=0.5, step=0.01, advanced=True)] = 0.05
+    weight_decay: Annotated[float, Ui(min=0, max=1, step=0.01, advanced=True)] = 0.05
+    betas: Annotated[tuple[float, float], Ui(min=0, max=1, step=0.001, advanced=True)] = (0.9, 0.95)
+    clip: Annotated[float | None, Ui(min=1e-3, max=1000, step=0.1, advanced=True)] = None
+    ema: Annotated[float | None, Ui(min=0, max=0.99999, step=0.001, advanced=True)] = None
+    precision: Annotated[Literal["auto", "fp32", "bf16"], Ui(advanced=True)] = "auto"
+    device: Device = "auto"
+    workers: Annotated[int | None, Ui(min=0, max=64, advanced=True)] = None
+    compile: Annotated[bool, Ui(advanced=True)] = False
+    deterministic: Annotated[bool, Ui(advanced=True)] = False
+    seed: Annotated[int, Ui(min=0, max=2**31 - 1)] = 0
+    log_every: Annotated[int, Ui(min=1, max=100_000, unit="steps", advanced=True)] = 10
+    save_every: Annotated[int, Ui(min=1, max=1_000_000, unit="steps", advanced=True)] = 200
+
+
+@dataclass(frozen=True)
+class SegmentorConfig:
+    """Train the segmentor S on pseudo-labels: the anatomy that the filter finds, no manual label.
+
+    Attributes:
+        data: folder (searched through) or file of angiograms.
+        run: folder for this run; must not hold another one.
+        anatomy: how pseudo-labels are extracted from vesselness.
+        input_size: side of the training crops.
+        training: how it is trained.
+    """
+
+    data: Path
+    run: Path
+    anatomy: Mode = "robust"
+    input_size: Annotated[int, Ui(min=32, max=1024, step=32, unit="px")] = 224
+    training: Training = field(
+        default_factory=lambda: Training(
+            epochs=200, learning_rate=1e-3, schedule="poly", warmup=0.0, weight_decay=0.0, betas=(0.9, 0.999)
+        )
+    )
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Pretrain a masked autoencoder on unlabelled angiograms.
+
+    VasoMIM is the default; MAE is `--sampler uniform --consistency 0 --mask-ratio 0.75`.
+
+    Attributes:
+        data: folder (searched through) or file of angiograms.
+        run: folder for this run; must not hold another one.
+        encoder: size of the ViT.
+        input_size: side of the training crops.
+        patch_size: side of a patch.
+        decoder_width: channels of the decoder.
+        decoder_depth: blocks of the decoder.
+        decoder_heads: attention heads of the decoder.
+        mask_ratio: γ, the share of patches that is masked.
+        sampler: how patches are chosen: by anatomy, the largest (top-k), or uniformly.
+        beta_start: guidance strength β_0 at the start.
+        beta_end: guidance strength β_E at the end.
+        co_guidance: mix the segmentor's view into the anatomy (extended paper).
+        consistency: weight of the anatomical consistency loss; 0 = off.
+        anatomy: how anatomy is extracted from vesselness.
+        segmentor: name or path of a trained segmentor S; None = train one first, in RUN/segmentor.
+        segmentor_epochs: epochs of that training.
+        training: how it is trained.
+    """
+
+    data: Path
+    run: Path
+    encoder: Literal["tiny", "small", "base", "large"] = "small"
+    input_size: Annotated[int, Ui(min=32, max=1024, step=32, unit="px")] = 224
+    patch_size: Annotated[int, Ui(min=4, max=64, unit="px", advanced=True)] = 16
+    decoder_width: Annotated[int, Ui(min=16, max=2048, advanced=True)] = 256
+    decoder_depth: Annotated[int, Ui(min=1, max=24, advanced=True)] = 4
+    decoder_heads: Annotated[int, Ui(min=1, max=32, advanced=True)] = 8
+    mask_ratio: Annotated[float, Ui(min=0.05, max=0.95, step=0.05)] = 0.5
+    sampler: Literal["anatomy", "top-k", "uniform"] = "anatomy"
+    beta_start: Share = 0.0
+    beta_end: Share = 0.5
+    co_guidance: Annotated[bool, Ui(advanced=True)] = False
+    consistency: Annotated[float, Ui(min=0, max=100, step=0.1)] = 1.0
+    anatomy: Mode = "robust"
+    segmentor: Annotated[str | None, Ui(advanced=True)] = None
+    segmentor_epochs: Annotated[int, Ui(min=1, max=10_000, advanced=True)] = 40
+    training: Training = field(
+        default_factory=lambda: Training(epochs=200, batch_size=64, learning_rate=5e-4, warmup=0.05)
+    )
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Finetune a segmenter on labelled frames.
+
+    Attributes:
+        labels: curated label set, ARCADE split folder, or folder with images/ and masks/.
+        run: folder for this run; must not hold another one.
+        val: labelled frames to choose the best epoch on; None = a tenth of the training part, split by group.
+        init: model to start from, by name or path (pretrained encoder or segmenter); None = from scratch.
+        architecture: network: ViT with a pyramid decoder, U-Net, or UNeXt-S; that of `init` where it is a segmenter.
+        encoder: size of the ViT; that of `init` where there is one.
+        patch_size: side of a ViT's patch; that of `init` where there is one.
+        width: channels at full resolution of the ViT's decoder or the U-Net.
+        fraction: share of the labelled frames to use; the subset changes with the seed.
+        frame_size: longer side to which frames are scaled, in training and later in use.
+        input_size: side of the training crops.
+        augment: random scale, rotation, flip, grey levels, noise and blur.
+        dice_weight: w in (1 − w)·BCE + w·Dice.
+        layer_decay: factor of the learning rate from one ViT block to the one below it.
+        drop_path: stochastic depth of the ViT.
+        validate_every: epochs between two validations.
+        patience: validations without a gain after which the run ends; None = go on to the last epoch.
+        training: how it is trained.
+    """
+
+    labels: Path
+    run: Path
+    val: Path | None = None
+    init: str | None = None
+    architecture: Literal["vit", "unet", "unext"] = "vit"
+    encoder: Annotated[Literal["tiny", "small", "base", "large"], Ui(advanced=True)] = "small"
+    patch_size: Annotated[int, Ui(min=4, max=32, unit="px", advanced=True)] = 16
+    width: Annotated[int, Ui(min=4, max=128, advanced=True)] = 16
+    fraction: Annotated[float, Ui(min=0.001, max=1, step=0.05)] = 1.0
+    frame_size: Annotated[int, Ui(min=32, max=4096, step=32, unit="px")] = 512
+    input_size: Annotated[int, Ui(min=32, max=2048, step=32, unit="px")] = 256
+    augment: bool = True
+    dice_weight: Annotated[float, Ui(min=0, max=1, step=0.05, advanced=True)] = 0.5
+    layer_decay: Annotated[float, Ui(min=0.1, max=1, step=0.05, advanced=True)] = 0.75
+    drop_path: Annotated[float, Ui(min=0, max=0.9, step=0.05, advanced=True)] = 0.1
+    validate_every: Annotated[int, Ui(min=1, max=1000, unit="epochs", advanced=True)] = 1
+    patience: Annotated[int | None, Ui(min=1, max=1000, advanced=True)] = None
+    training: Training = field(
+        default_factory=lambda: Training(
+            epochs=100, batch_size=8, learning_rate=1e-3, betas=(0.9, 0.999), clip=1.0
+        )
+    )
+
+
+Config = SegmentorConfig | PretrainConfig | FinetuneConfig
+C = TypeVar("C")
+
+
+def check(config: Any, where: str = "") -> None:
+    """Check every number against the range beside its type.
+
+    Raises:
+        ConfigError: the first value out of range, by name.
+    """
+    for name, (annotation, ui) in fields(type(config)).items():
+        value = getattr(config, name)
+        if dataclasses.is_dataclass(value):
+            check(value, f"{name}.")
+            continue
+        allowed = [get_args(t) for t in _alternatives(annotation) if get_origin(t) is Literal]
+        if allowed and value is not None and value not in allowed[0]:
+            choices = ", ".join(map(str, allowed[0]))
+            raise ConfigError(f"{where}{name} is {value!r}; choose one of {choices}")
+        for number in value if isinstance(value, tuple) else (value,):
+            if not isinstance(number, int | float) or isinstance(number, bool):
+                continue
+            low = -float("inf") if ui.min is None else ui.min
+            high = float("inf") if ui.max is None else ui.max
+            if not low <= number <= high:
+                raise ConfigError(f"{where}{name} is {number}; give a value from {low:g} to {high:g}")
+
+
+def fields(config_type: type) -> dict[str, tuple[Any, Ui]]:
+    """Every field of a config by name, with its plain type and its `Ui`."""
+    found = {}
+    for name, hint in get_type_hints(config_type, include_extras=True).items():
+        ui = Ui()
+        if get_origin(hint) is Annotated:
+            hint, *extras = get_args(hint)
+            ui = next((e for e in extras if isinstance(e, Ui)), ui)
+        found[name] = (hint, ui)
+    return found
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The settings as plain values (paths as text, tuples as lists), for YAML and model cards."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        if isinstance(value, tuple | list):
+            return [plain(v) for v in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return plain(dataclasses.asdict(config))
+
+
+def from_dict(config_type: type[C], values: dict[str, Any], where: str = "") -> C:
+    """The inverse of `to_dict`; fields that are left out keep their defaults.
+
+    Raises:
+        ConfigError: an unknown or missing field, a value of another type or out of range.
+    """
+    known = fields(config_type)
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"unknown setting {where}{name!r}; known are {', '.join(known)}")
+    built = {name: _convert(value, known[name][0], f"{where}{name}") for name, value in values.items()}
+    try:
+        config = config_type(**built)
+    except TypeError as error:
+        required = [f.name for f in dataclasses.fields(config_type) if _required(f) and f.name not in values]  # type: ignore[arg-type]
+        raise ConfigError(f"the settings lack {', '.join(required) or error}") from error
+    check(config, where)
+    return config
+
+
+def _required(f: dataclasses.Field[Any]) -> bool:
+    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    return (
+        get_args(annotation) if get_origin(annotation) in (types.UnionType, typing.Union) else (annotation,)
+    )
+
+
+def _convert(value: Any, annotation: Any, where: str) -> Any:
+    """A YAML value as the annotated type; numbers are not taken for text, nor text for numbers."""
+    alternatives = _alternatives(annotation)
+    if value is None:
+        if type(None) in alternatives:
+            return None
+        raise ConfigError(f"{where} must not be empty")
+    kind = next(t for t in alternatives if t is not type(None))
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
+        return from_dict(kind, value, f"{where}.")
+    if get_origin(kind) is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(v, t, where) for v, t in zip(value, get_args(kind), strict=False))
+    if get_origin(kind) is Literal:
+        return value
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind in (int, bool, str) and type(value) is kind:
+        return value
+    raise ConfigError(f"{where} is {value!r}, which is not {getattr(kind, '__name__', kind)}")

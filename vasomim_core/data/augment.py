@@ -1,0 +1,98 @@
+"""Random views of a frame and its mask. Everything drawn comes from the generator that is handed in."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Grey = NDArray[np.uint8]
+
+
+def pretraining_crop(
+    frame: Grey,
+    mask: Grey,
+    rng: np.random.Generator,
+    size: int,
+    scale: tuple[float, float] = (0.2, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> tuple[Grey, Grey]:
+    """Random resized crop with a random horizontal flip: bicubic for the frame, nearest for the mask.
+
+    Args:
+        frame: uint8 (H, W).
+        mask: uint8 (H, W).
+        rng: source of chance.
+        size: side of the result in pixels.
+        scale: share of the frame's area that is cut out.
+        ratio: width over height of the cut, drawn on a logarithmic scale.
+
+    Returns:
+        frame and mask, uint8 (size, size). Source: the released recipe (METHOD: RandomResizedCrop 224).
+    """
+    height, width = frame.shape
+    for _ in range(10):
+        area = height * width * rng.uniform(*scale)
+        aspect = np.exp(rng.uniform(np.log(ratio[0]), np.log(ratio[1])))
+        w, h = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            break
+    else:  # a very long frame: its central square
+        w = h = min(height, width)
+    x, y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
+    box = (x, y, x + w, y + h)
+    view = np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC, box=box))
+    anatomy = np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST, box=box))
+    return (view[:, ::-1], anatomy[:, ::-1]) if rng.random() < 0.5 else (view, anatomy)
+
+
+def finetuning_crop(
+    frame: Grey, mask: Grey, rng: np.random.Generator, size: int, augment: bool
+) -> tuple[Grey, Grey]:
+    """A square view for supervised training, in one interpolation: place, zoom, rotation, flip, then grey levels.
+
+    Where the view is larger than the frame, the frame's edge is repeated and the mask is empty.
+
+    Args:
+        frame: uint8 (H, W).
+        mask: uint8 (H, W), 0 … 255.
+        rng: source of chance.
+        size: side of the view in pixels.
+        augment: False gives a random place alone.
+    """
+    height, width = frame.shape
+    zoom, angle, flip = 1.0, 0.0, 1.0
+    if augment:
+        zoom = float(np.exp(rng.uniform(np.log(0.75), np.log(1.33))))
+        angle = np.deg2rad(rng.uniform(-30, 30))
+        flip = -1.0 if rng.random() < 0.5 else 1.0
+    # Centre of the view in the frame: anywhere it still lies inside, and the middle where it does not fit.
+    half = size / zoom / 2
+    centre = [float(rng.uniform(half, n - half)) if n > 2 * half else n / 2 for n in (width, height)]
+    cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
+    turn = np.array([[flip * cosine, -sine], [flip * sine, cosine]])
+    matrix = np.column_stack([turn, np.array(centre) - turn @ [(size - 1) / 2, (size - 1) / 2]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    view = cv2.warpAffine(frame, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    truth = cv2.warpAffine(
+        mask, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    if augment:
+        view = grey_levels(np.asarray(view, np.uint8), rng)
+    return np.asarray(view, np.uint8), np.asarray(truth, np.uint8)
+
+
+def grey_levels(frame: Grey, rng: np.random.Generator) -> Grey:
+    """Random contrast, brightness, gamma, noise and blur, as between angiography rooms and dose settings."""
+    x = frame.astype(np.float32) / 255
+    if rng.random() < 0.8:
+        mean = float(x.mean())
+        x = (x - mean) * rng.uniform(0.7, 1.4) + mean + rng.uniform(-0.15, 0.15)
+    if rng.random() < 0.5:
+        x = np.clip(x, 0, 1) ** float(np.exp(rng.uniform(np.log(0.7), np.log(1.5))))
+    if rng.random() < 0.2:
+        x = np.asarray(cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.3, 1.2))))
+    if rng.random() < 0.3:
+        x = x + rng.normal(0, rng.uniform(0.005, 0.04), x.shape).astype(np.float32)
+    return (np.clip(x, 0, 1) * 255 + 0.5).astype(np.uint8)

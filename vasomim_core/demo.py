@@ -1,0 +1,146 @@
+"""The whole method in minutes, on frames that are small enough for a laptop: `vasomim demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vasomim_core.anatomy import extract_anatomy, sato
+from vasomim_core.config import FinetuneConfig, PretrainConfig
+from vasomim_core.data.labelled import LabelledFrame, open_labels
+from vasomim_core.data.synthetic import write_samples
+from vasomim_core.errors import LabelError, RunError
+from vasomim_core.figures import Panel, masked_frame, overlay, save_panels
+from vasomim_core.files import write_json, write_png
+from vasomim_core.inference import predict, reconstruct
+from vasomim_core.metrics import dsc, evaluate_masks
+from vasomim_core.models.registry import load_model, load_pretrained
+from vasomim_core.training.finetune import finetune
+from vasomim_core.training.pretrain import pretrain
+
+HELD_OUT = 10
+VESSEL, TRUTH = (255, 176, 0), (0, 190, 160)
+
+
+def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict[str, Any]:
+    """Pretrain, finetune, segment, score, and draw a picture of every step.
+
+    Args:
+        output: new or empty folder for everything that is made.
+        data: labelled angiograms; None = synthetic ones.
+        frames: number of frames to learn from; ten more are held out for the scores.
+        seed: of everything drawn.
+
+    Returns:
+        Scores in percent on the held-out frames (`dsc`, `cldice`, and those of the filter alone), and paths.
+
+    Raises:
+        RunError: `output` is not empty.
+        LabelError: fewer frames than are needed.
+    """
+    if output.exists() and any(output.iterdir()):
+        raise RunError(f"{output} exists and is not empty; give --output a new folder")
+    taught, held_out = output / "taught", output / "held-out"
+    if data is None:
+        write_samples(output / "samples", frames + HELD_OUT, seed)
+    labelled = open_labels(data or output / "samples")
+    if len(labelled) < HELD_OUT + 10:
+        raise LabelError(
+            f"{data} holds {len(labelled)} labelled frames; the demo needs at least {HELD_OUT + 10}"
+        )
+    order = np.random.default_rng(seed).permutation(len(labelled))
+    _copy([labelled[i] for i in order[:HELD_OUT]], held_out)
+    _copy([labelled[i] for i in order[HELD_OUT : HELD_OUT + frames]], taught)
+
+    settings = PretrainConfig(
+        data=taught / "images",
+        run=output / "pretrain",
+        encoder="tiny",
+        input_size=128,
+        decoder_width=192,
+        decoder_depth=2,
+        decoder_heads=6,
+        segmentor_epochs=60,
+    )
+    training = replace(settings.training, epochs=120, batch_size=20, seed=seed)
+    pretrained, _ = pretrain(replace(settings, training=training))
+
+    tuned = FinetuneConfig(
+        labels=taught,
+        run=output / "finetune",
+        init=str(pretrained),
+        frame_size=256,
+        input_size=224,
+        validate_every=5,
+    )
+    tuned = replace(tuned, training=replace(tuned.training, epochs=40, seed=seed))
+    model, _ = finetune(tuned)
+
+    segmenter = load_model(model)
+    for labelled_frame in open_labels(held_out):
+        frame = labelled_frame.frame()
+        mask = predict(segmenter, frame) >= segmenter.card.preprocessing.threshold
+        write_png(output / "prediction" / f"{labelled_frame.name}.png", mask.astype(np.uint8) * 255)
+        write_png(
+            output / "filter" / f"{labelled_frame.name}.png", extract_anatomy(frame).astype(np.uint8) * 255
+        )
+    scores = evaluate_masks(output / "prediction", held_out).to_dict()
+    filtered = evaluate_masks(output / "filter", held_out).to_dict()
+    picture = output / "demo.png"
+    draw(picture, open_labels(held_out)[0], model, pretrained, seed)
+    result = {
+        "dsc": scores["dsc"],
+        "cldice": scores["cldice"],
+        "filter_dsc": filtered["dsc"],
+        "filter_cldice": filtered["cldice"],
+        "taught": min(frames, len(labelled) - HELD_OUT),
+        "held_out": HELD_OUT,
+        "model": str(model),
+        "picture": str(picture),
+    }
+    write_json(output / "scores.json", result)
+    return result
+
+
+def draw(path: Path, labelled: LabelledFrame, model: Path, pretrained: Path, seed: int) -> None:
+    """Nine pictures of one frame: input, vesselness, anatomy, mask, I′, S(I), S(I′), prediction, truth."""
+    frame, truth = labelled.frame(), labelled.mask()
+    anatomy = extract_anatomy(frame)
+    autoencoder, card = load_pretrained(pretrained)
+    beta = card.config["beta_end"]
+    view = reconstruct(autoencoder, frame, anatomy, beta, seed)
+    segmenter = load_model(model)
+    predicted = predict(segmenter, frame) >= segmenter.card.preprocessing.threshold
+    response = sato(frame)
+    grey = (0.0, 255.0)
+    patch = autoencoder.autoencoder.patch_size
+    panels = [
+        Panel("input I", frame, limits=grey),
+        Panel("vesselness (Sato)", response, "magma", (0, float(np.percentile(response, 99.8)))),
+        Panel("anatomy m", overlay(frame, anatomy, VESSEL)),
+        Panel(
+            f"masked patches (γ {autoencoder.mask_ratio:g}, β {beta:g})",
+            masked_frame(view.image, view.mask, patch),
+        ),
+        Panel("reconstruction I′", view.drawn, limits=grey),
+    ]
+    if view.view is not None and view.view_of_drawn is not None:
+        panels += [
+            Panel("segmentor S(I)", view.view, "magma", (0, 1)),
+            Panel("segmentor S(I′)", view.view_of_drawn, "magma", (0, 1)),
+        ]
+    panels += [
+        Panel(f"prediction (DSC {100 * dsc(predicted, truth):.0f} %)", overlay(frame, predicted, VESSEL)),
+        Panel("truth", overlay(frame, truth, TRUTH)),
+    ]
+    save_panels(path, panels, columns=5 if len(panels) > 8 else 4)
+
+
+def _copy(frames: Sequence[LabelledFrame], folder: Path) -> None:
+    for labelled in frames:
+        write_png(folder / "images" / f"{labelled.name}.png", labelled.frame())
+        write_png(folder / "masks" / f"{labelled.name}.png", labelled.mask().astype(np.uint8) * 255)

@@ -1,0 +1,60 @@
+"""Files that are either wholly there or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error.
+
+    The temporary file keeps the suffix of `path`, is flushed to the disk before the rename, and is removed if
+    the block fails: a crash or a full disk leaves the old file as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write `value` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_png(path: Path | str, image: NDArray[Any]) -> None:
+    """Write an image (H, W) uint8 or uint16, or (H, W, 3) uint8 in RGB order, as PNG, atomically.
+
+    Raises:
+        OSError: the file could not be written (no space, no permission).
+    """
+    if image.ndim == 3:
+        image = image[..., ::-1]
+    ok, encoded = cv2.imencode(".png", np.ascontiguousarray(image))
+    if not ok:
+        raise OSError(f"could not encode an image of shape {image.shape} and type {image.dtype} as PNG")
+    with atomic(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())

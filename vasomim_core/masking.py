@@ -1,0 +1,206 @@
+"""Anatomy-guided masking: which patches of an angiogram the model does not get to see.
+
+Conventions, stated once: a mask is boolean with shape (B, N), True = masked, patches in row-major order;
+N = (H / P)·(W / P). Everything is vectorised over the batch and runs on the device of its input without a
+host–device synchronisation.
+
+Source: VasoMIM (AAAI 2026, arXiv 2508.10794), section "anatomy-guided masking strategy".
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vasomim_core.errors import ConfigError
+
+Sampler = Literal["uniform", "anatomy", "top-k"]
+
+
+def vascular_distribution(anatomy: Tensor, patch_size: int) -> Tensor:
+    """How the vessels of each image are spread over its patches: f(m_i) = Σ_j m_ij / Σ_ij m_ij.
+
+    Args:
+        anatomy: (B, H, W) or (B, 1, H, W); bool, integer or float ≥ 0. Soft anatomy is summed by value.
+        patch_size: side P of a patch in pixels; H and W are multiples of it.
+
+    Returns:
+        f, float32 (B, N). Each row sums to 1, or is all zero where the image holds no anatomy.
+
+    Raises:
+        ConfigError: H or W is not a multiple of `patch_size`, or `anatomy` has another number of axes.
+    """
+    if anatomy.ndim == 4 and anatomy.shape[1] == 1:
+        anatomy = anatomy[:, 0]
+    if anatomy.ndim != 3:
+        raise ConfigError(f"anatomy has shape {tuple(anatomy.shape)}; give (B, H, W) or (B, 1, H, W)")
+    if anatomy.shape[-1] % patch_size or anatomy.shape[-2] % patch_size:
+        raise ConfigError(
+            f"a frame of {anatomy.shape[-2]}×{anatomy.shape[-1]} px does not divide into patches of "
+            f"{patch_size} px; choose an input size that is a multiple of the patch size"
+        )
+    share = F.avg_pool2d(anatomy[:, None].float(), patch_size).flatten(1)
+    total = share.sum(dim=1, keepdim=True)
+    return torch.where(total > 0, share / total.clamp_min(torch.finfo(share.dtype).tiny), 0.0)
+
+
+def co_guided_anatomy(anatomy: Tensor, segmentor_logits: Tensor) -> Tensor:
+    """Mix the filter's anatomy with what the frozen segmentor S sees: 0.5·m + 0.5·sigmoid(S(I)).
+
+    Args:
+        anatomy: (B, H, W), bool or float in [0, 1].
+        segmentor_logits: (B, 1, H, W) or (B, H, W), logits of S.
+
+    Returns:
+        Soft anatomy, float32 (B, H, W) in [0, 1]. Source: the extended paper (XA-SSL, arXiv 2602.11536).
+    """
+    return 0.5 * anatomy.float() + 0.5 * torch.sigmoid(segmentor_logits.float()).reshape(anatomy.shape)
+
+
+def guidance_strength(epoch: int, epochs: int, start: float = 0.0, end: float = 0.5) -> float:
+    """Weak-to-strong guidance: β_e = β_0 + (e/E)(β_E − β_0) with e/E = (epoch + 1) / epochs.
+
+    Args:
+        epoch: 0-based epoch, 0 … epochs − 1.
+        epochs: E, the length of the whole schedule, ≥ 1.
+        start: β_0 in [0, 1].
+        end: β_E in [0, 1].
+
+    Returns:
+        The share β_e in [0, 1] of the masked patches that is drawn by anatomy in this epoch.
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+    if epochs < 1 or not 0 <= epoch < epochs:
+        raise ConfigError(f"epoch {epoch} of {epochs} does not exist; epochs count from 0")
+    for name, value in (("start", start), ("end", end)):
+        if not 0.0 <= value <= 1.0:
+            raise ConfigError(f"guidance strength at the {name} is {value}; give a share between 0 and 1")
+    return start + (epoch + 1) / epochs * (end - start)
+
+
+def masked_count(patches: int, mask_ratio: float) -> int:
+    """M = N − ⌊N(1 − γ)⌋, the exact number of masked patches per image.
+
+    Raises:
+        ConfigError: γ outside [0, 1].
+    """
+    if not 0.0 <= mask_ratio <= 1.0:
+        raise ConfigError(f"mask ratio is {mask_ratio}; give a share between 0 and 1")
+    # 1 − 0.9 is 0.09999…: without the rounding, floor would lose a whole patch to binary fractions.
+    return patches - int(round(patches * (1.0 - mask_ratio), 9))
+
+
+def sample_mask(
+    f: Tensor,
+    mask_ratio: float,
+    beta: float,
+    generator: torch.Generator | None = None,
+    sampler: Sampler = "anatomy",
+    noise: Tensor | None = None,
+) -> Tensor:
+    """Draw one mask per image; exactly M = N − ⌊N(1 − γ)⌋ patches are masked in each.
+
+    * `"uniform"`: M patches without replacement, vessels ignored (MAE).
+    * `"anatomy"`: q = min(⌊βM⌋, patches with f > 0) patches without replacement with probability proportional
+      to f; the other M − q uniformly without replacement from all patches left, vessel or not.
+    * `"top-k"`: the q patches of largest f (ties broken at random), the rest as above.
+
+    The proportional draw is an exponential race (Efraimidis & Spirakis 2006): patch i finishes at time
+    −log(u_i) / f_i, and the q earliest are a draw without replacement with successive probabilities ∝ f. Both
+    draws for the whole batch take two sorts instead of a loop over images.
+
+    Args:
+        f: vascular distribution (B, N), float ≥ 0; rows may be all zero (then the mask is uniform).
+        mask_ratio: γ in [0, 1].
+        beta: guidance strength β in [0, 1].
+        generator: makes the draw repeatable; on the device of `f`.
+        sampler: the rule, see above.
+        noise: uniform numbers in [0, 1), (2, B, N), to use instead of the generator's. Processes that share
+            one batch pass their rows of one common draw.
+
+    Returns:
+        Boolean mask (B, N), True = masked.
+
+    Raises:
+        ConfigError: a ratio outside [0, 1], or an unknown sampler.
+    """
+    if sampler not in get_args(Sampler):
+        raise ConfigError(f"unknown mask sampler {sampler!r}; choose one of {', '.join(get_args(Sampler))}")
+    if not 0.0 <= beta <= 1.0:
+        raise ConfigError(f"guidance strength β is {beta}; give a share between 0 and 1")
+    batch, patches = f.shape
+    masked = masked_count(patches, mask_ratio)
+    if noise is None:
+        noise = torch.rand((2, batch, patches), generator=generator, device=f.device)
+    order = noise[0]
+    if sampler != "uniform":
+        guided = guided_patches(f, masked, beta, noise[1], sampler)
+        order = order - guided.float()  # guided patches come before every other one
+    return _first(order, masked)
+
+
+def guided_patches(
+    f: Tensor, masked: int, beta: float, noise: Tensor, sampler: Sampler = "anatomy"
+) -> Tensor:
+    """The q = min(⌊β·masked⌋, patches with f > 0) patches that anatomy chooses; the rest is left to chance.
+
+    Args:
+        f: vascular distribution (B, N).
+        masked: M, the number of patches masked in all.
+        beta: β in [0, 1].
+        noise: uniform numbers in [0, 1), (B, N).
+        sampler: `"anatomy"` (proportional) or `"top-k"`.
+
+    Returns:
+        Boolean (B, N), True = masked because of the vessels in it.
+    """
+    wanted = int(beta * masked + 1e-9)  # ⌊βM⌋, not one less because of 0.29 · 100 = 28.999…
+    vessel = f > 0
+    if sampler == "anatomy":
+        finish = -torch.log1p(-noise) / f  # 1 − u is in (0, 1]: the logarithm is finite
+    else:
+        # f of a whole-pixel anatomy differs by far more than this between unequal patches.
+        finish = -f + noise * 1e-9 if f.dtype == torch.float64 else -f.double() + noise.double() * 1e-9
+    finish = torch.where(vessel, finish, torch.inf)
+    return _first(finish, wanted) & vessel
+
+
+def masking_heat_map(
+    f: Tensor,
+    mask_ratio: float,
+    epochs: int,
+    start: float = 0.0,
+    end: float = 0.5,
+    generator: torch.Generator | None = None,
+    sampler: Sampler = "anatomy",
+) -> Tensor:
+    """Per patch, the share of epochs in which it is masked over the whole weak-to-strong schedule.
+
+    Args:
+        f: vascular distribution (B, N).
+        mask_ratio: γ in [0, 1].
+        epochs: E, the number of draws.
+        start: β_0.
+        end: β_E.
+        generator: makes the draws repeatable.
+        sampler: see `sample_mask`.
+
+    Returns:
+        float32 (B, N) in [0, 1]; the mean of each row is M / N.
+    """
+    count = torch.zeros_like(f)
+    for epoch in range(epochs):
+        beta = guidance_strength(epoch, epochs, start, end)
+        count += sample_mask(f, mask_ratio, beta, generator, sampler)
+    return count / epochs
+
+
+def _first(values: Tensor, count: int) -> Tensor:
+    """Mark the `count` smallest of each row; exact also among equal values."""
+    rank = values.argsort(dim=1)
+    return torch.zeros_like(values, dtype=torch.bool).scatter_(1, rank[:, :count], True)

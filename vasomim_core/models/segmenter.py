@@ -1,0 +1,124 @@
+"""Segmenters that are finetuned on labels: a ViT with a pyramid decoder, and a plain U-Net."""
+
+from __future__ import annotations
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vasomim_core.errors import ConfigError
+from vasomim_core.models.vit import EncoderSize, encoder_options, sincos_positions
+
+
+class ViTSegmenter(nn.Module):
+    """Image (B, 3, H, W) → vessel logits (B, 1, H, W); H and W are multiples of the patch size.
+
+    A UNETR-like pyramid (Hatamizadeh et al. 2022): tokens of four depths are unfolded to finer and finer maps and
+    merged from coarse to fine; a convolution at full resolution gives the last step its sharp edges.
+
+    Args:
+        encoder: tiny, small, base or large.
+        input_size: side for which positions are stored; other sizes get them resampled.
+        patch_size: a power of two, 4 … 32 px.
+        width: channels at full resolution; each coarser level has twice as many, at most 8×.
+        drop_path: stochastic depth rate of the encoder's last block.
+    """
+
+    def __init__(
+        self,
+        encoder: EncoderSize = "base",
+        input_size: int = 224,
+        patch_size: int = 16,
+        width: int = 16,
+        drop_path: float = 0.0,
+    ):
+        super().__init__()
+        if patch_size not in (4, 8, 16, 32):
+            raise ConfigError(
+                f"a patch of {patch_size} px does not fit the pyramid decoder; choose 4, 8, 16 or 32 px"
+            )
+        self.encoder = VisionTransformer(
+            **encoder_options(encoder, input_size, patch_size),
+            dynamic_img_size=True,
+            drop_path_rate=drop_path,
+        )
+        with torch.no_grad():
+            self.encoder.pos_embed.copy_(
+                sincos_positions(self.encoder.embed_dim, self.encoder.patch_embed.grid_size)
+            )
+        levels = patch_size.bit_length() - 1
+        widths = [width * min(8, 2**k) for k in range(levels + 1)]  # full resolution first
+        depth = len(self.encoder.blocks)
+        self.taps = sorted({max(0, round(depth * (levels - k) / levels) - 1) for k in range(levels)})
+        embed = self.encoder.embed_dim
+        self.bottom = nn.Conv2d(embed, widths[levels], 1)
+        # The deepest tokens start at the bottom; shallower ones join at finer levels.
+        self.unfold = nn.ModuleList(
+            UnfoldTokens(embed, widths[k], patch_size >> k) for k in range(levels - 1, 0, -1)
+        )
+        self.stem = ConvBlock(3, widths[0])
+        self.merge = nn.ModuleList(
+            ConvBlock(widths[k + 1] + widths[k], widths[k]) for k in range(levels - 1, -1, -1)
+        )
+        self.head = nn.Conv2d(widths[0], 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Vessel logits (B, 1, H, W)."""
+        tokens = self.encoder.forward_intermediates(x, indices=self.taps, norm=True, intermediates_only=True)
+        y = self.bottom(tokens[-1])
+        shallower = tokens[-2::-1]
+        skips = [unfold(t) for unfold, t in zip(self.unfold, shallower, strict=True)] + [self.stem(x)]
+        for merge, skip in zip(self.merge, skips, strict=True):
+            y = F.interpolate(y, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+            y = merge(torch.cat([y, skip], dim=1))
+        return self.head(y)
+
+
+class UnfoldTokens(nn.Module):
+    """Turn each token into a patch of `scale`×`scale` pixels with `channels` channels, then smooth."""
+
+    def __init__(self, width: int, channels: int, scale: int):
+        super().__init__()
+        self.project = nn.Conv2d(width, channels * scale**2, 1)
+        self.shuffle = nn.PixelShuffle(scale)
+        self.block = ConvBlock(channels, channels, convolutions=1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, D, h, w) → (B, C, h·scale, w·scale)."""
+        return self.block(self.shuffle(self.project(tokens)))
+
+
+class ConvBlock(nn.Sequential):
+    """3×3 convolution, batch normalisation, ReLU; twice unless said otherwise."""
+
+    def __init__(self, in_channels: int, out_channels: int, convolutions: int = 2):
+        layers: list[nn.Module] = []
+        for n in range(convolutions):
+            layers += [
+                nn.Conv2d(out_channels if n else in_channels, out_channels, 3, padding=1, bias=False),
+                nn.BatchNorm2d(out_channels),
+                nn.ReLU(inplace=True),
+            ]
+        super().__init__(*layers)
+
+
+def unet(width: int = 32, depth: int = 5) -> nn.Module:
+    """MONAI's residual U-Net, image (B, 3, H, W) → logits (B, 1, H, W); sides are multiples of 2^(depth − 1).
+
+    Args:
+        width: channels at full resolution, doubled at each level.
+        depth: number of resolutions.
+    """
+    from monai.networks.nets import UNet
+
+    return UNet(
+        spatial_dims=2,
+        in_channels=3,
+        out_channels=1,
+        channels=[width * 2**k for k in range(depth)],
+        strides=[2] * (depth - 1),
+        num_res_units=2,
+        norm="batch",
+        act="relu",
+    )

@@ -1,0 +1,39 @@
+"""Training frames as the loop asks for them: (epoch, index) → one random view, always the same for the same key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vasomim_core.data.augment import Grey
+from vasomim_core.data.store import FrameStore
+
+View = Callable[[Grey, Grey, np.random.Generator], tuple[Grey, Grey]]
+
+
+class Crops(Dataset[dict[str, Tensor]]):
+    """Items `{"frame": uint8 (H, W), "mask": uint8 (H, W), 0 … 255}`.
+
+    Args:
+        store: where frames and masks are.
+        view: cuts a view with the generator it is given.
+        seed: of the run.
+    """
+
+    def __init__(self, store: FrameStore, view: View, seed: int):
+        self.store, self.view, self.seed = store, view, seed
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        epoch, index = key
+        frame, mask = self.view(*self.store[index], np.random.default_rng([self.seed, epoch, index]))
+        return {
+            "frame": torch.from_numpy(np.array(frame)),
+            "mask": torch.from_numpy(np.array(mask)),
+        }

@@ -1,0 +1,213 @@
+"""Finetune a segmenter on labelled frames; the best validated epoch is the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from vasomim_core.config import FinetuneConfig, to_dict
+from vasomim_core.data.augment import finetuning_crop
+from vasomim_core.data.labelled import (
+    LabelledFrame,
+    check_labels,
+    labels_fingerprint,
+    open_labels,
+    split_by_group,
+    take_fraction,
+)
+from vasomim_core.data.store import FrameStore, Pair, build_store
+from vasomim_core.errors import CheckpointError
+from vasomim_core.inference import probability
+from vasomim_core.metrics import cldice, dsc
+from vasomim_core.models.checkpoint import Card, Preprocessing, read_card, read_state, save_checkpoint
+from vasomim_core.models.registry import build, find_model, load_strictly
+from vasomim_core.models.segmenter import ViTSegmenter
+from vasomim_core.models.vit import load_encoder
+from vasomim_core.training.crops import Crops
+from vasomim_core.training.events import EventLog
+from vasomim_core.training.loop import Job, decayed_groups, run_training
+from vasomim_core.training.processes import Processes
+from vasomim_core.training.runs import CACHE, MODEL, finish_run, open_run, progress_events
+from vasomim_core.training.seeding import seeded
+from vasomim_core.training.segmentation import SegmentationLearner
+
+
+def finetune(
+    config: FinetuneConfig, processes: Processes | None = None, resume: bool = False
+) -> tuple[Path, str]:
+    """Run the job.
+
+    Args:
+        config: its settings.
+        processes: this process's place among several.
+        resume: go on with the run in `config.run`.
+
+    Returns:
+        The model file, and how the run ended: "finished", "stopped" or "patience".
+
+    Raises:
+        LabelError: labels that cannot be used or split.
+        CheckpointError: `init` is not a model to start from.
+        RunError: the run folder is taken, or the loss is not finite.
+    """
+    processes = processes or Processes()
+    with open_run(config, processes, resume) as log:
+        training, validation = labelled_parts(config)
+        for message in check_labels(training).warnings:
+            log.write("warning", message=message)
+        with seeded(config.training.seed):
+            network, architecture, options = start_network(config)
+        preprocessing = Preprocessing(frame_size=config.frame_size, stride=32)
+        store = _store(training, config, log, processes)
+        learner = SegmentationLearner(network, preprocessing, config.dice_weight)
+
+        def save_model(trained: nn.Module, scores: dict[str, float]) -> None:
+            card = Card(
+                kind="segmenter",
+                architecture=architecture,
+                options=options,
+                preprocessing=preprocessing,
+                config=to_dict(config),
+                data={"frames": len(training), "sha256": labels_fingerprint(training)},
+                scores={"validation": {"frames": len(validation), **scores}},
+                description=f"{architecture} finetuned on {len(training)} labelled frames",
+            )
+            save_checkpoint(config.run / MODEL, trained.network.state_dict(), card)  # type: ignore[union-attr, operator]
+
+        def validate(trained: nn.Module) -> dict[str, float]:
+            return score_network(trained.network, preprocessing, validation)  # type: ignore[arg-type]
+
+        job = Job(
+            name="finetune",
+            learner=learner,
+            groups=layer_decayed_groups(network, config.layer_decay, config.training.weight_decay),
+            frames=Crops(
+                store,
+                partial(finetuning_crop, size=config.input_size, augment=config.augment),
+                config.training.seed,
+            ),
+            save_model=save_model,
+            validate=validate,
+            validate_every=config.validate_every,
+            patience=config.patience,
+        )
+        reason = run_training(job, config.training, config.run, log, processes)
+        return finish_run(config.run, reason, log, processes), reason
+
+
+def labelled_parts(config: FinetuneConfig) -> tuple[list[LabelledFrame], list[LabelledFrame]]:
+    """The frames to learn from and the frames to choose the best epoch on, never of one group.
+
+    `fraction` is taken from the training part, after the split.
+    """
+    frames = open_labels(config.labels)
+    if config.val is not None:
+        training, validation = frames, open_labels(config.val)
+    else:
+        training, validation = split_by_group(frames, 0.1, config.training.seed)
+    if config.fraction < 1:
+        training = take_fraction(training, config.fraction, config.training.seed)
+    return training, validation
+
+
+def score_network(
+    network: nn.Module, preprocessing: Preprocessing, frames: Sequence[LabelledFrame]
+) -> dict[str, float]:
+    """DSC first, then clDice, in percent: means over frames at their own size, threshold 0.5."""
+    device = next(network.parameters()).device
+    scores = []
+    for labelled in frames:
+        predicted = probability(network, preprocessing, labelled.frame(), device) >= preprocessing.threshold
+        truth = labelled.mask()
+        scores.append((dsc(predicted, truth), cldice(predicted, truth)))
+    means = 100 * np.mean(scores, axis=0)
+    return {"dsc": round(float(means[0]), 3), "cldice": round(float(means[1]), 3)}
+
+
+def start_network(config: FinetuneConfig) -> tuple[nn.Module, str, dict[str, Any]]:
+    """The network to finetune with its architecture and options.
+
+    `init` may be a segmenter or segmentor (its architecture is taken over, all tensors are loaded), a pretrained
+    autoencoder, or a foreign ViT checkpoint in MAE or timm naming (the encoder is loaded).
+
+    Raises:
+        CheckpointError: `init` fits none of these.
+    """
+    if config.init is None:
+        options = _options(config)
+        return build(config.architecture, options), config.architecture, options
+    given = Path(config.init)
+    path = given if given.is_file() else find_model(config.init)
+    card = read_card(path) if path.suffix == ".safetensors" else None
+    if card is not None and card.kind in ("segmenter", "segmentor"):
+        network = build(card.architecture, card.options)
+        load_strictly(network, read_state(path), path)
+        return network, card.architecture, card.options
+    if config.architecture != "vit":
+        raise CheckpointError(
+            f"{path} is a ViT encoder; start from it with architecture vit, not {config.architecture}"
+        )
+    if card is not None:
+        config = replace(config, encoder=card.options["encoder"], patch_size=card.options["patch_size"])
+    options = _options(config)
+    vit = ViTSegmenter(**options)
+    load_encoder(vit.encoder, read_state(path), str(path))
+    return vit, "vit", options
+
+
+def _options(config: FinetuneConfig) -> dict[str, Any]:
+    if config.architecture == "vit":
+        return {
+            "encoder": config.encoder,
+            "input_size": config.input_size,
+            "patch_size": config.patch_size,
+            "width": config.width,
+            "drop_path": config.drop_path,
+        }
+    return {"width": config.width} if config.architecture == "unet" else {}
+
+
+def layer_decayed_groups(network: nn.Module, decay: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Optimiser groups in which a ViT's blocks learn the slower the nearer they are to the input.
+
+    The decoder has scale 1, block i of L has decay^(L − i), the embedding decay^(L + 1) (BEiT, Bao et al. 2022).
+    Networks without a ViT get one scale for all.
+    """
+    if not isinstance(network, ViTSegmenter) or decay == 1:
+        return decayed_groups(list(network.named_parameters()), weight_decay)
+    depth = len(network.encoder.blocks)
+    by_layer: dict[int, list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in network.named_parameters():
+        layer = depth + 1  # decoder and the encoder's last norm
+        if name.startswith("encoder.blocks."):
+            layer = int(name.split(".")[2]) + 1
+        elif name.startswith("encoder.") and not name.startswith("encoder.norm."):
+            layer = 0
+        by_layer.setdefault(layer, []).append((name, parameter))
+    return [
+        {**group, "lr_scale": decay ** (depth + 1 - layer)}
+        for layer, parameters in sorted(by_layer.items())
+        for group in decayed_groups(parameters, weight_decay)
+        if group["params"]
+    ]
+
+
+def _store(
+    frames: Sequence[LabelledFrame], config: FinetuneConfig, log: EventLog, processes: Processes
+) -> FrameStore:
+    folder = config.run / CACHE
+    if processes.first:
+
+        def pairs() -> Iterator[Pair]:
+            for labelled in frames:
+                yield labelled.frame(), np.asarray(labelled.mask(), bool)
+
+        build_store(folder, pairs(), len(frames), config.frame_size, progress=progress_events(log))
+    processes.wait()
+    return FrameStore(folder)

@@ -1,0 +1,415 @@
+"""The one training loop. It knows optimisation, precision, processes, resuming and reporting, but no task.
+
+What makes a run repeatable is that nothing random has a state: the order of an epoch is a function of (seed, epoch),
+a crop of (seed, epoch, frame), a mask of (seed, step, row). A resumed run therefore needs the weights, the
+optimiser and the step number alone, and two processes draw what one would have drawn.
+
+The device is never asked for a value in between: losses add up on it and are read every `log_every` steps.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from vasomim_core.config import Training
+from vasomim_core.errors import RunError
+from vasomim_core.files import atomic
+from vasomim_core.models.registry import choose_device
+from vasomim_core.training.events import EventLog
+from vasomim_core.training.processes import Processes
+
+STATE = "state.pt"
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in the run a batch stands, and which rows of the whole batch these are.
+
+    Attributes:
+        step: 0-based optimiser step.
+        epoch: 0-based epoch.
+        rows: the rows of the whole batch that are computed here and now.
+        batch_size: rows of the whole batch.
+        seed: of the run.
+    """
+
+    step: int
+    epoch: int
+    rows: slice
+    batch_size: int
+    seed: int
+
+
+class Learner(Protocol):
+    """A module that computes its own losses: `forward(batch, moment)` → scalars by name, "loss" among them."""
+
+    def __call__(self, batch: Batch, moment: Moment) -> dict[str, Tensor]: ...
+
+
+@dataclass
+class Job:
+    """What a task hands to the loop.
+
+    Attributes:
+        name: pretrain, finetune or segmentor.
+        learner: an `nn.Module` that is a `Learner`.
+        groups: optimiser parameter groups; `lr_scale` multiplies the learning rate.
+        frames: map-style data set whose items are asked for as (epoch, index).
+        save_model: writes the usable model file; called with the learner (its averaged copy when EMA is on).
+        validate: scores by name, the first of which decides; None = the last state is the model.
+        validate_every: epochs between two validations.
+        patience: validations without a gain after which the run ends.
+        notes: further fields for each step event (the guidance strength, say).
+    """
+
+    name: str
+    learner: nn.Module
+    groups: list[dict[str, Any]]
+    frames: Dataset[Batch]
+    save_model: Callable[[nn.Module, dict[str, float]], None]
+    validate: Callable[[nn.Module], dict[str, float]] | None = None
+    validate_every: int = 1
+    patience: int | None = None
+    notes: Callable[[int], dict[str, float]] = lambda epoch: {}
+
+
+@dataclass
+class _State:
+    """Everything a resumed run needs besides weights and optimiser."""
+
+    step: int = 0
+    best: float = -math.inf
+    stale: int = 0
+    totals: dict[str, float] = field(default_factory=dict)
+    counted: int = 0
+
+
+def decayed_groups(parameters: list[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
+    """Two optimiser groups: weights with decay; biases and 1-D tensors without."""
+    trainable = [(n, p) for n, p in parameters if p.requires_grad]
+    return [
+        {"params": [p for _, p in trainable if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for _, p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def learning_rate(step: int, steps: int, epoch: int, settings: Training) -> float:
+    """The learning rate of a 0-based step: linear warm-up, then half a cosine to zero; or (1 − e/E)^0.9 per epoch."""
+    if settings.schedule == "poly":
+        return settings.learning_rate * (1 - epoch / settings.epochs) ** 0.9
+    warm = settings.warmup * steps
+    if step < warm:
+        return settings.learning_rate * (step + 1) / math.ceil(warm)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1.0, steps - warm)))
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Whether bf16 arithmetic is faster than fp32 on this device (CUDA from Ampere on; CPUs with AVX512-BF16 or AMX)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # type: ignore[attr-defined]
+
+
+def run_training(job: Job, settings: Training, run: Path, log: EventLog, processes: Processes) -> str:
+    """Train until the last epoch, a stop signal (SIGINT, SIGTERM), or the end of patience.
+
+    Args:
+        job: what to train.
+        settings: how.
+        run: the run folder; a state in it is resumed.
+        log: where it says what it does.
+        processes: this process's place among those of `torchrun`.
+
+    Returns:
+        "finished", "stopped" or "patience". In each case the run folder holds a usable model.
+
+    Raises:
+        RunError: the loss is no longer finite.
+    """
+    device = processes.device(choose_device(settings.device))
+    torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and native_bf16(device))
+    learner = job.learner.to(device)
+    optimiser = torch.optim.AdamW(job.groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+    ema = ModelEmaV3(learner, decay=settings.ema) if settings.ema else None
+
+    total = len(job.frames)  # type: ignore[arg-type]
+    plan = _Plan(total, settings, processes)
+    if total < settings.batch_size:
+        log.write(
+            "warning",
+            message=f"{total} frames are fewer than a batch of {settings.batch_size}; frames repeat in a batch",
+        )
+    state = _load(run, learner, optimiser, ema)
+    wrapped: Any = learner
+    if processes.count > 1:
+        wrapped = DistributedDataParallel(
+            learner, device_ids=[device.index] if device.type == "cuda" else None
+        )
+    if settings.compile:
+        wrapped = torch.compile(wrapped)
+    steps = plan.steps
+    log.write(
+        "start",
+        job=job.name,
+        frames=total,
+        steps=steps,
+        epochs=settings.epochs,
+        device=str(device),
+        precision="bf16" if bf16 else "fp32",
+        processes=processes.count,
+        parameters=sum(p.numel() for p in learner.parameters() if p.requires_grad),
+        resumed=state.step,
+        pid=os.getpid(),
+    )
+    loader = plan.loader(job.frames, device, state.step)
+    averaged = ema.module if ema else learner
+    began, first = time.perf_counter(), state.step
+    sums: dict[str, Tensor] = {
+        k: torch.tensor(v, device=device, dtype=torch.float64) for k, v in state.totals.items()
+    }
+    bar = tqdm(
+        total=steps,
+        initial=state.step,
+        desc=job.name,
+        unit="step",
+        disable=None if processes.first else True,
+        leave=False,
+    )
+    reason = "finished"
+
+    def read(step: int, epoch: int, rate: float) -> None:
+        """The only place where the device is waited for: losses are read, checked, written."""
+        means = {k: processes.mean(v / state.counted) for k, v in sums.items()}
+        if not all(math.isfinite(v) for v in means.values()):
+            message = (
+                f"the loss is not finite any more at step {step + 1} (epoch {epoch + 1}) of {run}; "
+                f"resume with a learning rate below {settings.learning_rate:g} or with --precision fp32"
+            )
+            log.write("end", reason="failed", message=message)
+            raise RunError(message)
+        speed = (step + 1 - first) / (time.perf_counter() - began)
+        log.write(
+            "step",
+            step=step + 1,
+            epoch=epoch + 1,
+            **{k: round(v, 6) for k, v in means.items()},
+            learning_rate=rate,
+            **job.notes(epoch),
+            frames_per_second=round(speed * settings.batch_size, 2),
+            eta=round((steps - step - 1) / speed, 1),
+            memory=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident_memory(),
+        )
+        bar.set_postfix(epoch=epoch + 1, loss=f"{means['loss']:.4f}", refresh=False)
+        sums.clear()
+        state.counted = 0
+
+    with _stop_on_signal() as stop:
+        learner.train()
+        for step in range(state.step, steps):
+            epoch = step // plan.steps_per_epoch
+            rate = learning_rate(step, steps, epoch, settings)
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group.get("lr_scale", 1.0)
+            torch.manual_seed(_seed(settings.seed, step, processes.rank))  # dropout and drop path
+            for part in range(settings.accumulate):
+                batch = {k: v.to(device, non_blocking=True) for k, v in next(loader).items()}
+                moment = Moment(step, epoch, plan.rows(part), plan.batch_size, settings.seed)
+                last = part == settings.accumulate - 1
+                with wrapped.no_sync() if processes.count > 1 and not last else nullcontext():
+                    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                        losses = wrapped(batch, moment)
+                    (losses["loss"] / settings.accumulate).backward()
+                for name, value in losses.items():
+                    sums[name] = sums.get(name, 0.0) + value.detach().double() / settings.accumulate
+            if settings.clip is not None:
+                nn.utils.clip_grad_norm_(learner.parameters(), settings.clip)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            if ema:
+                ema.update(learner, step=step)
+            state.step, state.counted = step + 1, state.counted + 1
+            bar.update()
+
+            epoch_ends = (step + 1) % plan.steps_per_epoch == 0
+            done = step + 1 == steps
+            reading = (step + 1) % settings.log_every == 0 or done
+            if reading:
+                read(step, epoch, rate)
+            due = epoch_ends and ((epoch + 1) % job.validate_every == 0 or done)
+            if due and job.validate:
+                _validate(job, averaged, state, log, processes, epoch)
+                learner.train()
+                if job.patience and state.stale >= job.patience:
+                    reason = "patience"
+            if (reading or processes.count == 1) and processes.any(stop.asked, device):
+                reason = "stopped"
+            ending = reason != "finished" or done
+            if ending or (step + 1) % settings.save_every == 0:
+                state.totals = {k: float(v) for k, v in sums.items()}
+                if processes.first:
+                    _save(run, learner, optimiser, ema, state)
+                log.write("checkpoint", step=step + 1)
+            if ending:
+                break
+    bar.close()
+    if processes.first and (job.validate is None or not math.isfinite(state.best)):
+        job.save_model(averaged, {})
+    return reason
+
+
+def _validate(
+    job: Job, network: nn.Module, state: _State, log: EventLog, processes: Processes, epoch: int
+) -> None:
+    """Score the model and keep it when it is the best so far; all processes decide alike."""
+    if job.validate is None:
+        return
+    network.eval()
+    scores = job.validate(network)
+    value = processes.mean(torch.tensor(next(iter(scores.values()))))
+    improved = value > state.best
+    state.best, state.stale = max(state.best, value), 0 if improved else state.stale + 1
+    log.write(
+        "validation", step=state.step, epoch=epoch + 1, scores=scores, best=state.best, improved=improved
+    )
+    if improved and processes.first:
+        job.save_model(network, scores)
+
+
+class _Plan:
+    """Which frames make which batch, for every process and every part of an accumulated batch."""
+
+    def __init__(self, frames: int, settings: Training, processes: Processes):
+        share = processes.count * settings.accumulate
+        if settings.batch_size % share:
+            raise RunError(
+                f"a batch of {settings.batch_size} frames does not divide into {processes.count} processes × "
+                f"{settings.accumulate} parts; choose a multiple of {share}"
+            )
+        self.frames, self.settings, self.processes = frames, settings, processes
+        self.batch_size = settings.batch_size
+        self.part_size = settings.batch_size // share
+        self.steps_per_epoch = max(1, frames // settings.batch_size)
+        self.steps = self.steps_per_epoch * settings.epochs
+
+    def rows(self, part: int) -> slice:
+        """The rows of the whole batch that this process computes in this part."""
+        start = (part * self.processes.count + self.processes.rank) * self.part_size
+        return slice(start, start + self.part_size)
+
+    def keys(self, first_step: int) -> Iterator[list[tuple[int, int]]]:
+        """(epoch, frame) of every row, part after part, from `first_step` on."""
+        epoch, order = -1, np.empty(0, np.int64)
+        for step in range(first_step, self.steps):
+            if step // self.steps_per_epoch != epoch:
+                epoch = step // self.steps_per_epoch
+                order = np.random.default_rng([self.settings.seed, epoch]).permutation(self.frames)
+            start = step % self.steps_per_epoch * self.batch_size
+            # Fewer frames than a batch holds: they come round again.
+            batch = order[np.arange(start, start + self.batch_size) % self.frames]
+            for part in range(self.settings.accumulate):
+                yield [(epoch, int(i)) for i in batch[self.rows(part)]]
+
+    def loader(self, frames: Dataset[Batch], device: torch.device, first_step: int) -> Iterator[Batch]:
+        workers = self.settings.workers
+        if workers is None:
+            workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0
+        return iter(
+            DataLoader(
+                frames,
+                batch_sampler=self.keys(first_step),  # type: ignore[arg-type]
+                num_workers=workers,
+                pin_memory=device.type == "cuda",
+            )
+        )
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def _save(
+    run: Path, learner: nn.Module, optimiser: torch.optim.Optimizer, ema: ModelEmaV3 | None, state: _State
+) -> None:
+    with atomic(run / STATE) as temporary:
+        torch.save(
+            {
+                "learner": learner.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "ema": ema.module.state_dict() if ema else None,
+                "state": vars(state),
+            },
+            temporary,
+        )
+
+
+def _load(run: Path, learner: nn.Module, optimiser: torch.optim.Optimizer, ema: ModelEmaV3 | None) -> _State:
+    path = run / STATE
+    if not path.exists():
+        return _State()
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        learner.load_state_dict(saved["learner"])
+        optimiser.load_state_dict(saved["optimiser"])
+        if ema:
+            ema.module.load_state_dict(saved["ema"])
+        return _State(**saved["state"])
+    except (RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
+        raise RunError(
+            f"{path} does not fit the settings in its run folder; start a new run ({error})"
+        ) from error
+
+
+class _Stop:
+    asked = False
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[_Stop]:
+    """SIGINT and SIGTERM end the run after the step in hand, with everything saved; a second SIGINT interrupts."""
+    stop = _Stop()
+
+    def ask(number: int, frame: Any) -> None:
+        if stop.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.asked = True
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    try:
+        before = {n: signal.signal(n, ask) for n in numbers}
+    except ValueError:  # not the main thread: whoever called decides
+        before = {}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _resident_memory() -> int:
+    """Peak resident memory of this process in bytes, 0 where the platform does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if os.uname().sysname == "Darwin" else peak * 1024)

@@ -1,0 +1,161 @@
+"""Pretrain a masked autoencoder on unlabelled angiograms: VasoMIM, or MAE as its special case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vasomim_core.config import PretrainConfig, SegmentorConfig, Training, to_dict
+from vasomim_core.data.augment import pretraining_crop
+from vasomim_core.data.store import FrameStore
+from vasomim_core.errors import CheckpointError
+from vasomim_core.masking import guidance_strength
+from vasomim_core.models.checkpoint import Card, Preprocessing, read_card, read_state, save_checkpoint
+from vasomim_core.models.mae import MaskedAutoencoder
+from vasomim_core.models.preprocessing import normalise
+from vasomim_core.models.registry import build, find_model, load_strictly
+from vasomim_core.models.vasomim import VasoMIM
+from vasomim_core.training.crops import Crops
+from vasomim_core.training.loop import Batch, Job, Moment, decayed_groups, run_training
+from vasomim_core.training.processes import Processes
+from vasomim_core.training.pseudo_labels import FRAME_SIZE, anatomy_store
+from vasomim_core.training.runs import MODEL, finish_run, is_finished, open_run
+from vasomim_core.training.seeding import seeded
+from vasomim_core.training.segmentor import train_segmentor
+
+
+def pretrain(
+    config: PretrainConfig, processes: Processes | None = None, resume: bool = False
+) -> tuple[Path, str]:
+    """Run the job; without a segmentor in the settings, S is trained first (in RUN/segmentor).
+
+    Args:
+        config: its settings.
+        processes: this process's place among several.
+        resume: go on with the run in `config.run`.
+
+    Returns:
+        The model file, and how the run ended: "finished" or "stopped".
+
+    Raises:
+        InputError: a frame that cannot be read.
+        CheckpointError: the segmentor is not a UNeXt-S.
+        RunError: the run folder is taken, or the loss is not finite.
+    """
+    processes = processes or Processes()
+    with open_run(config, processes, resume) as log:
+        frames = anatomy_store(config.data, config.run, config.anatomy, log, processes)
+        segmentor: nn.Module | None = None
+        if config.consistency > 0 or config.co_guidance:
+            source = Path(config.segmentor) if config.segmentor else None
+            if source is None:
+                source, reason = _own_segmentor(config, frames, processes)
+                if reason == "stopped":
+                    return finish_run(config.run, reason, log, processes), reason
+            segmentor = load_segmentor(source)
+        options = {
+            "encoder": config.encoder,
+            "input_size": config.input_size,
+            "patch_size": config.patch_size,
+            "decoder_width": config.decoder_width,
+            "decoder_depth": config.decoder_depth,
+            "decoder_heads": config.decoder_heads,
+        }
+        with seeded(config.training.seed):
+            autoencoder = MaskedAutoencoder(**options)  # type: ignore[arg-type]
+        learner = PretrainLearner(
+            VasoMIM(
+                autoencoder,
+                segmentor,
+                config.mask_ratio,
+                config.sampler,
+                config.co_guidance,
+                config.consistency,
+            ),
+            config,
+        )
+
+        def save_model(trained: nn.Module, scores: dict[str, float]) -> None:
+            card = Card(
+                kind="autoencoder",
+                architecture="mae",
+                options=options,
+                preprocessing=Preprocessing(frame_size=FRAME_SIZE, stride=config.patch_size),
+                config=to_dict(config),
+                data={"frames": len(frames), "sha256": frames.fingerprint},
+                description=f"ViT-{config.encoder} pretrained by masked image modelling ({config.sampler} masking)",
+            )
+            save_checkpoint(config.run / MODEL, trained.model.pretrained_state(), card)  # type: ignore[union-attr, operator]
+
+        job = Job(
+            name="pretrain",
+            learner=learner,
+            groups=decayed_groups(list(autoencoder.named_parameters()), config.training.weight_decay),
+            frames=Crops(frames, partial(pretraining_crop, size=config.input_size), config.training.seed),
+            save_model=save_model,
+            notes=lambda epoch: {"beta": round(learner.beta(epoch), 4)},
+        )
+        reason = run_training(job, config.training, config.run, log, processes)
+        return finish_run(config.run, reason, log, processes), reason
+
+
+class PretrainLearner(nn.Module):
+    """Draws the masks of a batch and computes L_rec + w·L_cons."""
+
+    def __init__(self, model: VasoMIM, config: PretrainConfig):
+        super().__init__()
+        self.model, self.config, self.preprocessing = model, config, Preprocessing()
+
+    def beta(self, epoch: int) -> float:
+        """The guidance strength of an epoch."""
+        return guidance_strength(
+            epoch, self.config.training.epochs, self.config.beta_start, self.config.beta_end
+        )
+
+    def forward(self, batch: Batch, moment: Moment) -> dict[str, Tensor]:
+        """The losses of one batch; the noise behind its masks depends on seed, step and row alone."""
+        images = normalise(batch["frame"], self.preprocessing)
+        generator = torch.Generator(images.device).manual_seed(moment.seed * 1_000_003 + moment.step)
+        patches = self.model.autoencoder.patch_embed.num_patches
+        noise = torch.rand((2, moment.batch_size, patches), generator=generator, device=images.device)
+        losses = self.model(images, batch["mask"] > 127, noise[:, moment.rows], self.beta(moment.epoch))
+        return losses._asdict()
+
+
+def load_segmentor(source: Path | str) -> nn.Module:
+    """The segmentor S from one of our model files, or a UNeXt-S state dict in the original project's naming.
+
+    Raises:
+        CheckpointError: it is something else.
+    """
+    path = Path(source) if Path(source).is_file() else find_model(source)
+    if path.suffix == ".safetensors" and (card := read_card(path)).architecture != "unext":
+        raise CheckpointError(f"{path} is a {card.architecture} model; the segmentor must be a UNeXt-S")
+    network = build("unext", {})
+    state = {key.removeprefix("module."): value for key, value in read_state(path).items()}
+    load_strictly(network, state, path)
+    return network
+
+
+def _own_segmentor(config: PretrainConfig, frames: FrameStore, processes: Processes) -> tuple[Path, str]:
+    """Train S on the frames of this run, or take the one that an interrupted run has trained already."""
+    run = config.run / "segmentor"
+    if is_finished(run):
+        return run / MODEL, "finished"
+    settings = SegmentorConfig(config.data, run, config.anatomy, config.input_size)
+    training: Training = replace(
+        settings.training,
+        epochs=config.segmentor_epochs,
+        batch_size=config.training.batch_size,
+        device=config.training.device,
+        precision=config.training.precision,
+        workers=config.training.workers,
+        seed=config.training.seed,
+    )
+    return train_segmentor(
+        replace(settings, training=training), processes, (run / "config.yaml").is_file(), frames
+    )

@@ -1,0 +1,136 @@
+"""A run is a folder: its settings, its events, its last state, its model. It travels, and never overwrites another.
+
+| file | what it is |
+|---|---|
+| config.yaml | the settings; `vasomim JOB --config RUN/config.yaml --run NEW` repeats the run |
+| events.jsonl | see `events` |
+| state.pt | what resuming needs; removed when the run has finished |
+| cache/ | decoded frames and masks while the run lasts |
+| model.safetensors | the model to use: the best validated one, or the last |
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from vasomim_core.config import (
+    Config,
+    FinetuneConfig,
+    PretrainConfig,
+    SegmentorConfig,
+    check,
+    from_dict,
+    to_dict,
+)
+from vasomim_core.errors import ConfigError, RunError, VasoMIMError
+from vasomim_core.files import write_text
+from vasomim_core.training.events import FILE, EventLog
+from vasomim_core.training.loop import STATE
+from vasomim_core.training.processes import Processes
+
+MODEL = "model.safetensors"
+CACHE = "cache"
+JOBS: dict[str, type[Config]] = {
+    "segmentor": SegmentorConfig,
+    "pretrain": PretrainConfig,
+    "finetune": FinetuneConfig,
+}
+
+
+def job_name(config: Config) -> str:
+    """segmentor, pretrain or finetune."""
+    return next(name for name, kind in JOBS.items() if isinstance(config, kind))
+
+
+def load_config(path: Path) -> Config:
+    """The settings of a run, of whichever job, from its `config.yaml` (or the run folder).
+
+    Raises:
+        ConfigError: no such file, or settings that do not fit.
+    """
+    path = path / "config.yaml" if path.is_dir() else path
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read ({error.strerror}); give the config.yaml of a run"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML; give the config.yaml of a run") from error
+    if not isinstance(values, dict) or values.get("job") not in JOBS:
+        raise ConfigError(
+            f"{path} does not say which job it is for; its first line must be job: {' | '.join(JOBS)}"
+        )
+    job = values.pop("job")
+    try:
+        return from_dict(JOBS[job], values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+@contextmanager
+def open_run(config: Config, processes: Processes, resume: bool) -> Iterator[EventLog]:
+    """Open the run folder, and write the end of the run into its events however it ends.
+
+    Raises:
+        ConfigError: a setting out of range.
+        RunError: the folder holds another run (or none, when resuming).
+    """
+    check(config)
+    run = config.run
+    settings = run / "config.yaml"
+    if resume and not settings.is_file():
+        raise RunError(f"{run} holds no run to resume; give the folder of an earlier run")
+    if processes.first and not resume:
+        if run.exists() and (not run.is_dir() or any(run.iterdir())):
+            raise RunError(f"{run} exists and is not empty; give a new folder, or resume the run in it")
+        run.mkdir(parents=True, exist_ok=True)
+        values = {"job": job_name(config), **to_dict(config)}
+        write_text(settings, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    processes.wait()
+    log = EventLog(run, writes=processes.first)
+    try:
+        yield log
+    except VasoMIMError as error:
+        log.write("end", reason="failed", message=str(error))
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        log.write("end", reason="failed", message=f"{type(error).__name__}: {error}")
+        raise
+
+
+def finish_run(run: Path, reason: str, log: EventLog, processes: Processes) -> Path:
+    """Tell of the model and of the end; remove what only a resumed run would need, unless the run was stopped.
+
+    Returns:
+        The model file.
+    """
+    processes.wait()
+    model = run / MODEL
+    if processes.first:
+        if reason != "stopped":
+            (run / STATE).unlink(missing_ok=True)
+        shutil.rmtree(run / CACHE, ignore_errors=True)
+    log.write("model", path=MODEL)
+    log.write("end", reason=reason, message="")
+    return model
+
+
+def is_finished(run: Path) -> bool:
+    """Whether the run in this folder came to its end and left a model."""
+    return (run / FILE).exists() and (run / MODEL).exists() and not (run / STATE).exists()
+
+
+def progress_events(log: EventLog, every: int = 20) -> Callable[[int, int], None]:
+    """A progress callback that writes a `prepare` event for every `every`-th frame and the last."""
+
+    def progress(done: int, total: int) -> None:
+        if done % every == 0 or done == total:
+            log.write("prepare", done=done, total=total)
+
+    return progress

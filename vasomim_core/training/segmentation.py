@@ -1,0 +1,29 @@
+"""What the segmentor S and a finetuned segmenter have in common: a network that learns masks."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from vasomim_core.models.checkpoint import Preprocessing
+from vasomim_core.models.preprocessing import normalise
+from vasomim_core.objectives import segmentation_loss
+from vasomim_core.training.loop import Batch, Moment
+
+
+class SegmentationLearner(nn.Module):
+    """Frames and masks → Dice + BCE.
+
+    Args:
+        network: (B, 3, H, W) → logits (B, 1, H, W).
+        preprocessing: what it expects.
+        dice_weight: w in (1 − w)·BCE + w·Dice.
+    """
+
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing, dice_weight: float = 0.5):
+        super().__init__()
+        self.network, self.preprocessing, self.dice_weight = network, preprocessing, dice_weight
+
+    def forward(self, batch: Batch, moment: Moment) -> dict[str, Tensor]:
+        """The loss of one batch."""
+        logits = self.network(normalise(batch["frame"], self.preprocessing))
+        return {"loss": segmentation_loss(logits, batch["mask"][:, None].float() / 255, self.dice_weight)}

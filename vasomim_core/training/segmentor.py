@@ -1,0 +1,72 @@
+"""Train the segmentor S on pseudo-labels: a UNeXt-S that learns what the vesselness filter finds, and smooths it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from torch import nn
+
+from vasomim_core.config import SegmentorConfig, to_dict
+from vasomim_core.data.augment import pretraining_crop
+from vasomim_core.data.store import FrameStore
+from vasomim_core.models.checkpoint import Card, Preprocessing, save_checkpoint
+from vasomim_core.models.registry import build
+from vasomim_core.training.crops import Crops
+from vasomim_core.training.loop import Job, decayed_groups, run_training
+from vasomim_core.training.processes import Processes
+from vasomim_core.training.pseudo_labels import FRAME_SIZE, anatomy_store
+from vasomim_core.training.runs import MODEL, finish_run, open_run
+from vasomim_core.training.segmentation import SegmentationLearner
+from vasomim_core.training.seeding import seeded
+
+
+def train_segmentor(
+    config: SegmentorConfig,
+    processes: Processes | None = None,
+    resume: bool = False,
+    store: FrameStore | None = None,
+) -> tuple[Path, str]:
+    """Run the job.
+
+    Args:
+        config: its settings.
+        processes: this process's place among several.
+        resume: go on with the run in `config.run`.
+        store: frames with anatomy that a pretraining run has prepared already.
+
+    Returns:
+        The model file, and how the run ended: "finished" or "stopped".
+
+    Raises:
+        InputError: a frame that cannot be read.
+        RunError: the run folder is taken, or the loss is not finite.
+    """
+    processes = processes or Processes()
+    with open_run(config, processes, resume) as log:
+        frames = store or anatomy_store(config.data, config.run, config.anatomy, log, processes)
+        preprocessing = Preprocessing(frame_size=FRAME_SIZE)
+        with seeded(config.training.seed):
+            learner = SegmentationLearner(build("unext", {}), preprocessing)
+
+        def save_model(trained: nn.Module, scores: dict[str, float]) -> None:
+            card = Card(
+                kind="segmentor",
+                architecture="unext",
+                preprocessing=preprocessing,
+                config=to_dict(config),
+                data={"frames": len(frames), "sha256": frames.fingerprint},
+                description="segmentor S, trained on pseudo-labels from vesselness",
+            )
+            save_checkpoint(config.run / MODEL, trained.network.state_dict(), card)  # type: ignore[union-attr, operator]
+
+        view = partial(pretraining_crop, size=config.input_size)
+        job = Job(
+            name="segmentor",
+            learner=learner,
+            groups=decayed_groups(list(learner.named_parameters()), config.training.weight_decay),
+            frames=Crops(frames, view, config.training.seed),
+            save_model=save_model,
+        )
+        reason = run_training(job, config.training, config.run, log, processes)
+        return finish_run(config.run, reason, log, processes), reason
