@@ -266,15 +266,11 @@ def to_uint8(frame: ArrayLike, window: tuple[float, float] | None = None) -> NDA
     """
     frame = np.asarray(frame)
     if frame.ndim != 2 or not frame.size:
-        raise InputError(
-            f"A frame must be (H, W) with pixels in it, not of shape {frame.shape}: pass one grey frame."
-        )
+        raise InputError(f"A frame must be (H, W) with pixels in it, not of shape {frame.shape}: pass one grey frame.")
     if frame.dtype == np.uint8:
         return frame
     if frame.dtype.kind not in "biuf":
-        raise InputError(
-            f"A frame of type {frame.dtype} has no grey levels: pass integers or floating-point numbers."
-        )
+        raise InputError(f"A frame of type {frame.dtype} has no grey levels: pass integers or floating-point numbers.")
     values = frame.astype(np.float64)
     if not np.isfinite(values).all():
         raise InputError("The frame has values that are not finite (NaN or infinity): replace them first.")
@@ -367,13 +363,9 @@ def _from_tiff(path: Path) -> Angiogram:
             read = partial(_tiff_reader(path, page), path, planes)
             end = max(start + size for start, size in zip(last.dataoffsets, last.databytecounts, strict=True))
         else:
-            raise InputError(
-                f"{path} does not store one frame to a page: save it as a plain multi-page TIFF."
-            )
+            raise InputError(f"{path} does not store one frame to a page: save it as a plain multi-page TIFF.")
         if end > tif.filehandle.size or not _page_list_ends(tif):
-            raise InputError(
-                f"{path} is truncated: it ends before its last frame does, so copy or export it again."
-            )
+            raise InputError(f"{path} is truncated: it ends before its last frame does, so copy or export it again.")
         inverted = page.photometric == PHOTOMETRIC.MINISWHITE
         # Pillow inverts white-is-zero itself, but only up to 8 bits.
         if inverted and not (read.func is _pillow_page and page.bitspersample <= 8):
@@ -411,9 +403,7 @@ def _tiff_reader(path: Path, page: TiffPage) -> Callable[[Path, int, int], NDArr
     )
 
 
-def _block_frame(
-    path: Path, offset: int, dtype: np.dtype[Any], rows: int, columns: int, index: int
-) -> NDArray[Any]:
+def _block_frame(path: Path, offset: int, dtype: np.dtype[Any], rows: int, columns: int, index: int) -> NDArray[Any]:
     pixels = rows * columns
     block = np.fromfile(path, dtype, count=pixels, offset=offset + index * pixels * dtype.itemsize)
     return block.reshape(rows, columns)

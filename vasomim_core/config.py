@@ -201,9 +201,7 @@ class FinetuneConfig:
     validate_every: Annotated[int, Ui(min=1, max=1000, unit="epochs", advanced=True)] = 1
     patience: Annotated[int | None, Ui(min=1, max=1000, advanced=True)] = None
     training: Training = field(
-        default_factory=lambda: Training(
-            epochs=100, batch_size=8, learning_rate=1e-3, betas=(0.9, 0.999), clip=1.0
-        )
+        default_factory=lambda: Training(epochs=100, batch_size=8, learning_rate=1e-3, betas=(0.9, 0.999), clip=1.0)
     )
 
 
@@ -285,9 +283,7 @@ def _required(f: dataclasses.Field[Any]) -> bool:
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    return (
-        get_args(annotation) if get_origin(annotation) in (types.UnionType, typing.Union) else (annotation,)
-    )
+    return get_args(annotation) if get_origin(annotation) in (types.UnionType, typing.Union) else (annotation,)
 
 
 def _convert(value: Any, annotation: Any, where: str) -> Any:

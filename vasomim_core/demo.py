@@ -49,9 +49,7 @@ def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict
         write_samples(output / "samples", frames + HELD_OUT, seed)
     labelled = open_labels(data or output / "samples")
     if len(labelled) < HELD_OUT + 10:
-        raise LabelError(
-            f"{data} holds {len(labelled)} labelled frames; the demo needs at least {HELD_OUT + 10}"
-        )
+        raise LabelError(f"{data} holds {len(labelled)} labelled frames; the demo needs at least {HELD_OUT + 10}")
     order = np.random.default_rng(seed).permutation(len(labelled))
     _copy([labelled[i] for i in order[:HELD_OUT]], held_out)
     _copy([labelled[i] for i in order[HELD_OUT : HELD_OUT + frames]], taught)
@@ -85,9 +83,7 @@ def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict
         frame = labelled_frame.frame()
         mask = predict(segmenter, frame) >= segmenter.card.preprocessing.threshold
         write_png(output / "prediction" / f"{labelled_frame.name}.png", mask.astype(np.uint8) * 255)
-        write_png(
-            output / "filter" / f"{labelled_frame.name}.png", extract_anatomy(frame).astype(np.uint8) * 255
-        )
+        write_png(output / "filter" / f"{labelled_frame.name}.png", extract_anatomy(frame).astype(np.uint8) * 255)
     scores = evaluate_masks(output / "prediction", held_out).to_dict()
     filtered = evaluate_masks(output / "filter", held_out).to_dict()
     picture = output / "demo.png"

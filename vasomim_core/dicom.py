@@ -119,7 +119,7 @@ class DicomImage:
     def _codestream(self, file: BinaryIO, index: int) -> bytes:
         """Read one encapsulated frame; refuse one whose own header contradicts the file's.
 
-        A decoder in C would write such a frame over the end of its buffer, and take this process down with it.
+        A decoder in C would write such a frame over the end of its buffer and take the process down with it.
         """
         frames, offsets = self._options["number_of_frames"], self._options.get("extended_offsets")
         code = get_frame(file, index, number_of_frames=frames, extended_offsets=offsets)
@@ -143,9 +143,7 @@ def read_dicom(path: Path) -> DicomImage:
     """
     try:
         with open(path, "rb") as file:
-            header = dcmread(
-                file, force=True, stop_before_pixels=True, specific_tags=_PIXEL_TAGS + _ACQUISITION_TAGS
-            )
+            header = dcmread(file, force=True, stop_before_pixels=True, specific_tags=_PIXEL_TAGS + _ACQUISITION_TAGS)
             syntax = _transfer_syntax(header)
             _check_codec(path, syntax, header.get("BitsStored"))
             keyword, length = _pixel_element(file, syntax)
@@ -158,9 +156,7 @@ def read_dicom(path: Path) -> DicomImage:
     except (VasoMIMError, MemoryError):
         raise
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be read ({error.strerror}): check the file and its permissions."
-        ) from None
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the file and its permissions.") from None
     except Exception:
         # `from None`: what a parser says of a header may repeat the header.
         raise InputError(f"{path} is damaged or not a DICOM file: export or copy it again.") from None
@@ -181,9 +177,7 @@ def patient_group(path: Path | str, key: bytes) -> str | None:
         InputError: the key is empty (an unkeyed hash of a patient's number is undone by trying all numbers).
     """
     if not key:
-        raise InputError(
-            "The key for patient groups is empty: give random bytes, such as secrets.token_bytes(32)."
-        )
+        raise InputError("The key for patient groups is empty: give random bytes, such as secrets.token_bytes(32).")
     if not is_dicom(Path(path)):
         return None
     try:
@@ -222,9 +216,7 @@ def _pixel_element(file: BinaryIO, syntax: UID) -> tuple[str | None, int]:
     return _PIXEL_DATA.get(group << 16 | element), int.from_bytes(head[-4:], order)
 
 
-def _describe(
-    path: Path, file: BinaryIO, header: Dataset, syntax: UID, keyword: str, length: int
-) -> DicomImage:
+def _describe(path: Path, file: BinaryIO, header: Dataset, syntax: UID, keyword: str, length: int) -> DicomImage:
     """Turn a parsed header into a `DicomImage`; `file` stands at the first byte of the pixel data."""
     start, size = file.tell(), os.fstat(file.fileno()).st_size
     options = as_pixel_options(header) | {"pixel_keyword": keyword, "allow_excess_frames": False}
@@ -241,9 +233,7 @@ def _describe(
         raise InputError(f"{path} has an image of size {shape[1]}×{shape[2]}: export it again.")
     allocated = options["bits_allocated"]
     if keyword == "PixelData" and allocated not in (8, 16, 32):
-        raise InputError(
-            f"{path} has {allocated} bits per pixel: only 8, 16 and 32 allocated bits can be read."
-        )
+        raise InputError(f"{path} has {allocated} bits per pixel: only 8, 16 and 32 allocated bits can be read.")
 
     if syntax.is_encapsulated:
         file.seek(start)
@@ -261,11 +251,7 @@ def _describe(
 
     stored, shift = options.get("bits_stored", allocated), 0
     high = header.get("HighBit")
-    if (
-        high is not None
-        and stored - 1 < high < allocated
-        and (not syntax.is_encapsulated or syntax == RLELossless)
-    ):
+    if high is not None and stored - 1 < high < allocated and (not syntax.is_encapsulated or syntax == RLELossless):
         options["bits_stored"], shift = high + 1, high + 1 - stored
     signed = options.get("pixel_representation") == 1
     stored_range = (-(1 << stored - 1), (1 << stored - 1) - 1) if signed else (0, (1 << stored) - 1)
@@ -301,9 +287,7 @@ def _describe(
 def _check_codec(path: Path, syntax: UID, bits_stored: int | None) -> None:
     """Raise a CodecError if nothing installed decodes a transfer syntax; it says which package would."""
     if syntax == DeflatedExplicitVRLittleEndian:
-        raise CodecError(
-            f"{path} is a deflated DICOM file: inflate it first, for example with dcmconv of DCMTK."
-        )
+        raise CodecError(f"{path} is a deflated DICOM file: inflate it first, for example with dcmconv of DCMTK.")
     what = f"{path} is compressed as {syntax.name} ({syntax})"
     try:
         decoder = get_decoder(syntax)
@@ -321,7 +305,7 @@ def _check_codec(path: Path, syntax: UID, bits_stored: int | None) -> None:
             else "python-gdcm"
         )
         raise CodecError(f"{what}: install the package {package} to read it.")
-    if syntax == JPEGExtended12Bit and bits_stored != 8 and decoder.available_plugins == ("gdcm",):
+    if syntax == JPEGExtended12Bit and bits_stored != 8 and "pylibjpeg" not in decoder.available_plugins:
         raise CodecError(
             f"{what} with 12 bits, which python-gdcm cannot decode: convert it with dcmdjpeg of DCMTK, "
             "or install the package pylibjpeg-libjpeg."
@@ -337,9 +321,7 @@ def _frame_offsets(
         Offsets and lengths in bytes in the manner of an extended offset table; None where pydicom finds the
         frames by itself (a complete basic offset table, or several fragments to a frame and no table).
     """
-    truncated = InputError(
-        f"{path} is truncated: it ends before its {frames} frames do, so copy or export it again."
-    )
+    truncated = InputError(f"{path} is truncated: it ends before its {frames} frames do, so copy or export it again.")
     basic = parse_basic_offsets(file)
     base = file.tell()
     if extended:
@@ -374,7 +356,7 @@ def _codestream_size(code: bytes) -> tuple[int, int, int]:
         # JPEG 2000: the SIZ segment (ISO 15444-1, A.5.1) comes first, after the boxes of a JP2 file if any.
         x1, y1, x0, y0 = struct.unpack_from(">4I", code, start + 8)
         return y1 - y0, x1 - x0, (code[start + 42] & 0x7F) + 1
-    # JPEG (ISO 10918-1, B.1.1) and JPEG-LS: a chain of segments up to the scan, one of which starts the frame.
+    # JPEG (ISO 10918-1, B.1.1) and JPEG-LS: a chain of segments up to the scan; one of them gives the size.
     size, place = None, 2
     while True:
         mark, marker, length = struct.unpack_from(">BBH", code, place)
@@ -395,9 +377,7 @@ def _numbers(header: Dataset, keyword: str) -> list[float]:
     """The finite numbers of an optional element; an absent, empty or malformed one counts as absent."""
     try:
         value = header.get(keyword)
-        numbers = [
-            float(v) for v in (value if np.iterable(value) and not isinstance(value, str) else [value])
-        ]
+        numbers = [float(v) for v in (value if np.iterable(value) and not isinstance(value, str) else [value])]
     except (TypeError, ValueError, OverflowError):
         return []
     return numbers if np.isfinite(numbers).all() else []

@@ -45,18 +45,14 @@ def save_panels(path: Path, panels: Sequence[Panel], columns: int, caption: str 
     from matplotlib.figure import Figure
 
     rows = -(-len(panels) // columns)
-    figure = Figure(
-        figsize=(3.2 * columns, 3.45 * rows + 0.3), dpi=110, layout="constrained", facecolor="white"
-    )
+    figure = Figure(figsize=(3.2 * columns, 3.45 * rows + 0.3), dpi=110, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
     for axis in axes:
         axis.set_axis_off()
     for axis, panel in zip(axes, panels, strict=False):
         low, high = panel.limits or (float(np.min(panel.image)), float(np.max(panel.image)))
-        shown = axis.imshow(
-            panel.image, cmap=panel.colours or "gray", vmin=low, vmax=high, interpolation="nearest"
-        )
+        shown = axis.imshow(panel.image, cmap=panel.colours or "gray", vmin=low, vmax=high, interpolation="nearest")
         axis.set_title(panel.title, fontsize=11)
         if panel.bar:
             figure.colorbar(shown, ax=axis, fraction=0.046, pad=0.02)
@@ -66,9 +62,7 @@ def save_panels(path: Path, panels: Sequence[Panel], columns: int, caption: str 
         figure.savefig(temporary)
 
 
-def overlay(
-    frame: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]
-) -> NDArray[np.uint8]:
+def overlay(frame: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
     """A grey frame (H, W) with a mask tinted over it, uint8 (H, W, 3)."""
     rgb = np.repeat(frame[..., None], 3, axis=2).astype(np.float32)
     rgb[mask] = 0.45 * rgb[mask] + 0.55 * np.array(colour, np.float32)

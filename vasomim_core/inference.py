@@ -42,9 +42,7 @@ def predict(
         CheckpointError: the model does not segment.
     """
     if model.card.kind not in ("segmenter", "segmentor"):
-        raise CheckpointError(
-            f"{model.name} is a pretrained {model.card.kind}; finetune it before it can segment"
-        )
+        raise CheckpointError(f"{model.name} is a pretrained {model.card.kind}; finetune it before it can segment")
     return probability(model.network, model.card.preprocessing, frame, model.device, flips, tile)
 
 
@@ -83,9 +81,7 @@ def probability(
         total += torch.sigmoid(logits.float())[0, 0]
     mean = (total / len(chosen))[: size[0], : size[1]]
     if size != (height, width):
-        mean = F.interpolate(mean[None, None], size=(height, width), mode="bilinear", align_corners=False)[
-            0, 0
-        ]
+        mean = F.interpolate(mean[None, None], size=(height, width), mode="bilinear", align_corners=False)[0, 0]
     return mean.clamp(0, 1).cpu().numpy()
 
 

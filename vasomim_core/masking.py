@@ -144,9 +144,7 @@ def sample_mask(
     return _first(order, masked)
 
 
-def guided_patches(
-    f: Tensor, masked: int, beta: float, noise: Tensor, sampler: Sampler = "anatomy"
-) -> Tensor:
+def guided_patches(f: Tensor, masked: int, beta: float, noise: Tensor, sampler: Sampler = "anatomy") -> Tensor:
     """The q = min(⌊β·masked⌋, patches with f > 0) patches that anatomy chooses; the rest is left to chance.
 
     Args:

@@ -119,9 +119,7 @@ def expected_calibration_error(probability: ArrayLike, truth: ArrayLike, bins: i
     """
     p, g = np.asarray(probability, dtype=np.float64), np.asarray(truth).astype(bool)
     if p.shape != g.shape or p.size == 0:
-        raise InputError(
-            f"Probabilities {p.shape} and truth {g.shape} must have one shape that is not empty."
-        )
+        raise InputError(f"Probabilities {p.shape} and truth {g.shape} must have one shape that is not empty.")
     if not (p.min() >= 0 and p.max() <= 1):
         raise InputError("Probabilities must be finite and lie in [0, 1]: apply the sigmoid to logits first.")
     if bins < 1:
@@ -252,9 +250,7 @@ def evaluate_masks(
 def _score_pages(file: Path, stem: str, true_pages: list[Mask], truth: Path | str) -> Iterator[FrameScores]:
     pages = _read_pages(file)
     if len(pages) != len(true_pages):
-        raise LabelError(
-            f"{file} holds {len(pages)} masks, but its truth in {truth} holds {len(true_pages)}."
-        )
+        raise LabelError(f"{file} holds {len(pages)} masks, but its truth in {truth} holds {len(true_pages)}.")
     for t, (p, g) in enumerate(zip(pages, true_pages, strict=True)):
         name = stem if len(pages) == 1 else f"{stem}[{t}]"
         if p.shape != g.shape:
@@ -333,9 +329,7 @@ def _pair(prediction: ArrayLike, truth: ArrayLike) -> tuple[Mask, Mask]:
     # them, astype(bool) does not.
     p, g = np.asarray(prediction) != 0, np.asarray(truth) != 0
     if p.shape != g.shape or p.ndim != 2:
-        raise LabelError(
-            f"A prediction {p.shape} and its truth {g.shape} must be two masks (H, W) of one size."
-        )
+        raise LabelError(f"A prediction {p.shape} and its truth {g.shape} must be two masks (H, W) of one size.")
     return p, g
 
 

@@ -23,9 +23,7 @@ def unpatchify(patches: Tensor, patch_size: int, size: tuple[int, int]) -> Tenso
     rows, columns = size[0] // patch_size, size[1] // patch_size
     channels = patches.shape[-1] // patch_size**2
     x = patches.reshape(len(patches), rows, columns, patch_size, patch_size, channels)
-    return x.permute(0, 5, 1, 3, 2, 4).reshape(
-        len(patches), channels, rows * patch_size, columns * patch_size
-    )
+    return x.permute(0, 5, 1, 3, 2, 4).reshape(len(patches), channels, rows * patch_size, columns * patch_size)
 
 
 def normalised_patches(images: Tensor, patch_size: int) -> tuple[Tensor, Tensor, Tensor]:

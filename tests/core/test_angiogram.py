@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import re
 import traceback
@@ -56,9 +57,7 @@ GDCM_SYNTAXES = {
 }
 
 
-def cine(
-    frames: int = 5, dtype: str = "uint8", bits: int = 8, shape: tuple[int, int] = (31, 17)
-) -> np.ndarray:
+def cine(frames: int = 5, dtype: str = "uint8", bits: int = 8, shape: tuple[int, int] = (31, 17)) -> np.ndarray:
     low, high = (-(1 << bits - 1), 1 << bits - 1) if dtype.startswith("int") else (0, 1 << bits)
     return np.random.default_rng(0).integers(low, high, (frames, *shape)).astype(dtype)
 
@@ -130,9 +129,7 @@ def test_a_still_keeps_its_values_and_type(tmp_path: Path, suffix: str, dtype: s
         pytest.skip("PNG has no such type")
     frame = cine(1, dtype)[0]
     path = tmp_path / f"frame{suffix}"
-    {".npy": np.save, ".tif": tifffile.imwrite}.get(suffix, lambda p, x: Image.fromarray(x).save(p))(
-        path, frame
-    )
+    {".npy": np.save, ".tif": tifffile.imwrite}.get(suffix, lambda p, x: Image.fromarray(x).save(p))(path, frame)
     angiogram = read_angiogram(path)
     assert angiogram.frames.shape == (1, 31, 17)
     assert angiogram.frames[0].dtype == angiogram.frames.dtype == dtype
@@ -154,12 +151,8 @@ def test_a_still_keeps_its_values_and_type(tmp_path: Path, suffix: str, dtype: s
         ("CMYK", ".jpg"),
     ],
 )
-def test_colour_is_one_frame_of_luminance_and_alpha_is_ignored(
-    tmp_path: Path, mode: str, suffix: str
-) -> None:
-    smooth = np.stack(np.broadcast_arrays(np.arange(40)[:, None] * 6, np.arange(24) * 9, 80), -1).astype(
-        np.uint8
-    )
+def test_colour_is_one_frame_of_luminance_and_alpha_is_ignored(tmp_path: Path, mode: str, suffix: str) -> None:
+    smooth = np.stack(np.broadcast_arrays(np.arange(40)[:, None] * 6, np.arange(24) * 9, 80), -1).astype(np.uint8)
     image = Image.fromarray(smooth).convert(mode)
     if mode.endswith("A"):
         image.putalpha(Image.fromarray(np.arange(960, dtype=np.uint8).reshape(40, 24)))
@@ -262,11 +255,7 @@ def test_a_white_is_zero_tiff_is_inverted(tmp_path: Path, compression: str | Non
         assert_array_equal(angiogram.frames[0], np.asarray(image))
 
 
-@given(
-    hnp.basic_indices((5, 31, 17), allow_newaxis=False)
-    | st.lists(st.integers(-5, 4))
-    | st.just(np.arange(5) > 2)
-)
+@given(hnp.basic_indices((5, 31, 17), allow_newaxis=False) | st.lists(st.integers(-5, 4)) | st.just(np.arange(5) > 2))
 def test_indexing_is_numpys(key: Any) -> None:
     stack = cine(5)
     frames = Frames(stack.__getitem__, stack.shape, stack.dtype, Path("x"))
@@ -297,9 +286,7 @@ def test_one_index_decodes_one_frame() -> None:
 # --- DICOM ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless]
-)
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless])
 @pytest.mark.parametrize(
     ("dtype", "bits"), [("uint8", 8), ("uint16", 16), ("uint16", 10), ("int16", 16), ("int16", 12)]
 )
@@ -324,9 +311,7 @@ def test_compressed_dicom_frames(tmp_path: Path, codec: str, dtype: str, bits: i
 
 @pytest.mark.parametrize("table", ["basic", "extended", "none", "wrong"])
 @pytest.mark.parametrize("fragments", [1, 3])
-def test_frames_are_found_with_and_without_an_offset_table(
-    tmp_path: Path, table: str, fragments: int
-) -> None:
+def test_frames_are_found_with_and_without_an_offset_table(tmp_path: Path, table: str, fragments: int) -> None:
     if fragments > 1 and table == "extended":
         pytest.skip("an extended offset table allows one fragment per frame")
     stack = cine(6, shape=(64, 64))
@@ -376,9 +361,7 @@ def test_the_window_follows_the_inversion(tmp_path: Path) -> None:
         "RescaleIntercept": -100,
     }
     plain = read_angiogram(write_dicom(tmp_path / "a", stack, **header))
-    inverse = read_angiogram(
-        write_dicom(tmp_path / "b", stack, PhotometricInterpretation="MONOCHROME1", **header)
-    )
+    inverse = read_angiogram(write_dicom(tmp_path / "b", stack, PhotometricInterpretation="MONOCHROME1", **header))
     assert plain.window == (900, 1000)
     shown = to_uint8(plain.frames[0], plain.window)
     assert 0 < shown.mean() < 255
@@ -550,9 +533,7 @@ def test_truncated_files_are_refused(tmp_path: Path, kind: str, share: float) ->
 @pytest.mark.parametrize("codec", GDCM_SYNTAXES)
 @pytest.mark.parametrize("place", [-1, 6, 7, 8, 9, 10, 11, 15, 42])
 def test_damaged_codestreams_are_refused(tmp_path: Path, codec: str, place: int) -> None:
-    path = compress_with_gdcm(
-        write_dicom(tmp_path / "x", cine(5, "uint16", 16, (64, 64))), GDCM_SYNTAXES[codec]
-    )
+    path = compress_with_gdcm(write_dicom(tmp_path / "x", cine(5, "uint16", 16, (64, 64))), GDCM_SYNTAXES[codec])
     ds = dcmread(path)
     codes = [bytearray(code) for code in generate_frames(ds.PixelData, number_of_frames=5)]
     if place < 0:
@@ -563,12 +544,11 @@ def test_damaged_codestreams_are_refused(tmp_path: Path, codec: str, place: int)
     ds.save_as(path)
     frames = read_angiogram(path).frames
     assert len(frames[2]) == 64
-    try:
-        assert frames[3].shape == (64, 64)
-    except InputError as error:
-        assert "Frame 3" in str(error)
-    else:
-        assert place >= 0
+    if place < 0:
+        assert "Frame 3" in sentence(path)
+    else:  # some of these the decoder reads over: what counts is that the process lives to tell
+        with contextlib.suppress(InputError):
+            assert frames[3].shape == (64, 64)
 
 
 def test_unknown_codecs_name_the_syntax_and_the_package(tmp_path: Path) -> None:
@@ -642,9 +622,8 @@ def test_frames_that_are_not_finite_are_refused(tmp_path: Path, suffix: str, val
         np.zeros((9, 9), complex),
         np.zeros((9, 9, 3)),
         np.array([{"a": 1}]),
-        np.broadcast_to(np.uint8(0), (13_400, 13_400)),
     ],
-    ids=["zero", "zero-width", "1-D", "4-D", "complex", "colour", "objects", "too large"],
+    ids=["zero", "zero-width", "1-D", "4-D", "complex", "colour", "objects"],
 )
 def test_arrays_that_are_no_angiogram_are_refused(tmp_path: Path, array: np.ndarray) -> None:
     np.save(tmp_path / "x.npy", array)
@@ -655,6 +634,10 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     Image.fromarray(cine(1)[0]).save(tmp_path / "x.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert "pixels" in sentence(tmp_path / "x.png")
+    np.save(tmp_path / "x.npy", cine(2))
+    monkeypatch.setattr("vasomim_core.angiogram.MAX_PIXELS", 31 * 17 - 1)
+    assert "beyond the limit" in sentence(tmp_path / "x.npy")
+    assert "beyond the limit" in sentence(write_dicom(tmp_path / "x.dcm", cine()))
 
 
 def test_pages_of_different_sizes_are_refused(tmp_path: Path) -> None:

@@ -77,9 +77,7 @@ def test_masked_count_is_exact_in_every_case(seed, ratio, beta, vessels, sampler
         assert (mask & (f > 0))[1:].sum(1).min() >= min(int(beta * masked + 1e-9), vessels)
 
 
-@pytest.mark.parametrize(
-    ("ratio", "masked"), [(0.5, 98), (0.75, 147), (0.9, 177), (0.0, 0), (1.0, 196), (0.7, 138)]
-)
+@pytest.mark.parametrize(("ratio", "masked"), [(0.5, 98), (0.75, 147), (0.9, 177), (0.0, 0), (1.0, 196), (0.7, 138)])
 def test_masked_count_follows_the_formula(ratio, masked):
     # N − ⌊N(1 − γ)⌋ in exact arithmetic
     assert masked_count(196, ratio) == masked

@@ -275,9 +275,7 @@ def test_truth_may_lie_in_a_masks_folder(folders: tuple[Path, Path]) -> None:
     ],
     ids=["0/1", "0/255", "16-bit 0/1", "16-bit 0/65535", "16-bit 0/255", "rgb", "just over half"],
 )
-def test_masks_are_read_in_every_usual_coding(
-    tmp_path: Path, suffix: str, coded: Callable[[Mask], NDArray]
-) -> None:
+def test_masks_are_read_in_every_usual_coding(tmp_path: Path, suffix: str, coded: Callable[[Mask], NDArray]) -> None:
     mask = blobs(0, 40)
     (tmp_path / "p").mkdir()
     if suffix == "png":
@@ -302,9 +300,7 @@ def test_a_stack_is_scored_frame_by_frame(tmp_path: Path, compression: str | Non
     for folder, stack in (("p", p), ("g", g)):
         (tmp_path / folder).mkdir()
         pages = stack.astype(np.uint8) * np.uint8(255)
-        tifffile.imwrite(
-            tmp_path / folder / "run.tif", pages, photometric="minisblack", compression=compression
-        )
+        tifffile.imwrite(tmp_path / folder / "run.tif", pages, photometric="minisblack", compression=compression)
     rows = evaluate_masks(tmp_path / "p", tmp_path / "g").rows
     assert rows == tuple(score_frame(p[t], g[t], f"run[{t}]") for t in range(3))
     tifffile.imwrite(tmp_path / "p" / "run.tif", p[:2].astype(np.uint8), photometric="minisblack")
@@ -399,8 +395,6 @@ def test_arcade_is_scored_as_an_independent_scorer_does(arcade: Path, tmp_path: 
         expected.append(plain_scores(moved, truth))
 
     result = evaluate_masks(tmp_path / "p", coco)
-    assert [row.name for row in result.rows] == [
-        Path(image["file_name"]).stem for image in document["images"]
-    ]
+    assert [row.name for row in result.rows] == [Path(image["file_name"]).stem for image in document["images"]]
     np.testing.assert_allclose([(row.dsc, row.cldice) for row in result.rows], expected, rtol=1e-12)
     assert evaluate_masks(tmp_path / "p", tmp_path / "val") == result

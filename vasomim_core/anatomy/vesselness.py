@@ -52,9 +52,7 @@ def sato(
     Source: Sato et al., Medical Image Analysis 2(2), 1998, eqs. 9 and 22, in two dimensions.
     """
 
-    def respond(
-        frame: Any, hessian: Callable[[Any, float], Hessian], xp: Any, pool: ThreadPoolExecutor
-    ) -> Any:
+    def respond(frame: Any, hessian: Callable[[Any, float], Hessian], xp: Any, pool: ThreadPoolExecutor) -> Any:
         def at(sigma: float) -> Any:
             mean, radius = _mean_and_radius(*hessian(frame, sigma), xp)
             mean += radius
@@ -99,9 +97,7 @@ def frangi(
     if not beta > 0 or not (gamma is None or gamma > 0):
         raise ConfigError(f"beta is {beta} and gamma {gamma}; give values above 0")
 
-    def respond(
-        frame: Any, hessian: Callable[[Any, float], Hessian], xp: Any, pool: ThreadPoolExecutor
-    ) -> Any:
+    def respond(frame: Any, hessian: Callable[[Any, float], Hessian], xp: Any, pool: ThreadPoolExecutor) -> Any:
         def eigen(sigma: float) -> tuple[Any, Any]:
             return _mean_and_radius(*hessian(frame, sigma), xp)
 
@@ -148,9 +144,7 @@ def as_frames(image: NDArray[Any]) -> NDArray[np.float32]:
     if image.ndim < 2 or image.size == 0:
         raise InputError(f"an image of shape {image.shape} holds no frame; give one of shape (height, width)")
     if image.dtype.kind not in "buif":
-        raise InputError(
-            f"an image of type {image.dtype} holds no grey levels; give integers or real numbers"
-        )
+        raise InputError(f"an image of type {image.dtype} holds no grey levels; give integers or real numbers")
     with np.errstate(over="ignore"):
         frames = image.reshape(-1, *image.shape[-2:]).astype(np.float32)
     if image.dtype.kind == "f" and not np.isfinite(frames).all():
@@ -217,9 +211,7 @@ def _hessian_torch(frame: torch.Tensor, sigma: float) -> Hessian:
 
     smooth, derive = (torch.from_numpy(k).to(frame.device) for k in _kernels(sigma / np.sqrt(2)))
     radius = len(smooth) // 2
-    mirrored = [
-        torch.from_numpy(np.pad(np.arange(n), radius, mode="symmetric")).to(frame.device) for n in frame.shape
-    ]
+    mirrored = [torch.from_numpy(np.pad(np.arange(n), radius, mode="symmetric")).to(frame.device) for n in frame.shape]
 
     def convolve(image: torch.Tensor, down: torch.Tensor, across: torch.Tensor) -> torch.Tensor:
         image = image[mirrored[0]][:, mirrored[1]][None, None]

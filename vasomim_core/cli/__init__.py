@@ -82,16 +82,12 @@ def run(arguments: list[str]) -> int:
 def _parse(name: str, arguments: list[str]) -> Command:
     kind = COMMANDS[name]
     default = kind.default(arguments) if hasattr(kind, "default") else None
-    return tyro.cli(
-        kind, prog=f"vasomim {name}", args=arguments, default=default, config=(tyro.conf.OmitArgPrefixes,)
-    )
+    return tyro.cli(kind, prog=f"vasomim {name}", args=arguments, default=default, config=(tyro.conf.OmitArgPrefixes,))
 
 
 def _overview() -> str:
     lines = [f"  {name:<11} {(kind.__doc__ or '').splitlines()[0]}" for name, kind in COMMANDS.items()]
-    return "\n".join(
-        ["usage: vasomim COMMAND [options]", "", *lines, "", "vasomim COMMAND --help lists its options."]
-    )
+    return "\n".join(["usage: vasomim COMMAND [options]", "", *lines, "", "vasomim COMMAND --help lists its options."])
 
 
 def _sentence(error: Exception) -> str:
@@ -105,7 +101,5 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.filename or 'a file'}: {error.strerror or error}"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return (
-            "memory does not suffice; choose a smaller --batch-size or --input-size, or a larger --accumulate"
-        )
+        return "memory does not suffice; choose a smaller --batch-size or --input-size, or a larger --accumulate"
     return f"unexpected {type(error).__name__}: {error}; run again with --debug and report what it prints"

@@ -49,9 +49,7 @@ def angiograms(inputs: Sequence[Path], output: Path, suffix: str = "") -> Iterat
                     f"{jobs[target]} and {path} would both be written to {target}; give them separate --output folders"
                 )
             if target.parent.resolve() == path.parent.resolve():
-                raise ConfigError(
-                    f"the result of {path} would lie beside it in {target.parent}; give another --output"
-                )
+                raise ConfigError(f"the result of {path} would lie beside it in {target.parent}; give another --output")
             jobs[target] = path
     for target, path in tqdm(jobs.items(), unit="file", disable=None, leave=False):
         yield read_angiogram(path), target

@@ -225,9 +225,7 @@ class Models(Options):
                 for part, s in card["scores"].items()
                 if isinstance(s, dict) and "dsc" in s and "cldice" in s
             )
-            lines.append(
-                f"{name:<20} {card['kind']:<12} {card['description']}" + (f" ({scores})" if scores else "")
-            )
+            lines.append(f"{name:<20} {card['kind']:<12} {card['description']}" + (f" ({scores})" if scores else ""))
         return "\n".join(lines)
 
 

@@ -74,9 +74,7 @@ class _Job(Options):
         lines = [f"{result['reason']}: model in {result['model']}"]
         if "validation" in result:
             scores = ", ".join(f"{k} {v:.2f}" for k, v in result["validation"].items() if k != "epoch")
-            lines.append(
-                f"best epoch {result['validation']['epoch']}: {scores} (percent, on the validation part)"
-            )
+            lines.append(f"best epoch {result['validation']['epoch']}: {scores} (percent, on the validation part)")
         if result["reason"] == "stopped":
             lines.append(f"go on with --resume {result['run']}")
         return "\n".join(lines)

@@ -80,9 +80,7 @@ class CocoMasks:
         except KeyError as error:
             raise LabelError(f"{self.path} is not COCO with polygons: the key {error} is missing.") from error
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise LabelError(
-                f"{self.path} is not COCO with polygons: a value has the wrong type ({error})."
-            ) from error
+            raise LabelError(f"{self.path} is not COCO with polygons: a value has the wrong type ({error}).") from error
         self.stems: tuple[str, ...] = tuple(self._sizes)
 
     def __len__(self) -> int:
@@ -148,15 +146,11 @@ class CocoMasks:
 
     def _read_polygons(self, segmentation: Any, stem: str) -> list[list[float]]:
         if isinstance(segmentation, dict):
-            raise LabelError(
-                f"{self.path} stores frame {stem!r} as run lengths: write its segments as polygons."
-            )
+            raise LabelError(f"{self.path} stores frame {stem!r} as run lengths: write its segments as polygons.")
         polygons = [[float(value) for value in polygon] for polygon in segmentation]
         for polygon in polygons:
             # Two points are fewer than COCO wants, but PIL draws them, as a line. Numbers too large for its
             # integers it draws as nothing.
             if len(polygon) % 2 or len(polygon) < 4 or not (np.abs(polygon) < 1e6).all():
-                raise LabelError(
-                    f"{self.path} has a polygon in frame {stem!r} that is not a list of pairs of x and y."
-                )
+                raise LabelError(f"{self.path} has a polygon in frame {stem!r} that is not a list of pairs of x and y.")
         return polygons

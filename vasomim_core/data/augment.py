@@ -47,9 +47,7 @@ def pretraining_crop(
     return (view[:, ::-1], anatomy[:, ::-1]) if rng.random() < 0.5 else (view, anatomy)
 
 
-def finetuning_crop(
-    frame: Grey, mask: Grey, rng: np.random.Generator, size: int, augment: bool
-) -> tuple[Grey, Grey]:
+def finetuning_crop(frame: Grey, mask: Grey, rng: np.random.Generator, size: int, augment: bool) -> tuple[Grey, Grey]:
     """A square view for supervised training, in one interpolation: place, zoom, rotation, flip, then grey levels.
 
     Where the view is larger than the frame, the frame's edge is repeated and the mask is empty.
@@ -75,9 +73,7 @@ def finetuning_crop(
     matrix = np.column_stack([turn, np.array(centre) - turn @ [(size - 1) / 2, (size - 1) / 2]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     view = cv2.warpAffine(frame, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    truth = cv2.warpAffine(
-        mask, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0
-    )
+    truth = cv2.warpAffine(mask, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     if augment:
         view = grey_levels(np.asarray(view, np.uint8), rng)
     return np.asarray(view, np.uint8), np.asarray(truth, np.uint8)

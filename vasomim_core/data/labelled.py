@@ -3,8 +3,8 @@
     frames = open_labels("labels")
     training, validation = split_by_group(frames, 0.1, seed=0)
 
-Frames that belong together (of one patient, of one run, or identical to the pixel) share a group, and a group is
-never on both sides of a split.
+Frames that belong together (of one patient, of one run, or identical to the pixel) share a group, and a group
+is never on both sides of a split.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from vasomim_core.angiogram import find_angiograms, patient_group, read_angiogram, to_uint8
 from vasomim_core.data.arcade import CocoMasks, is_arcade_split, split_annotations
 from vasomim_core.data.labelset import INDEX, LabelSet, pixel_sha256, read_mask
+from vasomim_core.dicom import is_dicom
 from vasomim_core.errors import InputError, LabelError, VasoMIMError
 
 MOST_VESSEL = 0.5
-"""Share of a frame above which its mask is taken for inverted; vessels cover a few percent of an angiogram."""
+"""Share of vessel above which a mask is taken for inverted; vessels cover a few percent of an angiogram."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,21 +97,21 @@ class LabelReport:
 
 
 def open_labels(path: Path | str) -> list[LabelledFrame]:
-    """Open labelled frames. Every frame and mask is read once, so that a bad one is found before a run, not in it.
+    """Open labelled frames. All are read once, so that a bad file is found before a run and not in it.
 
     `path` is one of:
 
     - a curated label set (`LabelSet`): its accepted frames, with their groups;
     - an ARCADE split, with `images/` and `annotations/`: the frames whose image is there;
-    - a folder with `images/` and `masks/`, whose files have equal stems: each image needs a mask, masks without an
-      image are left out. A run of several frames needs a mask file of as many pages.
+    - a folder with `images/` and `masks/`, whose files have equal stems: each image needs a mask, and masks
+      without an image are left out. A run of several frames needs a mask file of as many pages.
 
     A group is that of the record, else a DICOM file's patient (or the file itself), else the frame alone;
     pixel-identical frames are always in one group.
 
     Raises:
-        LabelError: no such folder, no frames, a frame without a mask, a mask of another size, a file that cannot be
-            read. The sentence names the first file and says how many there are.
+        LabelError: no such folder, no frames, a frame without a mask, a mask of another size, a file that
+            cannot be read. The sentence names the first file and says how many there are.
     """
     sources = _sources(Path(path))
     read: list[tuple[_Source, dict[str, Any]]] = []
@@ -151,8 +152,8 @@ def split_by_group(
 ) -> tuple[list[LabelledFrame], list[LabelledFrame]]:
     """Split into a training and a validation part, whole groups to one side.
 
-    Groups are drawn in random order and go to validation as long as they fit into its share. Each side gets at
-    least one group; where none fits, validation gets the smallest.
+    Groups are drawn in random order and go to validation as long as they fit into its share. Each side gets
+    at least one group; where none fits, validation gets the smallest.
 
     Args:
         frames: At least two groups.
@@ -170,7 +171,7 @@ def split_by_group(
     sizes = Counter(f.group for f in frames)
     if len(sizes) < 2:
         raise LabelError(
-            f"All {len(frames)} labelled frames belong to one group (patient or sequence) and cannot be split: "
+            f"All {len(frames)} labelled frames are of one group (patient or sequence) and cannot be split: "
             "give --val, or label frames of a second patient."
         )
     share = max(1, round(fraction * len(frames)))
@@ -218,8 +219,8 @@ def labels_fingerprint(frames: Iterable[LabelledFrame]) -> str:
 def import_pairs(labels: LabelSet, folder: Path | str, annotator: str = "") -> list[str]:
     """Add the frames and masks of `images/` and `masks/` to a label set, as accepted labels.
 
-    File names stay outside, since they may name a patient. The group is a hash of a DICOM file's patient under
-    the set's key; frames of one file share a group.
+    File names stay outside, since they may name a patient. The group is a hash of a DICOM file's patient
+    under the set's key; frames of one file share a group.
 
     Args:
         labels: Where to.
@@ -322,9 +323,7 @@ def _pairs(path: Path) -> list[_Source]:
             continue
         tie = patient_group(image, key) or str(image)
         sources += [
-            _Source(
-                stem if count == 1 else f"{stem}[{i}]", image, partial(read_mask, masks[stem], i), i, tie=tie
-            )
+            _Source(stem if count == 1 else f"{stem}[{i}]", image, partial(read_mask, masks[stem], i), i, tie=tie)
             for i in range(count)
         ]
     _raise_first(problems, len(images))
@@ -334,9 +333,7 @@ def _pairs(path: Path) -> list[_Source]:
 def _by_stem(folder: Path) -> dict[str, Path]:
     """The readable files of a folder by their path in it without suffix, in natural order."""
     if not folder.is_dir():
-        raise LabelError(
-            f"{folder} does not exist: labels need images/ and masks/, or an ARCADE split folder."
-        )
+        raise LabelError(f"{folder} does not exist: labels need images/ and masks/, or an ARCADE split folder.")
     try:
         paths = find_angiograms(folder)
     except InputError as error:
@@ -413,7 +410,7 @@ def _import(labels: LabelSet, sources: Sequence[_Source], annotator: str) -> lis
             frame = to_uint8(frame, angiogram.window)
         several = len(angiogram.frames) > 1
         if source.path not in group:
-            patient = patient_group(source.path, labels.key)
+            patient = patient_group(source.path, labels.key) if is_dicom(source.path) else None
             group[source.path] = patient or (pixel_sha256(frame)[:16] if several else "")
         index = source.index if several else None
         if labels.find(frame, index) is None:
@@ -441,9 +438,7 @@ def _shuffled(groups: Iterable[str], seed: int, stream: int) -> list[str]:
 
 def _check_fraction(fraction: float, below: float) -> None:
     if not (0 < fraction <= 1 and fraction < below):
-        raise LabelError(
-            f"The fraction {fraction} of the labels is out of range: give a number above 0 and up to 1."
-        )
+        raise LabelError(f"The fraction {fraction} of the labels is out of range: give a number above 0 and up to 1.")
 
 
 def _require(frames: Sequence[LabelledFrame]) -> None:
@@ -455,6 +450,4 @@ def _raise_first(problems: Sequence[str], total: int) -> None:
     if len(problems) == 1:
         raise LabelError(problems[0])
     if problems:
-        raise LabelError(
-            f"{problems[0].rstrip('.')} (the first of {len(problems)} such problems in {total} files)."
-        )
+        raise LabelError(f"{problems[0].rstrip('.')} (the first of {len(problems)} such problems in {total} files).")

@@ -6,10 +6,10 @@ Every file is written beside its place and renamed into it, and a label is writt
 
     frames/<id>.png → history/<id>/<n>.png → history/<id>/<n>.json → masks/<id>.png → records/<id>.json
 
-The record in the history makes revision n durable: a program that is killed before it leaves revision n − 1 as it
-was, one that is killed after it leaves a revision that the next `open` (or write to that frame) puts in place.
-Writers take turns by a lock of the operating system on the file `.lock`, which a killed program cannot keep;
-readers need no lock.
+The record in the history makes revision n durable: a program that is killed before it leaves revision n − 1
+as it was, one that is killed after it leaves a revision that the next `open` (or write to that frame) puts in
+place. Writers take turns by a lock of the operating system on the file `.lock`, which a killed program cannot
+keep; readers need no lock.
 """
 
 from __future__ import annotations
@@ -243,14 +243,12 @@ class LabelSet:
         return digest.hexdigest()
 
     def check(self) -> list[str]:
-        """Read everything; one sentence for each file that is missing, damaged or does not fit. Empty = all is well."""
+        """Read everything; one sentence for each file that is missing, damaged or does not fit."""
         ids = self._ids()
         known = set(ids)
         problems = [problem for id in ids for problem in self._problems(id)]
         for id in self._interrupted():
-            problems.append(
-                f"{self._history(id)} holds a newer revision than the record: open the set for writing."
-            )
+            problems.append(f"{self._history(id)} holds a newer revision than the record: open the set for writing.")
         for part in ("frames", "masks"):
             for path in _visible(self.folder / part):
                 if path.stem not in known:
@@ -273,23 +271,25 @@ class LabelSet:
         id: str | None = None,
         note: str | None = None,
     ) -> Record:
-        """Store the label of a frame. A frame that is already there gets a new revision, under the id that it has.
+        """Store the label of a frame; one that is already there gets a new revision, under its id.
 
         Args:
             frame: (H, W) uint8 or uint16, as the annotator saw it.
             mask: (H, W) of any real type, with 0 and at most one other value, which is vessel.
             status: accepted, skipped or flagged.
-            group: Patient or sequence, as a pseudonym: `patient_group(path, labels.key)`. None leaves the known one.
+            group: Patient or sequence, as a pseudonym: `patient_group(path, labels.key)`. None leaves the
+                known one.
             annotator: Who drew or approved the mask.
             model: Which model proposed it.
             source: Where the frame comes from; no patient's name. None leaves the known one.
-            frame_index: 0-based index in the run that it was taken from. Equal pixels and index are the same frame.
+            frame_index: 0-based index in the run that it was taken from. Equal pixels and index are the same
+                frame.
             id: Name of a new frame's files; by default made from its pixels and index.
             note: Free text. None leaves the known one.
 
         Raises:
-            LabelError: the frame or mask is not of this kind, the id is taken or not usable, or the folder cannot
-                be written to.
+            LabelError: the frame or mask is not of this kind, the id is taken or not usable, or the folder
+                cannot be written to.
         """
         pixels = _checked_frame(frame)
         drawn = as_mask(mask, shape=pixels.shape)
@@ -326,7 +326,7 @@ class LabelSet:
             return self._commit(record, drawn)
 
     def update_mask(self, id: str, mask: ArrayLike, annotator: str, model: str | None = None) -> Record:
-        """Store another mask for a frame as a new revision; equal pixels by the same annotator and model change nothing.
+        """Store another mask for a frame as a new revision; the same by the same annotator changes nothing.
 
         Raises:
             LabelError: there is no such frame, the mask does not fit it, or the folder cannot be written to.
@@ -446,8 +446,8 @@ class LabelSet:
         try:
             mask = self.mask(id)
             if mask.shape != frame.shape:
-                size = "{}×{}".format(*mask.shape)
-                yield f"{self.mask_path(id)} is {size} and its frame {'{}×{}'.format(*frame.shape)}: restore a revision."
+                sizes = "{}×{} and its frame {}×{}".format(*mask.shape, *frame.shape)
+                yield f"{self.mask_path(id)} is {sizes}: restore a revision."
             elif pixel_sha256(mask) != record.mask_sha256 and id not in self._interrupted():
                 yield f"{self.mask_path(id)} was changed by another program: save the mask again to keep it."
         except VasoMIMError as error:
@@ -455,7 +455,7 @@ class LabelSet:
         for number in range(1, record.revision + 1):
             for path in (self._history(id) / f"{number}.png", self._history(id) / f"{number}.json"):
                 if not path.is_file():
-                    yield f"{path} is missing: an earlier mask cannot be restored, copy it back from a backup."
+                    yield f"{path} is missing: copy it back from a backup, to be able to restore that mask."
 
     # Places
 
@@ -474,7 +474,7 @@ class LabelSet:
         return sorted(int(stem) for stem in stems if stem.isdecimal())
 
     def _find(self, sha: str, frame_index: int | None) -> str | None:
-        """Id of a frame. Identities never change, so only records that are new since the last call are read."""
+        """Id of a frame. Identities never change: only records that are new since the last call are read."""
         known = set(self._id_of.values())
         for id in self._ids():
             if id not in known:
@@ -504,9 +504,7 @@ def read_mask(path: Path | str, index: int = 0) -> NDArray[np.bool_]:
     return as_mask(pages[index], where=str(path))
 
 
-def as_mask(
-    mask: ArrayLike, shape: tuple[int, ...] | None = None, where: str = "The mask"
-) -> NDArray[np.bool_]:
+def as_mask(mask: ArrayLike, shape: tuple[int, ...] | None = None, where: str = "The mask") -> NDArray[np.bool_]:
     """Return a mask as bool (H, W).
 
     Args:
@@ -515,8 +513,8 @@ def as_mask(
         where: What a message calls it.
 
     Raises:
-        LabelError: another shape, not finite, or grey levels (a probability, a JPEG, several classes), for which
-            only a person can say what is vessel.
+        LabelError: another shape, not finite, or grey levels (a probability, a JPEG, several classes), for
+            which only a person can say what is vessel.
     """
     array = np.asarray(mask)
     if array.ndim != 2 or not array.size or array.dtype.kind not in "biuf":
@@ -533,14 +531,12 @@ def as_mask(
         if array.dtype.kind == "f" and not np.isfinite(values).all():
             raise LabelError(f"{where} has values that are not finite (NaN or infinity): threshold it first.")
         if values.size and (values != values[0]).any():
-            raise LabelError(
-                f"{where} has more than one value beside 0: threshold it, so that only vessel is not 0."
-            )
+            raise LabelError(f"{where} has more than one value beside 0: threshold it, so that only vessel is not 0.")
     return vessel
 
 
 def pixel_sha256(image: NDArray[Any]) -> str:
-    """SHA-256 (hex) of the line `<H>x<W> <dtype>` and the pixels, row by row, little-endian; bool as 0 and 1."""
+    """SHA-256 (hex) of the line `<H>x<W> <dtype>` and the pixels, by rows, little-endian; bool as 0 and 1."""
     header = f"{image.shape[0]}x{image.shape[1]} {image.dtype.name}\n".encode()
     pixels = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
     return hashlib.sha256(header + pixels.tobytes()).hexdigest()
@@ -553,9 +549,7 @@ def _as_png(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 def _checked_frame(frame: ArrayLike) -> NDArray[Any]:
     array = np.asarray(frame)
     if array.ndim != 2 or not array.size:
-        raise LabelError(
-            f"The frame has the shape {array.shape}: give one grey frame (H, W) with pixels in it."
-        )
+        raise LabelError(f"The frame has the shape {array.shape}: give one grey frame (H, W) with pixels in it.")
     if array.dtype.name not in ("uint8", "uint16"):
         raise LabelError(f"The frame is of type {array.dtype}: store what was shown, as to_uint8 returns it.")
     return array
@@ -594,20 +588,12 @@ def _read_json(path: Path) -> Any:
 
 def _read_index(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise LabelError(
-            f"{path.parent} is no label set, {path.name} is missing in it: choose another folder."
-        )
+        raise LabelError(f"{path.parent} is no label set, {path.name} is missing in it: choose another folder.")
     index = _read_json(path)
-    if (
-        not isinstance(index, dict)
-        or index.get("format") != FORMAT
-        or not isinstance(index.get("version"), int)
-    ):
+    if not isinstance(index, dict) or index.get("format") != FORMAT or not isinstance(index.get("version"), int):
         raise LabelError(f"{path} is not the index of a label set: copy it back from a backup.")
     if index["version"] > VERSION:
-        raise LabelError(
-            f"{path} has format version {index['version']}, newer than {VERSION}: update this program."
-        )
+        raise LabelError(f"{path} has format version {index['version']}, newer than {VERSION}: update this program.")
     key = index.get("key")
     if not all(isinstance(index.get(name), str) for name in ("name", "created")) or not (
         key is None or (isinstance(key, str) and re.fullmatch("(?:[0-9a-f]{2}){16,}", key))
@@ -621,9 +607,7 @@ def _read_record(path: Path, id: str) -> Record:
     try:
         record = Record(**values)
     except TypeError as error:
-        raise LabelError(
-            f"{path} has missing or unknown fields: copy it back from history/ or a backup."
-        ) from error
+        raise LabelError(f"{path} has missing or unknown fields: copy it back from history/ or a backup.") from error
     kinds = {name: kind for name, kind in get_type_hints(Record).items() if name != "status"}
     fits = all(isinstance(getattr(record, name), kind) for name, kind in kinds.items())
     if not fits or record.status not in STATUSES or record.id != id or record.revision < 1:

@@ -102,18 +102,15 @@ def read_card(path: Path) -> Card:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is not a complete safetensors file; it may be truncated ({error})"
-        ) from error
+        raise CheckpointError(f"{path} is not a complete safetensors file; it may be truncated ({error})") from error
     try:
         values = json.loads(header["vasomim"])
         if values.pop("format") > FORMAT:
-            raise CheckpointError(
-                f"{path} was written by a newer version ({values.get('version')}); update VasoMIM"
-            )
-        values["preprocessing"] = Preprocessing(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in values["preprocessing"].items()}
-        )
+            raise CheckpointError(f"{path} was written by a newer version ({values.get('version')}); update VasoMIM")
+        stored: dict[str, Any] = values["preprocessing"]
+        for name in ("mean", "std"):
+            stored[name] = tuple(stored[name])
+        values["preprocessing"] = Preprocessing(**stored)
         return Card(**values)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(

@@ -40,8 +40,7 @@ class MaskedAutoencoder(VisionTransformer):
             sincos_positions(decoder_width, self.patch_embed.grid_size), requires_grad=False
         )
         self.decoder_blocks = nn.ModuleList(
-            Block(decoder_width, decoder_heads, qkv_bias=True, norm_layer=layer_norm)
-            for _ in range(decoder_depth)
+            Block(decoder_width, decoder_heads, qkv_bias=True, norm_layer=layer_norm) for _ in range(decoder_depth)
         )
         self.decoder_norm = layer_norm(decoder_width)
         self.decoder_pred = nn.Linear(decoder_width, patch_size**2 * 3)

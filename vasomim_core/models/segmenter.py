@@ -35,18 +35,14 @@ class ViTSegmenter(nn.Module):
     ):
         super().__init__()
         if patch_size not in (4, 8, 16, 32):
-            raise ConfigError(
-                f"a patch of {patch_size} px does not fit the pyramid decoder; choose 4, 8, 16 or 32 px"
-            )
+            raise ConfigError(f"a patch of {patch_size} px does not fit the pyramid decoder; choose 4, 8, 16 or 32 px")
         self.encoder = VisionTransformer(
             **encoder_options(encoder, input_size, patch_size),
             dynamic_img_size=True,
             drop_path_rate=drop_path,
         )
         with torch.no_grad():
-            self.encoder.pos_embed.copy_(
-                sincos_positions(self.encoder.embed_dim, self.encoder.patch_embed.grid_size)
-            )
+            self.encoder.pos_embed.copy_(sincos_positions(self.encoder.embed_dim, self.encoder.patch_embed.grid_size))
         levels = patch_size.bit_length() - 1
         widths = [width * min(8, 2**k) for k in range(levels + 1)]  # full resolution first
         depth = len(self.encoder.blocks)
@@ -54,13 +50,9 @@ class ViTSegmenter(nn.Module):
         embed = self.encoder.embed_dim
         self.bottom = nn.Conv2d(embed, widths[levels], 1)
         # The deepest tokens start at the bottom; shallower ones join at finer levels.
-        self.unfold = nn.ModuleList(
-            UnfoldTokens(embed, widths[k], patch_size >> k) for k in range(levels - 1, 0, -1)
-        )
+        self.unfold = nn.ModuleList(UnfoldTokens(embed, widths[k], patch_size >> k) for k in range(levels - 1, 0, -1))
         self.stem = ConvBlock(3, widths[0])
-        self.merge = nn.ModuleList(
-            ConvBlock(widths[k + 1] + widths[k], widths[k]) for k in range(levels - 1, -1, -1)
-        )
+        self.merge = nn.ModuleList(ConvBlock(widths[k + 1] + widths[k], widths[k]) for k in range(levels - 1, -1, -1))
         self.head = nn.Conv2d(widths[0], 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -135,9 +135,7 @@ def shift(x: Tensor, axis: int, reach: int = 2) -> Tensor:
     padding = (reach, reach, 0, 0) if axis == 3 else (0, 0, reach, reach)
     groups = F.pad(x, padding).chunk(2 * reach + 1, dim=1)
     length = x.shape[axis]
-    moved = [
-        g.narrow(axis, reach - step, length) for g, step in zip(groups, range(-reach, reach + 1), strict=True)
-    ]
+    moved = [g.narrow(axis, reach - step, length) for g, step in zip(groups, range(-reach, reach + 1), strict=True)]
     return torch.cat(moved, dim=1)
 
 

@@ -11,7 +11,6 @@ from vasomim_core import objectives
 from vasomim_core.masking import Sampler, co_guided_anatomy, masked_count, sample_mask, vascular_distribution
 from vasomim_core.models.mae import MaskedAutoencoder
 
-
 SEGMENTOR = "segmentor."  # prefix of S's tensors in a pretrained file; the autoencoder's have MAE's own names
 
 

@@ -6,7 +6,7 @@ Any number of watchers may follow the file, from the window that started the run
 |---|---|
 | start | job, frames, steps, epochs, device, precision, processes, parameters, resumed (first step, or 0), pid |
 | prepare | done, total: frames decoded and their anatomy extracted |
-| step | step, epoch, loss and its terms, learning_rate, beta (pretraining), frames_per_second, eta (s), memory (bytes) |
+| step | step, epoch, loss and its terms, learning_rate, beta, frames_per_second, eta (s), memory (bytes) |
 | validation | step, epoch, scores, best (so far), improved |
 | checkpoint | step: a state from which the run can be resumed |
 | model | path: a model file that can be used |

@@ -38,9 +38,7 @@ from vasomim_core.training.seeding import seeded
 from vasomim_core.training.segmentation import SegmentationLearner
 
 
-def finetune(
-    config: FinetuneConfig, processes: Processes | None = None, resume: bool = False
-) -> tuple[Path, str]:
+def finetune(config: FinetuneConfig, processes: Processes | None = None, resume: bool = False) -> tuple[Path, str]:
     """Run the job.
 
     Args:
@@ -67,7 +65,7 @@ def finetune(
         store = _store(training, config, log, processes)
         learner = SegmentationLearner(network, preprocessing, config.dice_weight)
 
-        def save_model(trained: nn.Module, scores: dict[str, float]) -> None:
+        def save_model(trained: SegmentationLearner, scores: dict[str, float]) -> None:
             card = Card(
                 kind="segmenter",
                 architecture=architecture,
@@ -78,10 +76,10 @@ def finetune(
                 scores={"validation": {"frames": len(validation), **scores}},
                 description=f"{architecture} finetuned on {len(training)} labelled frames",
             )
-            save_checkpoint(config.run / MODEL, trained.network.state_dict(), card)  # type: ignore[union-attr, operator]
+            save_checkpoint(config.run / MODEL, trained.network.state_dict(), card)
 
-        def validate(trained: nn.Module) -> dict[str, float]:
-            return score_network(trained.network, preprocessing, validation)  # type: ignore[arg-type]
+        def validate(trained: SegmentationLearner) -> dict[str, float]:
+            return score_network(trained.network, preprocessing, validation)
 
         job = Job(
             name="finetune",
@@ -198,9 +196,7 @@ def layer_decayed_groups(network: nn.Module, decay: float, weight_decay: float) 
     ]
 
 
-def _store(
-    frames: Sequence[LabelledFrame], config: FinetuneConfig, log: EventLog, processes: Processes
-) -> FrameStore:
+def _store(frames: Sequence[LabelledFrame], config: FinetuneConfig, log: EventLog, processes: Processes) -> FrameStore:
     folder = config.run / CACHE
     if processes.first:
 

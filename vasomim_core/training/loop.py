@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -57,19 +57,16 @@ class Moment:
     seed: int
 
 
-class Learner(Protocol):
-    """A module that computes its own losses: `forward(batch, moment)` → scalars by name, "loss" among them."""
-
-    def __call__(self, batch: Batch, moment: Moment) -> dict[str, Tensor]: ...
+L = TypeVar("L", bound=nn.Module)
 
 
 @dataclass
-class Job:
+class Job(Generic[L]):
     """What a task hands to the loop.
 
     Attributes:
         name: pretrain, finetune or segmentor.
-        learner: an `nn.Module` that is a `Learner`.
+        learner: computes its own losses: `forward(batch, moment)` → scalars by name, "loss" among them.
         groups: optimiser parameter groups; `lr_scale` multiplies the learning rate.
         frames: map-style data set whose items are asked for as (epoch, index).
         save_model: writes the usable model file; called with the learner (its averaged copy when EMA is on).
@@ -80,11 +77,11 @@ class Job:
     """
 
     name: str
-    learner: nn.Module
+    learner: L
     groups: list[dict[str, Any]]
     frames: Dataset[Batch]
-    save_model: Callable[[nn.Module, dict[str, float]], None]
-    validate: Callable[[nn.Module], dict[str, float]] | None = None
+    save_model: Callable[[L, dict[str, float]], None]
+    validate: Callable[[L], dict[str, float]] | None = None
     validate_every: int = 1
     patience: int | None = None
     notes: Callable[[int], dict[str, float]] = lambda epoch: {}
@@ -121,13 +118,13 @@ def learning_rate(step: int, steps: int, epoch: int, settings: Training) -> floa
 
 
 def native_bf16(device: torch.device) -> bool:
-    """Whether bf16 arithmetic is faster than fp32 on this device (CUDA from Ampere on; CPUs with AVX512-BF16 or AMX)."""
+    """Whether bf16 is faster than fp32 on this device: CUDA from Ampere on, CPUs with AVX512-BF16 or AMX."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # type: ignore[attr-defined]
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def run_training(job: Job, settings: Training, run: Path, log: EventLog, processes: Processes) -> str:
+def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, processes: Processes) -> str:
     """Train until the last epoch, a stop signal (SIGINT, SIGTERM), or the end of patience.
 
     Args:
@@ -162,9 +159,7 @@ def run_training(job: Job, settings: Training, run: Path, log: EventLog, process
     state = _load(run, learner, optimiser, ema)
     wrapped: Any = learner
     if processes.count > 1:
-        wrapped = DistributedDataParallel(
-            learner, device_ids=[device.index] if device.type == "cuda" else None
-        )
+        wrapped = DistributedDataParallel(learner, device_ids=[device.index] if device.type == "cuda" else None)
     if settings.compile:
         wrapped = torch.compile(wrapped)
     steps = plan.steps
@@ -182,11 +177,9 @@ def run_training(job: Job, settings: Training, run: Path, log: EventLog, process
         pid=os.getpid(),
     )
     loader = plan.loader(job.frames, device, state.step)
-    averaged = ema.module if ema else learner
+    averaged: L = ema.module if ema else learner
     began, first = time.perf_counter(), state.step
-    sums: dict[str, Tensor] = {
-        k: torch.tensor(v, device=device, dtype=torch.float64) for k, v in state.totals.items()
-    }
+    sums: dict[str, Tensor] = {k: torch.tensor(v, device=device, dtype=torch.float64) for k, v in state.totals.items()}
     bar = tqdm(
         total=steps,
         initial=state.step,
@@ -277,9 +270,7 @@ def run_training(job: Job, settings: Training, run: Path, log: EventLog, process
     return reason
 
 
-def _validate(
-    job: Job, network: nn.Module, state: _State, log: EventLog, processes: Processes, epoch: int
-) -> None:
+def _validate(job: Job[L], network: L, state: _State, log: EventLog, processes: Processes, epoch: int) -> None:
     """Score the model and keep it when it is the best so far; all processes decide alike."""
     if job.validate is None:
         return
@@ -288,9 +279,7 @@ def _validate(
     value = processes.mean(torch.tensor(next(iter(scores.values()))))
     improved = value > state.best
     state.best, state.stale = max(state.best, value), 0 if improved else state.stale + 1
-    log.write(
-        "validation", step=state.step, epoch=epoch + 1, scores=scores, best=state.best, improved=improved
-    )
+    log.write("validation", step=state.step, epoch=epoch + 1, scores=scores, best=state.best, improved=improved)
     if improved and processes.first:
         job.save_model(network, scores)
 
@@ -330,13 +319,14 @@ class _Plan:
                 yield [(epoch, int(i)) for i in batch[self.rows(part)]]
 
     def loader(self, frames: Dataset[Batch], device: torch.device, first_step: int) -> Iterator[Batch]:
+        """The batches of this process, part after part; frames are read ahead by workers on CUDA."""
         workers = self.settings.workers
         if workers is None:
             workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0
         return iter(
             DataLoader(
                 frames,
-                batch_sampler=self.keys(first_step),  # type: ignore[arg-type]
+                batch_sampler=self.keys(first_step),
                 num_workers=workers,
                 pin_memory=device.type == "cuda",
             )
@@ -374,9 +364,7 @@ def _load(run: Path, learner: nn.Module, optimiser: torch.optim.Optimizer, ema: 
             ema.module.load_state_dict(saved["ema"])
         return _State(**saved["state"])
     except (RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
-        raise RunError(
-            f"{path} does not fit the settings in its run folder; start a new run ({error})"
-        ) from error
+        raise RunError(f"{path} does not fit the settings in its run folder; start a new run ({error})") from error
 
 
 class _Stop:

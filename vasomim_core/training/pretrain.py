@@ -28,9 +28,7 @@ from vasomim_core.training.seeding import seeded
 from vasomim_core.training.segmentor import train_segmentor
 
 
-def pretrain(
-    config: PretrainConfig, processes: Processes | None = None, resume: bool = False
-) -> tuple[Path, str]:
+def pretrain(config: PretrainConfig, processes: Processes | None = None, resume: bool = False) -> tuple[Path, str]:
     """Run the job; without a segmentor in the settings, S is trained first (in RUN/segmentor).
 
     Args:
@@ -79,7 +77,7 @@ def pretrain(
             config,
         )
 
-        def save_model(trained: nn.Module, scores: dict[str, float]) -> None:
+        def save_model(trained: PretrainLearner, scores: dict[str, float]) -> None:
             card = Card(
                 kind="autoencoder",
                 architecture="mae",
@@ -89,7 +87,7 @@ def pretrain(
                 data={"frames": len(frames), "sha256": frames.fingerprint},
                 description=f"ViT-{config.encoder} pretrained by masked image modelling ({config.sampler} masking)",
             )
-            save_checkpoint(config.run / MODEL, trained.model.pretrained_state(), card)  # type: ignore[union-attr, operator]
+            save_checkpoint(config.run / MODEL, trained.model.pretrained_state(), card)
 
         job = Job(
             name="pretrain",
@@ -112,9 +110,7 @@ class PretrainLearner(nn.Module):
 
     def beta(self, epoch: int) -> float:
         """The guidance strength of an epoch."""
-        return guidance_strength(
-            epoch, self.config.training.epochs, self.config.beta_start, self.config.beta_end
-        )
+        return guidance_strength(epoch, self.config.training.epochs, self.config.beta_start, self.config.beta_end)
 
     def forward(self, batch: Batch, moment: Moment) -> dict[str, Tensor]:
         """The losses of one batch; the noise behind its masks depends on seed, step and row alone."""
@@ -156,6 +152,4 @@ def _own_segmentor(config: PretrainConfig, frames: FrameStore, processes: Proces
         workers=config.training.workers,
         seed=config.training.seed,
     )
-    return train_segmentor(
-        replace(settings, training=training), processes, (run / "config.yaml").is_file(), frames
-    )
+    return train_segmentor(replace(settings, training=training), processes, (run / "config.yaml").is_file(), frames)

@@ -57,15 +57,11 @@ def load_config(path: Path) -> Config:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read ({error.strerror}); give the config.yaml of a run"
-        ) from error
+        raise ConfigError(f"{path} cannot be read ({error.strerror}); give the config.yaml of a run") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML; give the config.yaml of a run") from error
     if not isinstance(values, dict) or values.get("job") not in JOBS:
-        raise ConfigError(
-            f"{path} does not say which job it is for; its first line must be job: {' | '.join(JOBS)}"
-        )
+        raise ConfigError(f"{path} does not say which job it is for; its first line must be job: {' | '.join(JOBS)}")
     job = values.pop("job")
     try:
         return from_dict(JOBS[job], values)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from torch import nn
-
 from vasomim_core.config import SegmentorConfig, to_dict
 from vasomim_core.data.augment import pretraining_crop
 from vasomim_core.data.store import FrameStore
@@ -17,8 +15,8 @@ from vasomim_core.training.loop import Job, decayed_groups, run_training
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.pseudo_labels import FRAME_SIZE, anatomy_store
 from vasomim_core.training.runs import MODEL, finish_run, open_run
-from vasomim_core.training.segmentation import SegmentationLearner
 from vasomim_core.training.seeding import seeded
+from vasomim_core.training.segmentation import SegmentationLearner
 
 
 def train_segmentor(
@@ -49,7 +47,7 @@ def train_segmentor(
         with seeded(config.training.seed):
             learner = SegmentationLearner(build("unext", {}), preprocessing)
 
-        def save_model(trained: nn.Module, scores: dict[str, float]) -> None:
+        def save_model(trained: SegmentationLearner, scores: dict[str, float]) -> None:
             card = Card(
                 kind="segmentor",
                 architecture="unext",
@@ -58,7 +56,7 @@ def train_segmentor(
                 data={"frames": len(frames), "sha256": frames.fingerprint},
                 description="segmentor S, trained on pseudo-labels from vesselness",
             )
-            save_checkpoint(config.run / MODEL, trained.network.state_dict(), card)  # type: ignore[union-attr, operator]
+            save_checkpoint(config.run / MODEL, trained.network.state_dict(), card)
 
         view = partial(pretraining_crop, size=config.input_size)
         job = Job(

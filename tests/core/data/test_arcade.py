@@ -71,9 +71,7 @@ def test_an_arcade_split_is_known_by_its_layout(tmp_path: Path) -> None:
     assert split_annotations(renamed).name == "val.json"
 
 
-def test_the_split_folder_may_be_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_split_folder_may_be_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "images").mkdir()
     write(tmp_path / "annotations" / f"{tmp_path.name}.json", document())
     write(tmp_path / "annotations" / "other.json", document())
@@ -121,9 +119,7 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(annotations__0__segmentation=5), "wrong type"),
     ],
 )
-def test_a_broken_annotation_file_is_one_sentence_that_names_it(
-    tmp_path: Path, value: Any, message: str
-) -> None:
+def test_a_broken_annotation_file_is_one_sentence_that_names_it(tmp_path: Path, value: Any, message: str) -> None:
     path = write(tmp_path / "c.json", value)
     with pytest.raises(LabelError, match=message) as caught:
         CocoMasks(path)

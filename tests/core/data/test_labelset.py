@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vasomim_core import files
 from vasomim_core.data.labelset import OUTSIDE, LabelSet, as_mask, pixel_sha256
@@ -57,8 +58,6 @@ def test_a_label_comes_back_as_it_was_given(labels: LabelSet) -> None:
 
 
 def test_masks_are_stored_as_0_and_255(labels: LabelSet) -> None:
-    from PIL import Image
-
     id = labels.add(frame(), mask().astype(np.float32)).id
     np.testing.assert_array_equal(np.asarray(Image.open(labels.mask_path(id))), mask() * np.uint8(255))
 
@@ -244,9 +243,7 @@ def test_an_add_killed_between_writes_can_be_repeated(
     assert LabelSet.open(labels.folder).check() == []
 
 
-def test_a_set_killed_while_it_was_made_can_be_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_set_killed_while_it_was_made_can_be_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         _kill_at(patch, 0, after=False)
         with pytest.raises(Killed):
@@ -296,9 +293,7 @@ def test_two_programs_write_one_frame_and_no_mask_is_lost(labels: LabelSet) -> N
     assert labels.check() == []
 
 
-def test_a_full_disk_is_one_sentence_and_the_old_label_stays(
-    labels: LabelSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_one_sentence_and_the_old_label_stays(labels: LabelSet, monkeypatch: pytest.MonkeyPatch) -> None:
     before = labels.add(frame(), mask(1))
 
     def full(descriptor: int) -> None:
@@ -352,9 +347,7 @@ def _edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-@pytest.mark.parametrize(
-    "changes", [{"status": "ok"}, {"revision": "1"}, {"group": 3}, {"id": "b"}, {"new": 1}]
-)
+@pytest.mark.parametrize("changes", [{"status": "ok"}, {"revision": "1"}, {"group": 3}, {"id": "b"}, {"new": 1}])
 def test_a_record_that_does_not_fit_is_named(labels: LabelSet, changes: dict[str, object]) -> None:
     labels.add(frame(), mask(), id="a")
     _edit(labels.folder / "records" / "a.json", **changes)
@@ -384,15 +377,13 @@ def test_a_set_whose_key_was_removed_still_opens(labels: LabelSet) -> None:
     record = labels.add(frame(), mask(), group="g")
     _edit(labels.folder / "labelset.json", key=None)
     opened = LabelSet.open(labels.folder)
-    assert opened.record(record.id) == replace(record)
+    assert opened.record(record.id) == record
     with pytest.raises(LabelError, match="no key"):
         _ = opened.key
 
 
 def test_the_example_in_the_documentation_is_a_label_set(tmp_path: Path) -> None:
     """Each block of JSON in docs/labelset.md, put where its heading says, opens without a complaint."""
-    import re
-
     text = (Path(__file__).parents[3] / "docs" / "labelset.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^#+ `(\S+\.json)`.*?```json\n(.*?)```", text, re.MULTILINE | re.DOTALL)
     assert {name.split("/")[0] for name, _ in blocks} == {"labelset.json", "records", "history"}

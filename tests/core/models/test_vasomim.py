@@ -34,7 +34,8 @@ def test_segmentor_is_unchanged_by_construction_training_mode_and_steps(parts, b
     autoencoder, segmentor = parts
     before = {k: v.clone() for k, v in segmentor.state_dict().items()}
     model = VasoMIM(autoencoder, segmentor).train()
-    assert model.training and model.autoencoder.training
+    assert model.training
+    assert model.autoencoder.training
     assert not any(m.training for m in model.segmentor.modules())
     optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     for _ in range(2):
@@ -47,7 +48,7 @@ def test_segmentor_is_unchanged_by_construction_training_mode_and_steps(parts, b
 def test_the_consistency_gradient_reaches_the_reconstruction(parts, batch):
     """L_cons alone moves what the decoder draws, also in visible patches."""
     images, _, _ = batch
-    autoencoder, segmentor = parts
+    _, segmentor = parts
     segmentor.eval().requires_grad_(False)
     target, mean, std = objectives.normalised_patches(images, 16)
     predicted = torch.zeros_like(target, requires_grad=True)
@@ -106,6 +107,4 @@ def test_segmentation_loss_is_half_bce_half_dice():
     p = torch.sigmoid(logits)
     dice = (2 * (p * truth).sum((1, 2, 3)) + 1) / (p.sum((1, 2, 3)) + truth.sum((1, 2, 3)) + 1)
     bce = torch.nn.functional.binary_cross_entropy(p, truth)
-    torch.testing.assert_close(
-        objectives.segmentation_loss(logits, truth), 0.5 * bce + 0.5 * (1 - dice).mean()
-    )
+    torch.testing.assert_close(objectives.segmentation_loss(logits, truth), 0.5 * bce + 0.5 * (1 - dice).mean())

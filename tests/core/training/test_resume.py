@@ -34,9 +34,7 @@ def wait_for_step(run: Path, step: int, process: subprocess.Popen) -> None:
 @pytest.fixture(scope="module")
 def unbroken(labelled, tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "unbroken"
-    finish(
-        vasomim("pretrain", "--data", labelled / "images", "--run", run, "--epochs", 8, "--ema", 0.9, *TINY)
-    )
+    finish(vasomim("pretrain", "--data", labelled / "images", "--run", run, "--epochs", 8, "--ema", 0.9, *TINY))
     return run
 
 
@@ -77,9 +75,7 @@ def test_two_processes_give_the_losses_of_one(unbroken, labelled, tmp_path, accu
         *("--segmentor", segmentor, "--epochs", "8", "--ema", "0.9", "--accumulate", accumulate, *TINY),
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        list(map(str, command)), env=environment, capture_output=True, text=True, timeout=250
-    )
+    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     one = losses(unbroken)
     two = losses(run)
@@ -111,9 +107,7 @@ def test_the_same_settings_give_the_same_run_and_another_seed_another(unbroken, 
     again, other = tmp_path / "again", tmp_path / "other"
     finish(vasomim("pretrain", "--config", unbroken / "config.yaml", "--run", again))
     assert losses(again) == losses(unbroken)
-    finish(
-        vasomim("pretrain", "--config", unbroken / "config.yaml", "--run", other, "--seed", 1, "--epochs", 1)
-    )
+    finish(vasomim("pretrain", "--config", unbroken / "config.yaml", "--run", other, "--seed", 1, "--epochs", 1))
     assert losses(other)[1] != losses(unbroken)[1]
 
 
