@@ -360,7 +360,7 @@ def _from_tiff(path: Path) -> Angiogram:
             end = series.dataoffset + series.size * stored.itemsize
         elif count % len(tif.pages) == 0:
             last, planes = tif.pages[-1], count // len(tif.pages)
-            read = partial(_tiff_reader(path, page), path, planes)
+            read = partial(_tiff_reader(path, page, planes), path, planes)
             end = max(start + size for start, size in zip(last.dataoffsets, last.databytecounts, strict=True))
         else:
             raise InputError(f"{path} does not store one frame to a page: save it as a plain multi-page TIFF.")
@@ -382,7 +382,7 @@ def _page_list_ends(tif: TiffFile) -> bool:
     return not any(handle.read(tiff.offsetsize))
 
 
-def _tiff_reader(path: Path, page: TiffPage) -> Callable[[Path, int, int], NDArray[Any]]:
+def _tiff_reader(path: Path, page: TiffPage, planes: int) -> Callable[[Path, int, int], NDArray[Any]]:
     """Choose who decodes the pages: tifffile, or Pillow for what tifffile needs imagecodecs for."""
     try:
         TIFF.DECOMPRESSORS[page.compression]
@@ -392,7 +392,7 @@ def _tiff_reader(path: Path, page: TiffPage) -> Callable[[Path, int, int], NDArr
     except KeyError:
         pass
     try:
-        if page.compression in _PILLOW_DECODES:
+        if page.compression in _PILLOW_DECODES and planes == 1:
             with Image.open(path, formats=("TIFF",)):
                 return _pillow_page
     except Image.UnidentifiedImageError:

@@ -360,11 +360,11 @@ def _codestream_size(code: bytes) -> tuple[int, int, int]:
     size, place = None, 2
     while True:
         mark, marker, length = struct.unpack_from(">BBH", code, place)
-        if mark != 0xFF:
-            raise ValueError("the chain of segments is broken")
-        if marker == 0xFF:
+        if mark == marker == 0xFF:
             place += 1  # a fill byte
             continue
+        if mark != 0xFF or length < 2:
+            raise ValueError("the chain of segments is broken")
         if marker in _START_OF_FRAME:
             bits, rows, columns = struct.unpack_from(">BHH", code, place + 4)
             size = rows, columns, bits

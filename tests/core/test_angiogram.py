@@ -38,6 +38,9 @@ from pydicom.uid import (
 from vasomim_core.angiogram import Frames, find_angiograms, patient_group, read_angiogram, to_uint8
 from vasomim_core.errors import CodecError, InputError
 
+# tifffile says so when it takes three frames for the planes of a colour image; that we do not is tested here.
+pytestmark = pytest.mark.filterwarnings("ignore:.*are stored as RGB:DeprecationWarning")
+
 NAMING = {
     "PatientName": "Doeling^Janette",
     "PatientID": "ID-4711-XY",

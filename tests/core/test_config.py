@@ -1,0 +1,89 @@
+"""Settings: exact round trips, ranges, one name everywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vasomim_core.config import (
+    FinetuneConfig,
+    PretrainConfig,
+    SegmentorConfig,
+    Training,
+    Ui,
+    check,
+    fields,
+    from_dict,
+    to_dict,
+)
+from vasomim_core.errors import ConfigError
+
+JOBS = {
+    SegmentorConfig: {"data": Path("a"), "run": Path("b")},
+    PretrainConfig: {"data": Path("a"), "run": Path("b")},
+    FinetuneConfig: {"labels": Path("a"), "run": Path("b")},
+}
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_defaults_are_valid_and_survive_yaml(job):
+    config = job(**JOBS[job])
+    check(config)
+    assert from_dict(job, yaml.safe_load(yaml.safe_dump(to_dict(config)))) == config
+
+
+@given(
+    rate=st.floats(1e-8, 1),
+    epochs=st.integers(1, 10_000),
+    clip=st.none() | st.floats(1e-3, 1000),
+    betas=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    ratio=st.floats(0.05, 0.95),
+    guided=st.booleans(),
+)
+def test_any_values_survive_yaml(rate, epochs, clip, betas, ratio, guided):
+    training = Training(learning_rate=rate, epochs=epochs, clip=clip, betas=betas)
+    config = PretrainConfig(Path("x"), Path("ü/y"), mask_ratio=ratio, co_guidance=guided, training=training)
+    assert from_dict(PretrainConfig, yaml.safe_load(yaml.safe_dump(to_dict(config)))) == config
+
+
+@pytest.mark.parametrize("job", [*JOBS, Training])
+def test_every_field_has_a_help_line(job):
+    for name in fields(job):
+        assert f"\n        {name}: " in job.__doc__, name
+
+
+@pytest.mark.parametrize("job", [*JOBS, Training])
+def test_defaults_lie_in_their_ranges_and_steps_are_no_larger(job):
+    for field in dataclasses.fields(job):
+        _, ui = fields(job)[field.name]
+        if ui.step is not None and isinstance(field.default, float) and field.default > 0:
+            assert ui.step <= field.default, field.name
+        assert isinstance(ui, Ui)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"labels": "a", "run": "b", "fraction": 2.0}, "fraction is 2"),
+        ({"labels": "a", "run": "b", "training": {"epochs": 0}}, r"training\.epochs is 0"),
+        ({"labels": "a", "run": "b", "training": {"epochs": "ten"}}, "'ten'"),
+        ({"labels": "a", "run": "b", "architecture": "resnet"}, "choose one of vit, unet, unext"),
+        ({"labels": "a", "run": "b", "augment": 1}, "augment is 1"),
+        ({"labels": "a"}, "lack run"),
+        ({"labels": "a", "run": "b", "lr": 1}, "unknown setting 'lr'"),
+        ({"labels": None, "run": "b"}, "labels must not be empty"),
+    ],
+)
+def test_what_is_wrong_is_named(values, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        from_dict(FinetuneConfig, values)
+
+
+def test_a_range_is_checked_for_each_number_of_a_tuple():
+    with pytest.raises(ConfigError, match="betas"):
+        check(Training(betas=(0.9, 1.5)))
