@@ -2,12 +2,13 @@
 # make test   set up, then run all tests
 # make check  lint, types, walls between the packages
 # make bench  speed, as ratios against a reference in the same process
+# make demo-model  train the packaged model vasomim-demo again, on synthetic angiograms alone
 
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo/$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test check bench setup
+.PHONY: demo test check bench demo-model setup
 
 demo: setup
 	$(BIN)/vasomim demo --output $(OUT) $(if $(DATA),--data $(DATA))
@@ -26,6 +27,17 @@ bench: setup
 	$(BIN)/python benchmarks/bench_masking.py
 	$(BIN)/python benchmarks/bench_reading.py
 	$(BIN)/python benchmarks/bench_pretraining.py
+
+WORK ?= runs/demo-model
+WEIGHTS := vasomim_core/models/weights
+
+demo-model: setup
+	[ -d $(WORK)/samples ] || $(BIN)/vasomim sample --output $(WORK)/samples --count 1500
+	$(BIN)/vasomim finetune $(if $(wildcard $(WORK)/run/config.yaml),--resume $(WORK)/run,\
+		--labels $(WORK)/samples --run $(WORK)/run --architecture unext --frame-size 512 --input-size 256 \
+		--epochs 20 --batch-size 16 --learning-rate 2e-3 --validate-every 4)
+	rm -f $(WEIGHTS)/vasomim-demo.safetensors
+	VASOMIM_MODELS=$(WEIGHTS) $(BIN)/vasomim models --add $(WORK)/run --name vasomim-demo
 
 setup: .venv/installed
 

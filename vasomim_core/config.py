@@ -165,7 +165,7 @@ class FinetuneConfig:
     Attributes:
         labels: curated label set, ARCADE split folder, or folder with images/ and masks/.
         run: folder for this run; must not hold another one.
-        val: labelled frames to choose the best epoch on; None = a tenth of the training part, split by group.
+        val: labelled frames to choose the best epoch on; None = a tenth of the labelled ones, split by group.
         init: model to start from, by name or path (pretrained encoder or segmenter); None = from scratch.
         architecture: network: ViT with a pyramid decoder, U-Net, or UNeXt-S; that of `init` where it is a segmenter.
         encoder: size of the ViT; that of `init` where there is one.

@@ -134,6 +134,12 @@ def frangi(
     return _per_frame(image, sigmas, ridges, device, respond)
 
 
+def eigenvalues(frame: NDArray[np.float32], sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The larger and the smaller eigenvalue of the Hessian of one frame (H, W) at scale σ, in grey levels per px²."""
+    mean, radius = _mean_and_radius(*_hessian_opencv(frame, sigma), np)
+    return mean + radius, mean - radius
+
+
 def as_frames(image: NDArray[Any]) -> NDArray[np.float32]:
     """The frames of `image` (..., H, W) as finite float32 (N, H, W).
 

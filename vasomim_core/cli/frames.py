@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from vasomim_core.angiogram import Angiogram, to_uint8
 from vasomim_core.cli.common import Options, angiograms, write_masks, write_pages
@@ -151,8 +152,6 @@ class Evaluate(Options):
 
     def run(self) -> dict[str, Any]:
         """Score all frames of the truth."""
-        from tqdm import tqdm
-
         from vasomim_core.metrics import evaluate_masks
 
         with tqdm(unit="frame", disable=None, leave=False) as bar:
@@ -204,14 +203,23 @@ class Sample(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Models(Options):
-    """List the models that can be used by name."""
+    """List the models that can be used by name, or give a finished run's model a name.
 
-    names: tyro.conf.Suppress[None] = field(default=None)
+    Attributes:
+        add: a run folder or model file to put among them first.
+        name: its name; None = that of its folder. A taken name gets a number.
+    """
+
+    add: Path | None = None
+    name: str | None = None
 
     def run(self) -> dict[str, Any]:
-        """Read the cards."""
-        from vasomim_core.models.registry import models
+        """Register, then read the cards."""
+        from vasomim_core.models.registry import find_model, models, register
 
+        if self.add is not None:
+            path = find_model(self.add)
+            register(path, self.name or (path.parent.name if path.stem == "model" else path.stem))
         return {name: asdict(card) for name, card in models().items()}
 
     def summary(self, result: dict[str, Any]) -> str:
@@ -231,5 +239,6 @@ class Models(Options):
 
 def grey_frames(angiogram: Angiogram) -> Iterator[NDArray[np.uint8]]:
     """The frames of an angiogram as uint8, one at a time."""
-    for frame in angiogram.frames:
+    single = len(angiogram.frames) == 1
+    for frame in tqdm(angiogram.frames, unit="frame", disable=True if single else None, leave=False):
         yield to_uint8(frame, angiogram.window)

@@ -10,6 +10,7 @@ from vasomim_core.models.checkpoint import Preprocessing
 
 def normalise(frames: Tensor, preprocessing: Preprocessing) -> Tensor:
     """uint8 (B, H, W) → float32 (B, 3, H, W): grey levels in [0, 1], replicated, minus mean, over std."""
-    mean = torch.tensor(preprocessing.mean, device=frames.device).view(1, 3, 1, 1)
-    std = torch.tensor(preprocessing.std, device=frames.device).view(1, 3, 1, 1)
-    return (frames[:, None].float() / 255 - mean) / std
+    grey = frames.float()
+    # Plain numbers, since a tensor made on the host would make a CUDA device wait in every step.
+    channels = zip(preprocessing.mean, preprocessing.std, strict=True)
+    return torch.stack([(grey - 255 * mean) / (255 * std) for mean, std in channels], dim=1)

@@ -1,7 +1,7 @@
 """From a name or a path to a ready model with its preprocessing.
 
-Models live in three places, looked through in this order: the package (`models/weights/`), the user's model folder,
-and any path that is given. A finished run puts its model into the user's folder under the run's name.
+A path is taken as it is: a model file, or a run folder. A name is looked up in the package (`models/weights/`), then
+in the user's model folder, where `register` puts the model of a finished run.
 """
 
 from __future__ import annotations

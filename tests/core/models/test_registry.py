@@ -65,7 +65,7 @@ def test_registered_models_are_found_by_name_and_never_overwritten(folder):
     model = load_model("mine", "cpu")
     assert model.card == CARD
     assert not model.network.training
-    with pytest.raises(CheckpointError, match="known models: .*mine"):
+    with pytest.raises(CheckpointError, match=r"known models: .*mine"):
         find_model("yours")
 
 

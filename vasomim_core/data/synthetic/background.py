@@ -11,7 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from vasomim_core.data.synthetic.projection import View, project_tube, stamp
+from vasomim_core.data.synthetic.projection import SOURCE, View, project_tube, stamp
 from vasomim_core.data.synthetic.tree import Heart, Tree
 
 Array = NDArray[np.float64]
@@ -34,7 +34,7 @@ class Ellipsoid:
         right, up, near = view.axes
         flat = view.axes[:2] @ shape @ view.axes[:2].T
         x, y = view.grid(STRIDE)
-        centre = self.centre + (0.0, 0.0, shift)
+        centre = self.centre + np.array([0.0, 0.0, shift])
         x, y = x - np.float32(right @ centre), y - np.float32(up @ centre)
         inverse = np.linalg.inv(flat).astype(np.float32)
         q = inverse[0, 0] * x * x + 2 * inverse[0, 1] * x * y + inverse[1, 1] * y * y
@@ -72,15 +72,17 @@ def draw_background(rng: Generator, view: View, heart: Heart, strength: float, c
         strength: scales all shadows, 1 = as in real frames.
         clutter: scales how often wires and leads lie in the way, 1 = as in real frames.
     """
-    k = strength * rng.lognormal(-0.1, 0.35)
+    k = strength * min(rng.lognormal(-0.1, 0.35), 1.5)
     half_axes = heart.axes * np.array([[heart.length], [heart.width], [heart.width]]) * rng.uniform(1.05, 1.25)
-    organs = [Ellipsoid(rng.normal(0, 4, 3), half_axes, rng.uniform(0.001, 0.0035) * k)]
+    organs = [Ellipsoid(rng.normal(0, 4, 3), half_axes, rng.uniform(0.001, 0.006) * k)]
     for x in (-85, 75):
         at = np.array([x, 15, 15]) + rng.normal(0, 10, 3)
         lung = np.diag(np.array([48.0, 80.0, 115.0]) * rng.uniform(0.9, 1.1, 3))
-        organs.append(Ellipsoid(at, lung, -rng.uniform(0.0008, 0.0030) * k))
+        organs.append(Ellipsoid(at, lung, -rng.uniform(0.001, 0.0038) * k))
     soft = sum((o.shadow(view) for o in organs), np.zeros((1, 1), np.float32))
-    soft = soft + np.float32(k) * (_tissue(rng, soft.shape) + _spine(rng, view) + _ribs(rng, view))
+    soft = soft + np.float32(k) * (
+        _tissue(rng, soft.shape) + _spine(rng, view) + _ribs(rng, view) + _lung_vessels(rng, view)
+    )
     still = _enlarge(soft, view.shape, blur=0.8) + np.float32(min(strength, 1.0)) * _devices(rng, view, clutter)
 
     domes = []
@@ -88,7 +90,7 @@ def draw_background(rng: Generator, view: View, heart: Heart, strength: float, c
         for x in (-70, 60):
             at = np.array([x, 10, -rng.uniform(105, 150)]) + rng.normal(0, 8, 3)
             dome = np.diag(np.array([78.0, 88.0, 75.0]) * rng.uniform(0.9, 1.15, 3))
-            domes.append(Ellipsoid(at, dome, rng.uniform(0.001, 0.005) * k))
+            domes.append(Ellipsoid(at, dome, rng.uniform(0.001, 0.006) * k))
     return Background(still, tuple(domes), view)
 
 
@@ -101,12 +103,12 @@ def _tissue(rng: Generator, shape: Sequence[int]) -> Map:
     """Lung markings, fat and muscle: noise whose power falls with the third power of the frequency."""
     n = max(shape)
     frequency = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.rfftfreq(n)[None] * rng.uniform(0.8, 1.3))
-    exponent = rng.uniform(1.35, 1.75)
-    gain = np.float32(1) / np.maximum(frequency, 1 / n).astype(np.float32) ** np.float32(exponent)
+    exponent = np.float32(rng.uniform(1.15, 1.5))
+    frequency = np.hypot(frequency, 2 / n).astype(np.float32)
+    gain = 1 / frequency**exponent
     noise = rng.standard_normal((2, *gain.shape), dtype=np.float32)
     field = np.fft.irfft2((noise[0] + 1j * noise[1]) * gain, s=(n, n)).astype(np.float32)[: shape[0], : shape[1]]
-    # Markings are finer where there is lung: modulate by a slow field.
-    return field * np.float32(rng.uniform(0.07, 0.16) / max(field.std(), 1e-6))
+    return field * np.float32(rng.uniform(0.03, 0.08) / max(field.std(), 1e-6))
 
 
 def _spine(rng: Generator, view: View) -> Map:
@@ -114,7 +116,7 @@ def _spine(rng: Generator, view: View) -> Map:
     place = np.array([[rng.normal(-35, 6), rng.uniform(60, 85), 0.0]])
     right, _, near = view.axes
     x, y = view.grid(STRIDE)
-    scale = SOURCE_RATIO(near, place[0])
+    scale = np.float32(SOURCE / (SOURCE + near @ place[0]))
     x = x / scale - np.float32(right @ place[0])
     y = y / scale
     x = x + np.float32(rng.uniform(-0.06, 0.06)) * y + np.float32(rng.uniform(-6e-4, 6e-4)) * y * y
@@ -130,12 +132,8 @@ def _spine(rng: Generator, view: View) -> Map:
     process = np.exp(-((x / 2.5) ** 2) - (((phase - 0.6) * period / 7) ** 2))
     detail = 0.10 * rim + 0.12 * pedicles + 0.10 * process - 0.14 * disc * body + 0.05 * plates * body
     muscle = np.exp(-((x / (2.2 * half)) ** 4))
-    a, b, c = rng.uniform(0.05, 0.4), rng.uniform(0.2, 1.2), rng.uniform(0.0, 0.15)
+    a, b, c = rng.uniform(0.05, 0.45), rng.uniform(0.1, 0.9), rng.uniform(0.0, 0.15)
     return (a * body + b * detail + c * muscle).astype(np.float32)
-
-
-def SOURCE_RATIO(near: Array, place: Array) -> np.float32:
-    return np.float32(750.0 / (750.0 + near @ place))
 
 
 def _ring(x: Map, y: Map, a: float, b: float) -> Map:
@@ -147,7 +145,7 @@ def _ribs(rng: Generator, view: View) -> Map:
     shape = tuple(-(-n // STRIDE) for n in view.shape)
     total = np.zeros(shape, dtype=np.float32)
     t = np.linspace(np.pi / 2, 2.2 * np.pi - np.pi / 2, 60)  # from the spine along the side to the front
-    slope, strength = rng.uniform(35, 60), rng.uniform(0.02, 0.11)
+    slope, strength = rng.uniform(35, 60), rng.uniform(0.03, 0.16)
     first, gap = rng.uniform(60, 90), rng.uniform(24, 30)
     wide = rng.uniform(5, 8)
     for side in (-1, 1):
@@ -165,6 +163,25 @@ def _ribs(rng: Generator, view: View) -> Map:
             total += rib
     blur = max(0.5, rng.uniform(0.5, 1.2) / (view.spacing * STRIDE))
     return cv2.GaussianBlur(total, (0, 0), blur) * np.float32(strength / 255)
+
+
+def _lung_vessels(rng: Generator, view: View) -> Map:
+    """Faint, blurred branches of lung vessels: what a filter for ridges takes for coronary arteries."""
+    shape = tuple(-(-n // STRIDE) for n in view.shape)
+    total = np.zeros(shape, dtype=np.float32)
+    for softness in (0.8, 1.8):
+        layer = np.zeros(shape, dtype=np.uint8)
+        for _ in range(int(rng.integers(6, 18))):
+            walk = rng.uniform(-80, 80, 2) + np.cumsum(rng.normal(0, 9, 2) + rng.normal(0, 9, (12, 2)), axis=0)
+            xy = (
+                CubicSpline(np.arange(12), walk)(np.linspace(0, 11, 60)) / view.spacing + np.array(view.shape)[::-1] / 2
+            )
+            width = max(1, round(rng.uniform(1.0, 4.0) / view.spacing / STRIDE))
+            places = np.rint(np.clip(xy / STRIDE, -4000, 4000) * 8).astype(np.int32)
+            cv2.polylines(layer, [places[:, None]], False, int(rng.integers(60, 255)), width, cv2.LINE_AA, 3)
+        blur = max(0.5, softness / (view.spacing * STRIDE))
+        total += cv2.GaussianBlur(layer.astype(np.float32), (0, 0), blur)
+    return total * np.float32(rng.uniform(0.02, 0.14) / 255)
 
 
 def _devices(rng: Generator, view: View, clutter: float) -> Map:
@@ -202,53 +219,21 @@ def draw_catheter(rng: Generator, tree: Tree, ostium: Array) -> tuple[Array, flo
     Returns:
         Its course (n, 3) in mm, ending in the ostium, and its radius in mm.
     """
-    away = ostium - tree.vessels[0].points[min(30, len(tree.vessels[0].points) - 1)]
+    trunk = tree.vessels[0].points
+    away = ostium - trunk[min(30, len(trunk) - 1)]
     away /= np.linalg.norm(away)
-    root = ostium + 12 * away + (0, 3, 0)
-    way = np.stack(
-        [
-            np.array([-5, 45, 190]) + rng.normal(0, 10, 3),
-            root + (-4, 12, 130) + rng.normal(0, 8, 3),
-            root + (-8, 4, 75) + rng.normal(0, 6, 3),
-            root + 9 * away + (0, 0, 32) + rng.normal(0, 4, 3),
-            root + 4 * away + (0, 0, rng.uniform(2, 12)),
-            ostium + 5 * away + (0, 0, rng.uniform(-5, 2)),
-            ostium - 2 * away,
-        ]
+    root = ostium + 12 * away
+    # How far along `away`, then right-left, front-back and up, from the arch to the tip; with its scatter in mm.
+    places = (
+        (root, 0, (-4, 15, 190), 10),
+        (root, 0, (-4, 15, 130), 8),
+        (root, 0, (-8, 7, 75), 6),
+        (root, 9, (0, 3, 32), 4),
+        (root, 4, (0, 3, rng.uniform(2, 12)), 0),
+        (ostium, 5, (0, 0, rng.uniform(-5, 2)), 0),
+        (ostium, -2, (0, 0, 0), 0),
     )
+    way = np.stack([o + k * away + np.array(d) + rng.normal(0, 1, 3) * scatter for o, k, d, scatter in places])
     s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(way, axis=0), axis=1))])
     course = CubicSpline(s, way)(np.linspace(0, s[-1], 400))
     return course, float(rng.choice([0.85, 1.0, 1.15]))
-
-
-def draw_collimator(rng: Generator, shape: tuple[int, int]) -> Map:
-    """Share of the light that the blades let through, (H, W) float32; many frames show the field's edge."""
-    h, w = shape
-    y, x = np.mgrid[:h, :w].astype(np.float32)
-    size = max(h, w)
-    kind = rng.choice(["none", "blades", "frame", "inset", "round"], p=[0.44, 0.16, 0.31, 0.06, 0.03])
-    if kind == "none":
-        return np.ones(shape, dtype=np.float32)
-    turn = np.deg2rad(rng.normal(0, 0.8))
-    u = (x - w / 2) * np.cos(turn) + (y - h / 2) * np.sin(turn)
-    v = (y - h / 2) * np.cos(turn) - (x - w / 2) * np.sin(turn)
-    soft = size / 512 * rng.uniform(0.8, 2.5)
-    if kind == "round":
-        inside = rng.uniform(0.5, 0.56) * size - np.hypot(u, v)
-        floor = 0.0
-    elif kind == "blades":
-        far = np.float32(size)
-        inside = np.full(shape, far, dtype=np.float32)
-        for edge in (w / 2 - u, w / 2 + u, h / 2 - v, h / 2 + v):
-            if rng.random() < 0.4:
-                inside = np.minimum(inside, edge - np.float32(rng.uniform(0.005, 0.09) * size))
-        floor = rng.uniform(0.05, 0.4)
-    else:
-        margin = (0.01, 0.05) if kind == "frame" else (0.08, 0.13)
-        a, b = w / 2 - rng.uniform(*margin) * size, h / 2 - rng.uniform(*margin) * size
-        corner = rng.uniform(0.005, 0.05) * size
-        qx, qy = np.abs(u) - (a - corner), np.abs(v) - (b - corner)
-        inside = corner - np.hypot(np.maximum(qx, 0), np.maximum(qy, 0)) - np.minimum(np.maximum(qx, qy), 0)
-        floor = rng.uniform(0.0, 0.15) if kind == "frame" else 0.0
-    open_ = 1 / (1 + np.exp(np.clip(-inside / soft, -30, 30)))
-    return (floor + (1 - floor) * open_).astype(np.float32)

@@ -15,6 +15,7 @@ from vasomim_core.data.synthetic.tree import Vessel
 
 Array = NDArray[np.float64]
 Map = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 SOURCE = 750.0  # mm from the X-ray source to the isocentre
 SEEN = 0.25  # share of the full concentration from which a vessel counts as visible
@@ -88,7 +89,7 @@ class Line:
     radii: Array
     weight: Array
     scale: Array
-    seen: NDArray[np.bool_]
+    seen: Mask
 
 
 def project_tube(view: View, points: Array, radii: Array, concentration: Array, least_width: float) -> Line:
@@ -124,7 +125,7 @@ def project_tube(view: View, points: Array, radii: Array, concentration: Array, 
     return Line(np.stack([x, y], axis=1), r, tilt * filled, scale, filled >= SEEN)
 
 
-def stamp(line: Line, thickness: Map, inside: NDArray[np.bool_] | None = None) -> None:
+def stamp(line: Line, thickness: Map, inside: Mask | None = None) -> None:
     """Draw a line's thickness, in mm, as the maximum over its discs, and its exact outline.
 
     A disc of radius r is 2·√(r² − d²) thick at a distance d from its centre; what is drawn is the mean of this
@@ -176,12 +177,17 @@ class Projection:
     """
 
     thickness: Map
-    mask: NDArray[np.bool_]
-    centreline: NDArray[np.bool_]
+    mask: Mask
+    centreline: Mask
 
 
 def project_tree(
-    view: View, vessels: Sequence[Vessel], points: Sequence[Array], filling: Sequence[Array], least_width: float
+    view: View,
+    vessels: Sequence[Vessel],
+    points: Sequence[Array],
+    filling: Sequence[Array],
+    field: Mask,
+    least_width: float,
 ) -> Projection:
     """Project a tree.
 
@@ -190,6 +196,7 @@ def project_tree(
         vessels: parents before children.
         points: the vessels' points now, (n, 3) in mm each.
         filling: concentration along each vessel, (n,), 0 to about 1.
+        field: (H, W) bool, what the collimator leaves open; there is no truth outside.
         least_width: px; thinner ends of branches are left out of picture and truth alike.
 
     Returns:
@@ -210,6 +217,7 @@ def project_tree(
         for a in np.split(np.arange(len(trace)), np.flatnonzero(np.diff(line.seen)) + 1):
             if len(a) > 1 and line.seen[a[0]]:
                 cv2.polylines(centre, [trace[a, None]], isClosed=False, color=1)
+    mask &= field
     return Projection(total, mask, skeletonize(centre.astype(bool) & mask))
 
 

@@ -98,30 +98,30 @@ class _Sites:
 
 # (θ°, φ°, depth): from the ostium in the aortic root along the grooves.
 _COURSES = {
-    "LAD": [(113, -15, 0.5), (104, 4, 0.84), (95, 8, 1.02), (76, 3, 1), (50, -2, 1), (25, -4, 1), (6, 0, 1), (-14, 4, 1)],
+    "LAD": [(103, -6, 0.72), (99, 4, 0.9), (95, 8, 1.02), (76, 3, 1), (50, -2, 1), (25, -4, 1), (6, 0, 1), (-14, 4, 1)],
     "LCX": [(95, 8, 1.02), (98, 32, 1.01), (101, 70, 1), (102, 108, 1), (99, 145, 1), (80, 165, 1)],
-    "RCA": [(113, -45, 0.55), (104, -44, 0.85), (98, -56, 1.04), (97, -90, 1.05), (98, -130, 1.04), (98, -165, 1.02),
+    "RCA": [(106, -44, 0.66), (102, -46, 0.88), (98, -56, 1.04), (97, -90, 1.05), (98, -130, 1.04), (98, -165, 1.02),
             (95, -192, 1), (82, -212, 1), (60, -222, 1)],
     "PDA": [(97, -172, 1.02), (72, -176, 1), (45, -178, 1), (22, -178, 1)],
 }  # fmt: skip
 
 _SITES = {
     "LAD": (
-        _Sites("diagonal", (1, 3), (0.27, 0.6), 1, (0.5, 0.72), (35, 75)),
-        _Sites("septal", (2, 6), (0.26, 0.7), -1, (0.22, 0.4), (18, 40), sink=0.35),
-        _Sites("twig", (1, 4), (0.5, 0.95), 0, (0.3, 0.5), (12, 30)),
+        _Sites("diagonal", (1, 3), (0.2, 0.6), 1, (0.5, 0.75), (35, 80)),
+        _Sites("septal", (2, 8), (0.2, 0.7), -1, (0.24, 0.45), (18, 45), sink=0.35),
+        _Sites("twig", (2, 6), (0.45, 0.95), 0, (0.35, 0.65), (12, 35)),
     ),
     "LCX": (
-        _Sites("obtuse marginal", (1, 3), (0.2, 0.75), -1, (0.5, 0.78), (35, 75)),
+        _Sites("obtuse marginal", (1, 4), (0.2, 0.75), -1, (0.5, 0.78), (35, 75)),
         _Sites("atrial", (0, 2), (0.1, 0.7), 1, (0.25, 0.42), (15, 35)),
     ),
     "RCA": (
         _Sites("conus", (0, 1), (0.06, 0.14), 1, (0.25, 0.4), (15, 35)),
         _Sites("sinus node", (0, 1), (0.08, 0.16), -1, (0.25, 0.4), (15, 35)),
-        _Sites("right ventricular", (1, 3), (0.2, 0.55), 1, (0.28, 0.5), (25, 60)),
-        _Sites("posterolateral", (1, 3), (0.74, 0.93), 1, (0.45, 0.7), (25, 50)),
+        _Sites("right ventricular", (2, 4), (0.15, 0.6), 1, (0.3, 0.55), (25, 60)),
+        _Sites("posterolateral", (1, 4), (0.7, 0.95), 1, (0.45, 0.75), (25, 55)),
     ),
-    "PDA": (_Sites("twig", (1, 4), (0.15, 0.9), 0, (0.3, 0.5), (10, 28)),),
+    "PDA": (_Sites("septal", (2, 6), (0.1, 0.9), 0, (0.3, 0.55), (10, 30), sink=0.3),),
 }
 
 
@@ -156,8 +156,8 @@ class _Growth:
     def __init__(self, rng: Generator, side: Side, stenosis: float) -> None:
         self.rng, self.side, self.stenosis = rng, side, stenosis
         self.heart = _heart(rng)
-        self.tortuosity = float(rng.lognormal(0.0, 0.45))
-        self.density = float(rng.uniform(0.5, 1.3))
+        self.tortuosity = float(min(rng.lognormal(0.0, 0.4), 2.0))
+        self.density = float(rng.uniform(0.6, 1.8))
         self.vessels: list[Vessel] = []
         self.courses: list[Array] = []  # (θ, φ, depth) of each vessel, before tortuosity
 
@@ -165,10 +165,10 @@ class _Growth:
         rng = self.rng
         if self.side == "left":
             trunk, second, ratio = "LAD", "LCX", rng.uniform(0.68, 0.86)
-            radius, sick = rng.uniform(1.7, 2.6), (0.2, 0.6)
+            radius, sick = rng.uniform(1.5, 2.4), (0.2, 0.6)
         else:
             trunk, second, ratio = "RCA", "PDA", rng.uniform(0.55, 0.8)
-            radius, sick = rng.uniform(1.3, 2.3), (0.15, 0.65)
+            radius, sick = rng.uniform(1.2, 2.1), (0.15, 0.65)
         course = self._course(trunk, rng.uniform(0.82, 1.0))
         # The second trunk leaves where the two courses come closest: the end of the left main, or the crux.
         other = self._course(second, rng.uniform(0.45, 1.0))
@@ -205,9 +205,9 @@ class _Growth:
         sites = known + self._branches(name, course, radius, {j for j, *_ in known})
         sites.sort(key=lambda site: site[0])
 
-        factor = np.exp(-np.arange(n) * STEP * rng.uniform(0.0008, 0.003))
+        factor: Array = np.exp(-np.arange(n) * STEP * rng.uniform(0.0008, 0.003))
         tip = np.arange(n) / n
-        factor *= 1 - 0.45 * np.clip((tip - 0.75) / 0.25, 0, 1)
+        factor *= 1 - 0.75 * np.clip((tip - 0.6) / 0.4, 0, 1)
         for at, ratio, *_ in sites:
             factor[at + 1 :] *= (1 - ratio**3) ** (1 / 3)  # Murray
         radii = radius * factor
@@ -218,7 +218,7 @@ class _Growth:
         # Small vessels wind more, over shorter ways.
         wander = self.tortuosity * (0.9 if generation == 0 else rng.uniform(0.5, 1.1))
         wave = rng.uniform(5, 9) if radius > 1.2 else rng.uniform(2.5, 6)
-        bends = wander * (smooth_noise(rng, n, wave / STEP, 3) + 0.35 * smooth_noise(rng, n, 0.4 * wave / STEP, 3))
+        bends = wander * (smooth_noise(rng, n, wave / STEP, 3) + 0.45 * smooth_noise(rng, n, 0.4 * wave / STEP, 3))
         start = np.zeros(3) if parent < 0 else self.vessels[parent].points[junction]
         points = self.heart.place(course)
         if parent >= 0:
@@ -239,7 +239,7 @@ class _Growth:
         plan = _SITES.get(name)
         if plan is None:
             count = self.density * n * STEP / 22
-            plan = (_Sites("twig", (0, max(1, round(2 * count))), (0.15, 0.85), 0, (0.4, 0.8), (8, 30)),)
+            plan = (_Sites("twig", (0, max(1, round(2 * count))), (0.15, 0.85), 0, (0.45, 0.85), (8, 35)),)
         out: list[tuple[int, float, str, Array]] = []
         for kind in plan:
             for _ in range(int(rng.integers(kind.count[0], kind.count[1] + 1))):
@@ -285,4 +285,4 @@ def _heart(rng: Generator) -> Heart:
     front -= apex * (front @ apex)
     front /= np.linalg.norm(front)
     lateral = np.cross(front, apex)
-    return Heart(np.stack([apex, front, lateral]), rng.uniform(50, 62), rng.uniform(36, 44))
+    return Heart(np.stack([apex, front, lateral]), rng.uniform(56, 70), rng.uniform(38, 48))

@@ -1,0 +1,116 @@
+"""Finetuning: which frames it learns from, where it starts, how fast each layer moves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vasomim_core.config import FinetuneConfig, PretrainConfig, Training
+from vasomim_core.data.labelled import open_labels
+from vasomim_core.errors import CheckpointError
+from vasomim_core.models.checkpoint import read_card, read_state
+from vasomim_core.models.segmenter import ViTSegmenter
+from vasomim_core.training.events import read_events
+from vasomim_core.training.finetune import (
+    finetune,
+    labelled_parts,
+    layer_decayed_groups,
+    score_network,
+    shared_frames,
+    start_network,
+)
+from vasomim_core.training.pretrain import pretrain
+
+QUICK = Training(epochs=1, batch_size=4, device="cpu", precision="fp32", log_every=1)
+
+
+@pytest.fixture(scope="module")
+def config(labelled, tmp_path_factory) -> FinetuneConfig:
+    run = tmp_path_factory.mktemp("finetune") / "run"
+    return FinetuneConfig(
+        labels=labelled, run=run, encoder="tiny", width=4, frame_size=64, input_size=64, training=QUICK
+    )
+
+
+@pytest.fixture(scope="module")
+def encoder(labelled, tmp_path_factory):
+    run = tmp_path_factory.mktemp("pretrain") / "run"
+    small = {"encoder": "tiny", "input_size": 64, "decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
+    data = labelled / "images"
+    model, _ = pretrain(PretrainConfig(data=data, run=run, segmentor_epochs=1, training=QUICK, **small))
+    return model
+
+
+def test_training_and_validation_share_no_frame_and_change_with_the_seed(config):
+    training, validation = labelled_parts(config)
+    assert len(training) + len(validation) == 12
+    assert not {f.frame_sha256 for f in training} & {f.frame_sha256 for f in validation}
+    subsets = set()
+    for seed in range(5):
+        half = replace(config, fraction=0.5, training=replace(QUICK, seed=seed))
+        training, validation = labelled_parts(half)
+        assert len(training) + len(validation) == 6
+        subsets.add(frozenset(f.name for f in training + validation))
+    assert len(subsets) > 1
+
+
+def test_frames_chosen_on_that_were_learned_from_are_told(config, labelled):
+    assert "12 of 12" in shared_frames(open_labels(labelled), open_labels(labelled))[0]
+    assert shared_frames(*labelled_parts(config)) == []
+
+
+def test_the_best_epoch_is_kept_with_its_score(config):
+    longer = replace(config, architecture="unext", training=replace(QUICK, epochs=6, learning_rate=1e-2))
+    model, reason = finetune(longer)
+    assert reason == "finished"
+    scores = [e["scores"]["dsc"] for e in read_events(config.run) if e["event"] == "validation"]
+    assert len(scores) == 6
+    card = read_card(model)
+    assert card.scores["validation"]["dsc"] == max(scores)
+    assert card.preprocessing.frame_size == 64
+    network, architecture, _ = start_network(replace(config, init=str(model)))
+    assert architecture == "unext"
+    _, validation = labelled_parts(longer)
+    assert score_network(network.eval(), card.preprocessing, validation)["dsc"] == max(scores)
+    assert not (config.run / "cache").exists()
+    assert not (config.run / "state.pt").exists()
+
+
+def test_patience_ends_the_run(config, tmp_path):
+    still = replace(config, run=tmp_path / "run", architecture="unext", patience=2)
+    still = replace(still, training=replace(QUICK, epochs=50, learning_rate=1e-8))
+    _, reason = finetune(still)
+    assert reason == "patience"
+    end = list(read_events(tmp_path / "run"))[-1]
+    assert end["reason"] == "patience"
+
+
+def test_finetuning_starts_from_the_pretrained_encoder(config, encoder):
+    network, architecture, options = start_network(replace(config, init=str(encoder), encoder="large"))
+    assert architecture == "vit"
+    assert options["encoder"] == "tiny"  # the checkpoint knows better than the setting
+    pretrained = read_state(encoder)
+    own = network.encoder.state_dict()
+    assert torch.equal(own["blocks.7.mlp.fc2.weight"], pretrained["blocks.7.mlp.fc2.weight"])
+
+
+def test_an_encoder_does_not_start_a_unet(config, encoder):
+    with pytest.raises(CheckpointError, match="with architecture vit"):
+        start_network(replace(config, init=str(encoder), architecture="unet"))
+
+
+def test_layers_nearer_to_the_input_learn_slower():
+    network = ViTSegmenter("tiny", 64, 16, width=4)
+    groups = layer_decayed_groups(network, 0.5, 0.05)
+    scale = {id(p): g["lr_scale"] for g in groups for p in g["params"]}
+    assert len(scale) == sum(1 for _ in network.parameters())
+    at = lambda name: scale[id(network.get_parameter(name))]  # noqa: E731
+    assert at("head.weight") == at("encoder.norm.weight") == 1
+    assert at("encoder.blocks.11.mlp.fc1.weight") == 0.5
+    assert at("encoder.blocks.0.mlp.fc1.weight") == 0.5**12
+    assert at("encoder.patch_embed.proj.weight") == at("encoder.cls_token") == 0.5**13
+    decay = {id(p): g["weight_decay"] for g in groups for p in g["params"]}
+    assert decay[id(network.encoder.blocks[0].mlp.fc1.bias)] == 0
+    assert decay[id(network.encoder.blocks[0].mlp.fc1.weight)] == 0.05

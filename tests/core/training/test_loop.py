@@ -1,0 +1,87 @@
+"""Pieces of the loop: schedules, batches, events."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vasomim_core.config import Training
+from vasomim_core.errors import RunError
+from vasomim_core.training.events import FILE, EventLog, read_events
+from vasomim_core.training.loop import _Plan, learning_rate
+from vasomim_core.training.processes import Processes
+
+
+def test_cosine_rises_then_falls_to_zero():
+    settings = Training(learning_rate=0.1, warmup=0.1, epochs=10)
+    rates = [learning_rate(s, 100, s // 10, settings) for s in range(100)]
+    assert rates[0] == pytest.approx(0.01)
+    assert rates[9] == rates[10] == pytest.approx(0.1)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[55] == pytest.approx(0.05)
+    assert rates[-1] < 1e-4
+
+
+def test_poly_falls_per_epoch():
+    settings = Training(learning_rate=1e-3, schedule="poly", warmup=0, epochs=4)
+    rates = [learning_rate(s, 8, s // 2, settings) for s in range(8)]
+    assert rates[0] == rates[1] == 1e-3
+    assert rates[6] == pytest.approx(1e-3 * 0.25**0.9)
+
+
+@given(st.integers(1, 40), st.sampled_from([(4, 1, 1), (4, 2, 1), (8, 2, 2), (6, 1, 3)]), st.integers(0, 50))
+def test_processes_and_parts_share_each_batch_without_overlap(frames, layout, first):
+    batch, count, parts = layout
+    settings = Training(batch_size=batch, accumulate=parts, epochs=3)
+    plans = [_Plan(frames, settings, Processes(rank, count)) for rank in range(count)]
+    whole = _Plan(frames, Training(batch_size=batch, epochs=3), Processes())
+    first = min(first, whole.steps - 1)
+    single = list(whole.keys(first))
+    shared = [list(plan.keys(first)) for plan in plans]
+    assert all(len(keys) == parts * len(single) for keys in shared)
+    for step, expected in enumerate(single):
+        joined = [key for part in range(parts) for keys in shared for key in keys[step * parts + part]]
+        assert joined == expected
+    rows = [r for part in range(parts) for plan in plans for r in range(batch)[plan.rows(part)]]
+    assert rows == list(range(batch))
+
+
+@given(st.integers(4, 40))
+def test_an_epoch_shows_each_frame_at_most_once(frames):
+    plan = _Plan(frames, Training(batch_size=4, epochs=2), Processes())
+    keys = [key for batch in plan.keys(0) for key in batch]
+    assert len(keys) == len(set(keys)) == 2 * (frames // 4 * 4)
+
+
+def test_resuming_goes_on_with_the_same_batches():
+    plan = _Plan(10, Training(batch_size=4, epochs=5), Processes())
+    assert list(plan.keys(3)) == list(plan.keys(0))[3:]
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    with pytest.raises(RunError, match="multiple of 6"):
+        _Plan(10, Training(batch_size=8, accumulate=3), Processes(0, 2))
+
+
+def test_events_are_lines_and_a_torn_one_is_skipped(tmp_path):
+    log = EventLog(tmp_path)
+    log.write("start", resumed=0)
+    log.write("step", step=1, loss=0.5)
+    log.write("step", step=2, loss=0.4)
+    with open(tmp_path / FILE, "a") as file:
+        file.write('{"event": "step", "st')  # killed here
+    log = EventLog(tmp_path)
+    log.write("start", resumed=1)
+    log.write("step", step=2, loss=0.41)
+    events = list(read_events(tmp_path))
+    assert [(e["step"], e["loss"]) for e in events if e["event"] == "step"] == [(1, 0.5), (2, 0.41)]
+    for line in (tmp_path / FILE).read_text().splitlines()[-2:]:
+        json.loads(line)
+
+
+def test_only_the_first_process_writes(tmp_path):
+    EventLog(tmp_path, writes=False).write("start")
+    assert not (tmp_path / FILE).exists()
