@@ -20,7 +20,7 @@ from vasomim_core.masking import vascular_distribution
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.unext import UNeXt
 from vasomim_core.models.vasomim import VasoMIM
-from vasomim_core.training.loop import decayed_groups, native_bf16
+from vasomim_core.training.optimisation import decayed_groups, native_bf16
 
 BETA = 0.25
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "4090": 165e12}  # dense bf16, FLOP/s, vendors' data sheets

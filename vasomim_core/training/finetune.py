@@ -31,7 +31,8 @@ from vasomim_core.models.segmenter import ViTSegmenter
 from vasomim_core.models.vit import load_encoder
 from vasomim_core.training.crops import Crops
 from vasomim_core.training.events import EventLog
-from vasomim_core.training.loop import Job, decayed_groups, run_training
+from vasomim_core.training.loop import Job, run_training
+from vasomim_core.training.optimisation import decayed_groups
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.runs import CACHE, MODEL, finish_run, open_run, progress_events
 from vasomim_core.training.seeding import seeded

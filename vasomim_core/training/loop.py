@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -24,37 +23,20 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from vasomim_core.config import Training
 from vasomim_core.errors import RunError
 from vasomim_core.files import atomic
 from vasomim_core.models.registry import choose_device
+from vasomim_core.training.batches import Batch, BatchPlan, Moment
 from vasomim_core.training.events import EventLog
+from vasomim_core.training.host import resident_memory, stop_on_signal
+from vasomim_core.training.optimisation import learning_rate, native_bf16
 from vasomim_core.training.processes import Processes
 
 STATE = "state.pt"
-Batch = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Moment:
-    """Where in the run a batch stands, and which rows of the whole batch these are.
-
-    Attributes:
-        step: 0-based optimiser step.
-        epoch: 0-based epoch.
-        rows: the rows of the whole batch that are computed here and now.
-        batch_size: rows of the whole batch.
-        seed: of the run.
-    """
-
-    step: int
-    epoch: int
-    rows: slice
-    batch_size: int
-    seed: int
 
 
 L = TypeVar("L", bound=nn.Module)
@@ -98,32 +80,6 @@ class _State:
     counted: int = 0
 
 
-def decayed_groups(parameters: list[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
-    """Two optimiser groups: weights with decay; biases and 1-D tensors without."""
-    trainable = [(n, p) for n, p in parameters if p.requires_grad]
-    return [
-        {"params": [p for _, p in trainable if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for _, p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-def learning_rate(step: int, steps: int, epoch: int, settings: Training) -> float:
-    """The learning rate of a 0-based step: linear warm-up, then half a cosine to zero; or (1 − e/E)^0.9 per epoch."""
-    if settings.schedule == "poly":
-        return settings.learning_rate * (1 - epoch / settings.epochs) ** 0.9
-    warm = settings.warmup * steps
-    if step < warm:
-        return settings.learning_rate * (step + 1) / math.ceil(warm)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1.0, steps - warm)))
-
-
-def native_bf16(device: torch.device) -> bool:
-    """Whether bf16 is faster than fp32 on this device: CUDA from Ampere on, CPUs with AVX512-BF16 or AMX."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device)[0] >= 8
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
 def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, processes: Processes) -> str:
     """Train until the last epoch, a stop signal (SIGINT, SIGTERM), or the end of patience.
 
@@ -150,7 +106,7 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
     ema = ModelEmaV3(learner, decay=settings.ema) if settings.ema else None
 
     total = len(job.frames)  # type: ignore[arg-type]
-    plan = _Plan(total, settings, processes)
+    plan = BatchPlan(total, settings, processes)
     if total < settings.batch_size:
         log.write(
             "warning",
@@ -210,13 +166,13 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
             **job.notes(epoch),
             frames_per_second=round(speed * settings.batch_size, 2),
             eta=round((steps - step - 1) / speed, 1),
-            memory=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident_memory(),
+            memory=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else resident_memory(),
         )
         bar.set_postfix(epoch=epoch + 1, loss=f"{means['loss']:.4f}", refresh=False)
         sums.clear()
         state.counted = 0
 
-    with _stop_on_signal() as stop:
+    with stop_on_signal() as stop:
         learner.train()
         for step in range(state.step, steps):
             epoch = step // plan.steps_per_epoch
@@ -284,55 +240,6 @@ def _validate(job: Job[L], network: L, state: _State, log: EventLog, processes: 
         job.save_model(network, scores)
 
 
-class _Plan:
-    """Which frames make which batch, for every process and every part of an accumulated batch."""
-
-    def __init__(self, frames: int, settings: Training, processes: Processes):
-        share = processes.count * settings.accumulate
-        if settings.batch_size % share:
-            raise RunError(
-                f"a batch of {settings.batch_size} frames does not divide into {processes.count} processes × "
-                f"{settings.accumulate} parts; choose a multiple of {share}"
-            )
-        self.frames, self.settings, self.processes = frames, settings, processes
-        self.batch_size = settings.batch_size
-        self.part_size = settings.batch_size // share
-        self.steps_per_epoch = max(1, frames // settings.batch_size)
-        self.steps = self.steps_per_epoch * settings.epochs
-
-    def rows(self, part: int) -> slice:
-        """The rows of the whole batch that this process computes in this part."""
-        start = (part * self.processes.count + self.processes.rank) * self.part_size
-        return slice(start, start + self.part_size)
-
-    def keys(self, first_step: int) -> Iterator[list[tuple[int, int]]]:
-        """(epoch, frame) of every row, part after part, from `first_step` on."""
-        epoch, order = -1, np.empty(0, np.int64)
-        for step in range(first_step, self.steps):
-            if step // self.steps_per_epoch != epoch:
-                epoch = step // self.steps_per_epoch
-                order = np.random.default_rng([self.settings.seed, epoch]).permutation(self.frames)
-            start = step % self.steps_per_epoch * self.batch_size
-            # Fewer frames than a batch holds: they come round again.
-            batch = order[np.arange(start, start + self.batch_size) % self.frames]
-            for part in range(self.settings.accumulate):
-                yield [(epoch, int(i)) for i in batch[self.rows(part)]]
-
-    def loader(self, frames: Dataset[Batch], device: torch.device, first_step: int) -> Iterator[Batch]:
-        """The batches of this process, part after part; frames are read ahead by workers on CUDA."""
-        workers = self.settings.workers
-        if workers is None:
-            workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0
-        return iter(
-            DataLoader(
-                frames,
-                batch_sampler=self.keys(first_step),
-                num_workers=workers,
-                pin_memory=device.type == "cuda",
-            )
-        )
-
-
 def _seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
@@ -365,39 +272,3 @@ def _load(run: Path, learner: nn.Module, optimiser: torch.optim.Optimizer, ema: 
         return _State(**saved["state"])
     except (RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
         raise RunError(f"{path} does not fit the settings in its run folder; start a new run ({error})") from error
-
-
-class _Stop:
-    asked = False
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[_Stop]:
-    """SIGINT and SIGTERM end the run after the step in hand, with everything saved; a second SIGINT interrupts."""
-    stop = _Stop()
-
-    def ask(number: int, frame: Any) -> None:
-        if stop.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.asked = True
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    try:
-        before = {n: signal.signal(n, ask) for n in numbers}
-    except ValueError:  # not the main thread: whoever called decides
-        before = {}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _resident_memory() -> int:
-    """Peak resident memory of this process in bytes, 0 where the platform does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if os.uname().sysname == "Darwin" else peak * 1024)

@@ -19,8 +19,10 @@ from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.preprocessing import normalise
 from vasomim_core.models.registry import build, find_model, load_strictly
 from vasomim_core.models.vasomim import VasoMIM
+from vasomim_core.training.batches import Batch, Moment
 from vasomim_core.training.crops import Crops
-from vasomim_core.training.loop import Batch, Job, Moment, decayed_groups, run_training
+from vasomim_core.training.loop import Job, run_training
+from vasomim_core.training.optimisation import decayed_groups
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.pseudo_labels import FRAME_SIZE, anatomy_store
 from vasomim_core.training.runs import MODEL, finish_run, is_finished, open_run

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from vasomim_core.models.checkpoint import Preprocessing
 from vasomim_core.models.preprocessing import normalise
 from vasomim_core.objectives import segmentation_loss
-from vasomim_core.training.loop import Batch, Moment
+from vasomim_core.training.batches import Batch, Moment
 
 
 class SegmentationLearner(nn.Module):

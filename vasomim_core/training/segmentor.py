@@ -11,7 +11,8 @@ from vasomim_core.data.store import FrameStore
 from vasomim_core.models.checkpoint import Card, Preprocessing, save_checkpoint
 from vasomim_core.models.registry import build
 from vasomim_core.training.crops import Crops
-from vasomim_core.training.loop import Job, decayed_groups, run_training
+from vasomim_core.training.loop import Job, run_training
+from vasomim_core.training.optimisation import decayed_groups
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.pseudo_labels import FRAME_SIZE, anatomy_store
 from vasomim_core.training.runs import MODEL, finish_run, open_run

@@ -78,12 +78,15 @@ def test_robust_keeps_both_vessels_and_little_else():
 
 def test_robust_leaves_the_border_and_a_collimators_edge_out():
     image = angiogram()
-    image[:, :30] = 5
+    image[:, :60] = 5
     image[:30] = 5
+    image[:, 460:] = 5
     mask = extract_anatomy(image)
-    assert not mask[:, :40].any()
+    assert not mask[:, :90].any()
     assert not mask[:40].any()
+    assert not mask[:, 430:].any()
     assert mask[160, 146]
+    assert mask[360, 155]
 
 
 @pytest.mark.parametrize("gain", [0.01, 3.0, 257.0])

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from vasomim_core.config import Training
 from vasomim_core.errors import RunError
+from vasomim_core.training.batches import BatchPlan
 from vasomim_core.training.events import FILE, EventLog, read_events
-from vasomim_core.training.loop import _Plan, learning_rate
+from vasomim_core.training.optimisation import learning_rate
 from vasomim_core.training.processes import Processes
 
 
@@ -36,8 +37,8 @@ def test_poly_falls_per_epoch():
 def test_processes_and_parts_share_each_batch_without_overlap(frames, layout, first):
     batch, count, parts = layout
     settings = Training(batch_size=batch, accumulate=parts, epochs=3)
-    plans = [_Plan(frames, settings, Processes(rank, count)) for rank in range(count)]
-    whole = _Plan(frames, Training(batch_size=batch, epochs=3), Processes())
+    plans = [BatchPlan(frames, settings, Processes(rank, count)) for rank in range(count)]
+    whole = BatchPlan(frames, Training(batch_size=batch, epochs=3), Processes())
     first = min(first, whole.steps - 1)
     single = list(whole.keys(first))
     shared = [list(plan.keys(first)) for plan in plans]
@@ -51,19 +52,19 @@ def test_processes_and_parts_share_each_batch_without_overlap(frames, layout, fi
 
 @given(st.integers(4, 40))
 def test_an_epoch_shows_each_frame_at_most_once(frames):
-    plan = _Plan(frames, Training(batch_size=4, epochs=2), Processes())
+    plan = BatchPlan(frames, Training(batch_size=4, epochs=2), Processes())
     keys = [key for batch in plan.keys(0) for key in batch]
     assert len(keys) == len(set(keys)) == 2 * (frames // 4 * 4)
 
 
 def test_resuming_goes_on_with_the_same_batches():
-    plan = _Plan(10, Training(batch_size=4, epochs=5), Processes())
+    plan = BatchPlan(10, Training(batch_size=4, epochs=5), Processes())
     assert list(plan.keys(3)) == list(plan.keys(0))[3:]
 
 
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(RunError, match="multiple of 6"):
-        _Plan(10, Training(batch_size=8, accumulate=3), Processes(0, 2))
+        BatchPlan(10, Training(batch_size=8, accumulate=3), Processes(0, 2))
 
 
 def test_events_are_lines_and_a_torn_one_is_skipped(tmp_path):

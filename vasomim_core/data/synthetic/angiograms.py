@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,8 @@ def synthesize(
         look: how the data set looks; None = as a catheter laboratory.
         angles: primary and secondary angle in degrees; None = near a usual view.
         stenosis: relative reduction of a trunk's diameter, 0 to 1; None = in one of four frames.
-        least_width: px; branches end where they get thinner than this, in the frame as in the mask.
+        least_width: px; where a branch gets thinner than this for good it leaves the mask, though not the frame:
+            faint twigs without a label are part of real frames, too.
 
     Returns:
         The frame and its truth.

@@ -74,11 +74,11 @@ def draw_background(rng: Generator, view: View, heart: Heart, strength: float, c
     """
     k = strength * min(rng.lognormal(-0.1, 0.35), 1.5)
     half_axes = heart.axes * np.array([[heart.length], [heart.width], [heart.width]]) * rng.uniform(1.05, 1.25)
-    organs = [Ellipsoid(rng.normal(0, 4, 3), half_axes, rng.uniform(0.001, 0.006) * k)]
+    organs = [Ellipsoid(rng.normal(0, 4, 3), half_axes, rng.uniform(0.0015, 0.006) * k)]
     for x in (-85, 75):
         at = np.array([x, 15, 15]) + rng.normal(0, 10, 3)
         lung = np.diag(np.array([48.0, 80.0, 115.0]) * rng.uniform(0.9, 1.1, 3))
-        organs.append(Ellipsoid(at, lung, -rng.uniform(0.001, 0.0038) * k))
+        organs.append(Ellipsoid(at, lung, -rng.uniform(0.001, 0.0045) * k))
     soft = sum((o.shadow(view) for o in organs), np.zeros((1, 1), np.float32))
     soft = soft + np.float32(k) * (
         _tissue(rng, soft.shape) + _spine(rng, view) + _ribs(rng, view) + _lung_vessels(rng, view)
@@ -88,9 +88,9 @@ def draw_background(rng: Generator, view: View, heart: Heart, strength: float, c
     domes = []
     if rng.random() < 0.75:
         for x in (-70, 60):
-            at = np.array([x, 10, -rng.uniform(105, 150)]) + rng.normal(0, 8, 3)
+            at = np.array([x, 10, -rng.uniform(88, 140)]) + rng.normal(0, 8, 3)
             dome = np.diag(np.array([78.0, 88.0, 75.0]) * rng.uniform(0.9, 1.15, 3))
-            domes.append(Ellipsoid(at, dome, rng.uniform(0.001, 0.006) * k))
+            domes.append(Ellipsoid(at, dome, rng.uniform(0.0015, 0.006) * k))
     return Background(still, tuple(domes), view)
 
 
@@ -103,12 +103,12 @@ def _tissue(rng: Generator, shape: Sequence[int]) -> Map:
     """Lung markings, fat and muscle: noise whose power falls with the third power of the frequency."""
     n = max(shape)
     frequency = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.rfftfreq(n)[None] * rng.uniform(0.8, 1.3))
-    exponent = np.float32(rng.uniform(1.15, 1.5))
-    frequency = np.hypot(frequency, 2 / n).astype(np.float32)
+    exponent = np.float32(rng.uniform(1.08, 1.42))
+    frequency = np.hypot(frequency, 4 / n).astype(np.float32)
     gain = 1 / frequency**exponent
     noise = rng.standard_normal((2, *gain.shape), dtype=np.float32)
     field = np.fft.irfft2((noise[0] + 1j * noise[1]) * gain, s=(n, n)).astype(np.float32)[: shape[0], : shape[1]]
-    return field * np.float32(rng.uniform(0.03, 0.08) / max(field.std(), 1e-6))
+    return field * np.float32(rng.uniform(0.02, 0.065) / max(field.std(), 1e-6))
 
 
 def _spine(rng: Generator, view: View) -> Map:
@@ -145,7 +145,7 @@ def _ribs(rng: Generator, view: View) -> Map:
     shape = tuple(-(-n // STRIDE) for n in view.shape)
     total = np.zeros(shape, dtype=np.float32)
     t = np.linspace(np.pi / 2, 2.2 * np.pi - np.pi / 2, 60)  # from the spine along the side to the front
-    slope, strength = rng.uniform(35, 60), rng.uniform(0.03, 0.16)
+    slope, strength = rng.uniform(35, 60), rng.uniform(0.03, 0.2)
     first, gap = rng.uniform(60, 90), rng.uniform(24, 30)
     wide = rng.uniform(5, 8)
     for side in (-1, 1):
@@ -194,7 +194,7 @@ def _devices(rng: Generator, view: View, clutter: float) -> Map:
         stamp(project_tube(view, spline, np.full(200, radius), np.ones(200), 0.0), own)
         np.add(total, np.float32(density) * own, out=total)
 
-    if rng.random() < 0.06 * clutter:
+    if rng.random() < 0.04 * clutter:
         turn = np.linspace(0, 2.1 * np.pi, 9)
         x0 = rng.normal(-10, 4)
         for z in np.arange(-50, 80, rng.uniform(22, 32)) + rng.normal(0, 3):

@@ -14,7 +14,19 @@ Map = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Detector:
-    """What happens to the rays after the patient; lengths in px of a frame of 512."""
+    """What happens to the rays after the patient.
+
+    Attributes:
+        photons: mean count per pixel in the middle of the frame.
+        scatter: share of the light that is spread over the frame.
+        harmonization: exponent with which slow differences of brightness are levelled out, 0 = not at all.
+        spread: σ of the point spread before the photons are counted, px of a frame of 512.
+        grain: σ of the blur after it, px of any frame; it gives the noise its grain.
+        brightness: grey level of the middle of the frame.
+        gamma: exponent from light to grey level.
+        sharpening: gain of the unsharp mask of the display.
+        sharpening_width: its σ, px of a frame of 512.
+    """
 
     photons: float
     scatter: float
@@ -28,13 +40,14 @@ class Detector:
 
     @classmethod
     def draw(cls, rng: Generator, dose: float, blur: float) -> Detector:
+        """A detector as one may meet it; `dose` and `blur` scale its photons and its blurs."""
         return cls(
-            photons=dose * rng.lognormal(np.log(290), 0.2),
+            photons=dose * rng.lognormal(np.log(230), 0.2),
             scatter=rng.uniform(0.05, 0.3),
-            harmonization=rng.uniform(0.1, 0.6),
-            spread=blur * rng.uniform(0.45, 1.0),
+            harmonization=rng.uniform(0.0, 0.5),
+            spread=blur * rng.uniform(0.4, 0.9),
             grain=blur * rng.uniform(0.5, 0.75),
-            brightness=rng.normal(112, 18),
+            brightness=float(np.clip(rng.normal(112, 18), 70, 160)),
             gamma=rng.uniform(0.75, 1.15),
             sharpening=rng.uniform(0.0, 0.9) if rng.random() < 0.7 else 0.0,
             sharpening_width=rng.uniform(2.0, 14.0),
@@ -57,8 +70,8 @@ class Detector:
         grey = self.brightness * (np.maximum(signal, 0) * (level.mean() / level) ** self.harmonization) ** self.gamma
         # The display compresses highlights instead of cutting them.
         knee = 185.0
-        grey = np.where(grey > knee, knee + (255 - knee) * np.tanh((grey - knee) / (255 - knee)), grey)
-        return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+        shown = np.where(grey > knee, knee + (255 - knee) * np.tanh((grey - knee) / (255 - knee)), grey)
+        return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
 
 
 def draw_collimator(rng: Generator, shape: tuple[int, int]) -> Map:

@@ -18,6 +18,7 @@ Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 SOURCE = 750.0  # mm from the X-ray source to the isocentre
+THREAD = 0.5  # px, width from which a tube is drawn
 SEEN = 0.25  # share of the full concentration from which a vessel counts as visible
 
 
@@ -75,7 +76,7 @@ class View:
 
 @dataclass(frozen=True)
 class Line:
-    """A tube as the detector sees it, sampled so densely that its discs join to within 1/20 px.
+    """A tube as the detector sees it, sampled so densely that its discs join to within 1/40 px.
 
     Attributes:
         xy: (n, 2) places in px.
@@ -100,7 +101,7 @@ def project_tube(view: View, points: Array, radii: Array, concentration: Array, 
         points: (n, 3) in mm.
         radii: (n,) in mm.
         concentration: (n,), 1 = full contrast.
-        least_width: px; the tube ends where it gets thinner for good.
+        least_width: px; the line is not `seen` from where it gets thinner for good.
 
     Returns:
         The line, possibly with no samples.
@@ -108,7 +109,8 @@ def project_tube(view: View, points: Array, radii: Array, concentration: Array, 
     xy, scale = view.project(points)
     r = radii * scale
     wide = np.flatnonzero(2 * r >= least_width)
-    end = int(wide[-1]) + 1 if len(wide) else 0
+    drawn = np.flatnonzero(2 * r >= THREAD)
+    end = int(drawn[-1]) + 1 if len(drawn) else 0
     if end < 3:
         empty = np.zeros(0)
         return Line(np.zeros((0, 2)), empty, empty, empty, np.zeros(0, dtype=bool))
@@ -117,12 +119,14 @@ def project_tube(view: View, points: Array, radii: Array, concentration: Array, 
     cosine = gaussian_filter1d(flat / np.maximum(deep, 1e-6), 3)
     tilt = 1 / np.clip(np.concatenate([cosine[:1], cosine]), 0.4, 1)
     # Discs of radius r, a step s apart, leave dents of s²/8r.
-    steps = flat / np.sqrt(0.4 * np.maximum(r[1:end], 0.5))
+    steps = flat / np.sqrt(0.2 * np.maximum(r[1:end], 0.5))
     s = np.concatenate([[0.0], np.cumsum(steps)])
     at = np.linspace(0, s[-1], int(s[-1]) + 2)
-    values = (xy[:end, 0], xy[:end, 1], r[:end], tilt, scale[:end], concentration[:end])
-    x, y, r, tilt, scale, filled = (np.interp(at, s, v) for v in values)
-    return Line(np.stack([x, y], axis=1), r, tilt * filled, scale, filled >= SEEN)
+    values = (xy[:end, 0], xy[:end, 1], r[:end], tilt, scale[:end], concentration[:end], np.arange(end))
+    x, y, r, tilt, scale, filled, place = (np.interp(at, s, v) for v in values)
+    return Line(
+        np.stack([x, y], axis=1), r, tilt * filled, scale, (filled >= SEEN) & (place <= (wide[-1] if len(wide) else -1))
+    )
 
 
 def stamp(line: Line, thickness: Map, inside: Mask | None = None) -> None:
@@ -197,7 +201,7 @@ def project_tree(
         points: the vessels' points now, (n, 3) in mm each.
         filling: concentration along each vessel, (n,), 0 to about 1.
         field: (H, W) bool, what the collimator leaves open; there is no truth outside.
-        least_width: px; thinner ends of branches are left out of picture and truth alike.
+        least_width: px; thinner ends of branches are in the thickness and not in the truth.
 
     Returns:
         Thickness, mask and centreline.

@@ -18,7 +18,7 @@ from vasomim_core.errors import ConfigError
 Array = NDArray[np.float64]
 Seed = int | Sequence[int]
 
-SMALLEST, LARGEST = 32, 8192  # px, side of a frame
+SMALLEST, LARGEST = 64, 8192  # px, side of a frame
 
 # Usual working views, primary and secondary angle in degrees (LAO and cranial positive).
 _VIEWS = {
@@ -51,12 +51,13 @@ class Look:
         for name in ("contrast", "dose", "blur", "background", "clutter"):
             if not 0 <= getattr(self, name) <= 100:
                 raise ConfigError(f"look.{name} is {getattr(self, name)}; give a factor from 0 to 100")
-        if self.dose == 0:
-            raise ConfigError("look.dose is 0; without photons there is no picture, give a positive factor")
+        for name in ("contrast", "dose"):
+            if getattr(self, name) == 0:
+                raise ConfigError(f"look.{name} is 0 and would leave nothing to see; give a positive factor")
 
 
 class Scene:
-    """One patient on the table; `shoot` takes a picture at a moment."""
+    """One patient on the table; `shoot` takes a picture at a moment. Arguments as in `synthesize`."""
 
     def __init__(
         self,
@@ -77,6 +78,8 @@ class Scene:
             raise ConfigError(f"stenosis is {stenosis}; give a reduction of the diameter from 0 to below 1")
         if side not in (None, "left", "right"):
             raise ConfigError(f"side is {side!r}; use left or right")
+        if np.min(seed) < 0:
+            raise ConfigError(f"seed is {seed}; use numbers from 0")
         self.rng = rng = np.random.default_rng(seed)
         self.look, self.least_width = look, least_width
         side = side or ("left" if rng.random() < 2 / 3 else "right")
@@ -86,7 +89,7 @@ class Scene:
             primary, secondary = _VIEWS[side][int(rng.integers(len(_VIEWS[side])))]
             angles = (float(primary + rng.normal(0, 6)), float(secondary + rng.normal(0, 5)))
         self.view = _aim(rng, self.tree, angles, shape)
-        self.iodine = look.contrast * rng.lognormal(np.log(0.135), 0.3)
+        self.iodine = look.contrast * max(rng.lognormal(np.log(0.142), 0.3), 0.09)  # per mm
         self.background = draw_background(rng, self.view, self.tree.heart, look.background, look.clutter)
         self.opening = draw_collimator(rng, shape)
         self.detector = Detector.draw(rng, look.dose, look.blur)
@@ -102,14 +105,13 @@ class Scene:
         filling = [self._filling(v, injected) * s for v, s in zip(self.tree.vessels, self.streaming, strict=True)]
         truth = project_tree(self.view, self.tree.vessels, points, filling, self.opening > 0.5, self.least_width)
         catheter = np.zeros(self.view.shape, dtype=np.float32)
-        # The same course in every frame, but for its tip, which rides on the ostium.
+        # The same course in every frame, carried along by the ostium.
         course, radius = draw_catheter(np.random.default_rng(self.catheter_seed), self.tree, points[0][0])
         line = project_tube(self.view, course, np.full(len(course), radius), np.ones(len(course)), 0.0)
         stamp(line, catheter)
-        absorption = self.background.absorption(breath) + np.float32(self.iodine) * (
-            truth.thickness + np.float32(self.catheter_density) * catheter
-        )
-        frame = self.detector.record(self.rng, absorption, self.opening)
+        iodine, density = np.float32(self.iodine), np.float32(self.catheter_density)
+        absorption = self.background.absorption(breath) + iodine * (truth.thickness + density * catheter)
+        frame = self.detector.record(self.rng, absorption.astype(np.float32, copy=False), self.opening)
         return (255 - frame if self.look.bright_vessels else frame), truth
 
     def _beat(self, points: Array, phase: float) -> Array:
@@ -135,7 +137,7 @@ class Scene:
 
 def _aim(rng: Generator, tree: Tree, angles: tuple[float, float], shape: tuple[int, int]) -> View:
     """Centre the C-arm on the tree, as an operator would: roughly."""
-    field = rng.uniform(88, 135)
+    field = rng.uniform(82, 125)
     view = View(angles, shape, field / max(shape))
     points = np.concatenate([v.points[v.radii > 0.5] for v in tree.vessels])
     right, up = view.axes[:2] @ points.T

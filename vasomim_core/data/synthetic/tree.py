@@ -20,7 +20,7 @@ Side = Literal["left", "right"]
 Array = NDArray[np.float64]
 
 STEP = 0.5  # mm between the points of a vessel
-THINNEST = 0.18  # mm, radius below which nothing grows
+THINNEST = 0.13  # mm, radius below which nothing grows
 
 
 @dataclass(frozen=True)
@@ -156,10 +156,9 @@ class _Growth:
     def __init__(self, rng: Generator, side: Side, stenosis: float) -> None:
         self.rng, self.side, self.stenosis = rng, side, stenosis
         self.heart = _heart(rng)
-        self.tortuosity = float(min(rng.lognormal(0.0, 0.4), 2.0))
-        self.density = float(rng.uniform(0.6, 1.8))
+        self.tortuosity = float(min(rng.lognormal(0.15, 0.4), 2.2))
+        self.density = float(rng.uniform(0.8, 2.2))
         self.vessels: list[Vessel] = []
-        self.courses: list[Array] = []  # (θ, φ, depth) of each vessel, before tortuosity
 
     def tree(self) -> Tree:
         rng = self.rng
@@ -201,35 +200,33 @@ class _Growth:
     ) -> None:
         """Append a vessel with what leaves it. `known` are junctions with their ratio, name and course."""
         rng, n = self.rng, len(course)
-        generation = 0 if parent < 0 else 1
         sites = known + self._branches(name, course, radius, {j for j, *_ in known})
         sites.sort(key=lambda site: site[0])
 
-        factor: Array = np.exp(-np.arange(n) * STEP * rng.uniform(0.0008, 0.003))
-        tip = np.arange(n) / n
-        factor *= 1 - 0.75 * np.clip((tip - 0.6) / 0.4, 0, 1)
+        s = np.linspace(0, (n - 1) * STEP, n)
+        factor = np.exp(-s * rng.uniform(0.0008, 0.003))
+        tip = max(0.6 * n, max((at for at, *_ in sites), default=0) + 1)
+        factor *= 1 - 0.75 * np.clip((np.arange(n) - tip) / (n - tip), 0, 1)
         for at, ratio, *_ in sites:
             factor[at + 1 :] *= (1 - ratio**3) ** (1 / 3)  # Murray
         radii = radius * factor
         if sick is not None:
             centre, extent = rng.uniform(*sick) * n, rng.uniform(2.0, 5.0) / STEP
-            radii = radii * (1 - self.stenosis * np.exp(-(((np.arange(n) - centre) / extent) ** 2)))
+            narrowing = self.stenosis * np.exp(-(((np.arange(n) - centre) / extent) ** 2))
+            radii = radii * (1 - narrowing)
 
         # Small vessels wind more, over shorter ways.
-        wander = self.tortuosity * (0.9 if generation == 0 else rng.uniform(0.5, 1.1))
+        wander = self.tortuosity * (0.9 if parent < 0 else rng.uniform(0.5, 1.1))
         wave = rng.uniform(5, 9) if radius > 1.2 else rng.uniform(2.5, 6)
         bends = wander * (smooth_noise(rng, n, wave / STEP, 3) + 0.45 * smooth_noise(rng, n, 0.4 * wave / STEP, 3))
-        start = np.zeros(3) if parent < 0 else self.vessels[parent].points[junction]
-        points = self.heart.place(course)
+        points, way = self.heart.place(course), 0.0
         if parent >= 0:
-            points = points + (start - points[0])
-        points = points + bends * (1 - np.exp(-np.arange(n) * STEP / 6))[:, None]
-        way = 0.0 if parent < 0 else self.vessels[parent].travelled[junction]
-        self.vessels.append(Vessel(name, points, radii, way + np.arange(n) * STEP, parent, junction))
-        self.courses.append(course)
+            points = points + (self.vessels[parent].points[junction] - points[0])
+            way = float(self.vessels[parent].travelled[junction])
+        points = points + bends * (1 - np.exp(-s / 6))[:, None]
+        self.vessels.append(Vessel(name, points, radii, way + s, parent, junction))
         index = len(self.vessels) - 1
         for at, ratio, child, child_course in sites:
-            # The tip's narrowing and a stenosis belong to this vessel, the daughter starts from its own radius.
             self._add(child, child_course, float(radii[at] * ratio), index, at, [])
 
     def _branches(
@@ -247,7 +244,7 @@ class _Growth:
                 length = float(rng.uniform(*kind.length)) * (1 if name in _SITES else min(1.0, radius / 0.8))
                 side = kind.side or int(rng.choice((-1, 1)))
                 branch = self._walk(course, at, side, length, kind.sink)
-                if radius * ratio > THINNEST and len(branch) > 8 and not taken & set(range(at - 4, at + 5)):
+                if radius * ratio > THINNEST and len(branch) > 12 and not taken & set(range(at - 4, at + 5)):
                     taken.add(at)
                     out.append((at, ratio, kind.name, branch))
         return out

@@ -1,0 +1,95 @@
+"""Which frames make which batch, for every process and every part of an accumulated batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vasomim_core.config import Training
+from vasomim_core.errors import RunError
+from vasomim_core.training.processes import Processes
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in the run a batch stands, and which rows of the whole batch these are.
+
+    Attributes:
+        step: 0-based optimiser step.
+        epoch: 0-based epoch.
+        rows: the rows of the whole batch that are computed here and now.
+        batch_size: rows of the whole batch.
+        seed: of the run.
+    """
+
+    step: int
+    epoch: int
+    rows: slice
+    batch_size: int
+    seed: int
+
+
+class BatchPlan:
+    """The order of frames over a run: a function of the seed and the epoch alone.
+
+    Args:
+        frames: how many there are.
+        settings: batch size, accumulation, epochs, seed, workers.
+        processes: this process's place among several.
+
+    Raises:
+        RunError: the batch does not divide into processes and parts.
+    """
+
+    def __init__(self, frames: int, settings: Training, processes: Processes):
+        share = processes.count * settings.accumulate
+        if settings.batch_size % share:
+            raise RunError(
+                f"a batch of {settings.batch_size} frames does not divide into {processes.count} processes × "
+                f"{settings.accumulate} parts; choose a multiple of {share}"
+            )
+        self.frames, self.settings, self.processes = frames, settings, processes
+        self.batch_size = settings.batch_size
+        self.part_size = settings.batch_size // share
+        self.steps_per_epoch = max(1, frames // settings.batch_size)
+        self.steps = self.steps_per_epoch * settings.epochs
+
+    def rows(self, part: int) -> slice:
+        """The rows of the whole batch that this process computes in this part."""
+        start = (part * self.processes.count + self.processes.rank) * self.part_size
+        return slice(start, start + self.part_size)
+
+    def keys(self, first_step: int) -> Iterator[list[tuple[int, int]]]:
+        """(epoch, frame) of every row, part after part, from `first_step` on."""
+        epoch, order = -1, np.empty(0, np.int64)
+        for step in range(first_step, self.steps):
+            if step // self.steps_per_epoch != epoch:
+                epoch = step // self.steps_per_epoch
+                order = np.random.default_rng([self.settings.seed, epoch]).permutation(self.frames)
+            start = step % self.steps_per_epoch * self.batch_size
+            # Fewer frames than a batch holds: they come round again.
+            batch = order[np.arange(start, start + self.batch_size) % self.frames]
+            for part in range(self.settings.accumulate):
+                yield [(epoch, int(i)) for i in batch[self.rows(part)]]
+
+    def loader(self, frames: Dataset[Batch], device: torch.device, first_step: int) -> Iterator[Batch]:
+        """The batches of this process, part after part; frames are read ahead by workers on CUDA."""
+        workers = self.settings.workers
+        if workers is None:
+            workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0
+        return iter(
+            DataLoader(
+                frames,
+                batch_sampler=self.keys(first_step),
+                num_workers=workers,
+                pin_memory=device.type == "cuda",
+            )
+        )
