@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +31,10 @@ class Options:
     debug: bool = False
 
 
-def angiograms(inputs: Sequence[Path], output: Path, suffix: str = "") -> Iterator[tuple[Angiogram, Path]]:
+def angiograms(inputs: Sequence[Path], output: Path) -> Iterator[tuple[Angiogram, Path]]:
     """Every angiogram under the inputs with the path of its result, without extension.
 
-    Folders are mirrored below `output`, so that equal names in different folders do not meet.
+    Below the folder that holds all files of an input, folders are mirrored, so that equal names do not meet.
 
     Raises:
         InputError: an input that is missing or holds no angiogram.
@@ -41,9 +42,10 @@ def angiograms(inputs: Sequence[Path], output: Path, suffix: str = "") -> Iterat
     """
     jobs: dict[Path, Path] = {}
     for given in inputs:
-        for path in find_angiograms(given):
-            folder = path.parent.relative_to(given) if given.is_dir() else Path()
-            target = output / folder / f"{path.stem}{suffix}"
+        paths = find_angiograms(given)
+        top = os.path.commonpath([path.parent for path in paths])
+        for path in paths:
+            target = output / path.parent.relative_to(top) / path.stem
             if target in jobs:
                 raise ConfigError(
                     f"{jobs[target]} and {path} would both be written to {target}; give them separate --output folders"

@@ -112,7 +112,8 @@ def finish_run(run: Path, reason: str, log: EventLog, processes: Processes) -> P
         if reason != "stopped":
             (run / STATE).unlink(missing_ok=True)
         shutil.rmtree(run / CACHE, ignore_errors=True)
-    log.write("model", path=MODEL)
+    if model.exists():  # not so when a pretraining run is stopped while it still trains its segmentor
+        log.write("model", path=MODEL)
     log.write("end", reason=reason, message="")
     return model
 

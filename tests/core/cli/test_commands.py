@@ -69,6 +69,13 @@ def test_anatomy_mirrors_folders_and_writes_stacks_as_pages(frames, tmp_path, ca
     np.testing.assert_array_equal(stack[0], mask)
 
 
+def test_one_folder_deep_inside_is_not_mirrored(frames, tmp_path, capsys):
+    (tmp_path / "set").mkdir()
+    (frames / "a").rename(tmp_path / "set" / "images")
+    vasomim(capsys, "anatomy", tmp_path / "set", "--output", tmp_path / "out")
+    assert (tmp_path / "out" / "still.png").exists()
+
+
 def test_vesselness_writes_32_bit(frames, tmp_path, capsys):
     vasomim(capsys, "vesselness", frames / "a" / "still.png", "--output", tmp_path / "v", "--sigmas", 1, 2.5)
     response = tifffile.imread(tmp_path / "v" / "still.tif")
