@@ -1,4 +1,4 @@
-"""What pretraining is worth with few labels: from scratch, MAE and VasoMIM, finetuned alike, over several seeds.
+"""What pretraining is worth with few labels: U-Net and ViT from scratch, MAE and VasoMIM, over several seeds.
 
     python benchmarks/compare_pretraining.py --data arcade/syntax --runs runs/compare
 
@@ -23,7 +23,7 @@ from vasomim_core.training.finetune import finetune, score_network
 from vasomim_core.training.pretrain import pretrain
 from vasomim_core.training.runs import MODEL, is_finished
 
-ARMS = ("scratch", "mae", "vasomim")
+ARMS = ("vasomim", "mae", "scratch", "unet")  # the last two start from random weights
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Budget:
 
 def pretrained(arm: str, data: Path, runs: Path, budget: Budget) -> Path | None:
     """The encoder of an arm; None for training from scratch."""
-    if arm == "scratch":
+    if arm in ("scratch", "unet"):
         return None
     config = PretrainConfig(
         data=data / "train" / "images",
@@ -67,10 +67,12 @@ def finetuned(arm: str, encoder: Path | None, seed: int, data: Path, runs: Path,
         labels=data / "train",
         run=runs / f"{arm}-seed{seed}",
         init=None if encoder is None else str(encoder),
+        architecture="unet" if arm == "unet" else "vit",
         encoder="tiny",
+        width=16,
         fraction=budget.fraction,
         frame_size=256,
-        input_size=192,
+        input_size=256,
         validate_every=2,
         training=Training(
             epochs=budget.finetuning_epochs,
@@ -97,7 +99,7 @@ def main() -> None:
     options.add_argument("--data", type=Path, required=True)
     options.add_argument("--runs", type=Path, required=True)
     options.add_argument("--pretraining-epochs", type=int, default=60)
-    options.add_argument("--finetuning-epochs", type=int, default=40)
+    options.add_argument("--finetuning-epochs", type=int, default=30)
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--fraction", type=float, default=0.1)
     given = options.parse_args()

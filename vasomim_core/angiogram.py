@@ -249,6 +249,11 @@ def find_angiograms(path: Path | str) -> list[Path]:
     return found
 
 
+def stem(path: Path) -> str:
+    """The name of a file without its suffix, where it has a known one: DICOM exports are named by numbers with dots."""
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
+
+
 def to_uint8(frame: ArrayLike, window: tuple[float, float] | None = None) -> NDArray[np.uint8]:
     """Map grey levels to 0-255, as shown to a person and fed to the engine.
 

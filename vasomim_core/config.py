@@ -48,7 +48,7 @@ class Training:
     Attributes:
         epochs: passes over the training frames.
         batch_size: frames per optimiser step, all processes and accumulated parts together.
-        accumulate: parts into which a batch is split to save memory; the result is the same.
+        accumulate: parts into which a batch is split to save memory; only batch normalisation sees a difference.
         learning_rate: peak learning rate, at this batch size.
         schedule: "cosine" (linear warm-up, then half a cosine, per step) or "poly" ((1 − e/E)^0.9 per epoch).
         warmup: share of all steps over which the learning rate rises from 0.
@@ -73,7 +73,7 @@ class Training:
     schedule: Annotated[Literal["cosine", "poly"], Ui(advanced=True)] = "cosine"
     warmup: Annotated[float, Ui(min=0, max=0.5, step=0.01, advanced=True)] = 0.05
     weight_decay: Annotated[float, Ui(min=0, max=1, step=0.01, advanced=True)] = 0.05
-    betas: Annotated[tuple[float, float], Ui(min=0, max=1, step=0.001, advanced=True)] = (0.9, 0.95)
+    betas: Annotated[tuple[float, float], Ui(min=0, max=0.9999, step=0.001, advanced=True)] = (0.9, 0.95)
     clip: Annotated[float | None, Ui(min=1e-3, max=1000, step=0.1, advanced=True)] = None
     ema: Annotated[float | None, Ui(min=0, max=0.99999, step=0.001, advanced=True)] = None
     precision: Annotated[Literal["auto", "fp32", "bf16"], Ui(advanced=True)] = "auto"
@@ -231,6 +231,8 @@ def check(config: Any, where: str = "") -> None:
             high = float("inf") if ui.max is None else ui.max
             if not low <= number <= high:
                 raise ConfigError(f"{where}{name} is {number}; give a value from {low:g} to {high:g}")
+            if ui.unit == "px" and ui.step and number % ui.step:
+                raise ConfigError(f"{where}{name} is {number}; give a multiple of {ui.step:g} px")
 
 
 def fields(config_type: type) -> dict[str, tuple[Any, Ui]]:
@@ -256,6 +258,12 @@ def to_dict(config: Any) -> dict[str, Any]:
         return str(value) if isinstance(value, Path) else value
 
     return plain(dataclasses.asdict(config))
+
+
+def card_settings(config: Any) -> dict[str, Any]:
+    """The settings as a model file keeps them: without any path, since the name of a folder may name a person."""
+    named = {"init", "segmentor"}  # a model's name or its path
+    return {k: v for k, v in to_dict(config).items() if k not in named and not isinstance(getattr(config, k), Path)}
 
 
 def from_dict(config_type: type[C], values: dict[str, Any], where: str = "") -> C:

@@ -11,9 +11,9 @@ import numpy as np
 
 from vasomim_core.anatomy import extract_anatomy, sato
 from vasomim_core.config import FinetuneConfig, PretrainConfig
-from vasomim_core.data.labelled import LabelledFrame, open_labels
+from vasomim_core.data.labelled import LabelledFrame, open_labels, split_by_group, take_fraction
 from vasomim_core.data.synthetic import write_samples
-from vasomim_core.errors import LabelError, RunError
+from vasomim_core.errors import ConfigError, LabelError, RunError
 from vasomim_core.figures import Panel, masked_frame, overlay, save_panels
 from vasomim_core.files import write_json, write_png
 from vasomim_core.inference import predict, reconstruct
@@ -32,27 +32,31 @@ def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict
     Args:
         output: new or empty folder for everything that is made.
         data: labelled angiograms; None = synthetic ones.
-        frames: number of frames to learn from; ten more are held out for the scores.
+        frames: number of frames to learn from; about ten more, of other groups, are held out for the scores.
         seed: of everything drawn.
 
     Returns:
         Scores in percent on the held-out frames (`dsc`, `cldice`, and those of the filter alone), and paths.
 
     Raises:
+        ConfigError: too few frames are asked for.
         RunError: `output` is not empty.
         LabelError: fewer frames than are needed.
     """
     if output.exists() and any(output.iterdir()):
         raise RunError(f"{output} exists and is not empty; give --output a new folder")
     taught, held_out = output / "taught", output / "held-out"
+    if frames < 20:
+        raise ConfigError(f"--frames is {frames}; the demo needs at least 20 to learn from")
     if data is None:
         write_samples(output / "samples", frames + HELD_OUT, seed)
     labelled = open_labels(data or output / "samples")
-    if len(labelled) < HELD_OUT + 10:
-        raise LabelError(f"{data} holds {len(labelled)} labelled frames; the demo needs at least {HELD_OUT + 10}")
-    order = np.random.default_rng(seed).permutation(len(labelled))
-    _copy([labelled[i] for i in order[:HELD_OUT]], held_out)
-    _copy([labelled[i] for i in order[HELD_OUT : HELD_OUT + frames]], taught)
+    if len(labelled) < HELD_OUT + 20:
+        raise LabelError(f"{data} holds {len(labelled)} labelled frames; the demo needs at least {HELD_OUT + 20}")
+    learning, unseen = split_by_group(labelled, HELD_OUT / len(labelled), seed)
+    learning = take_fraction(learning, min(1.0, frames / len(learning)), seed)
+    _copy(unseen, held_out)
+    _copy(learning, taught)
 
     settings = PretrainConfig(
         data=taught / "images",
@@ -93,8 +97,8 @@ def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict
         "cldice": scores["cldice"],
         "filter_dsc": filtered["dsc"],
         "filter_cldice": filtered["cldice"],
-        "taught": min(frames, len(labelled) - HELD_OUT),
-        "held_out": HELD_OUT,
+        "taught": len(learning),
+        "held_out": len(unseen),
         "model": str(model),
         "picture": str(picture),
     }
@@ -137,6 +141,6 @@ def draw(path: Path, labelled: LabelledFrame, model: Path, pretrained: Path, see
 
 
 def _copy(frames: Sequence[LabelledFrame], folder: Path) -> None:
-    for labelled in frames:
-        write_png(folder / "images" / f"{labelled.name}.png", labelled.frame())
-        write_png(folder / "masks" / f"{labelled.name}.png", labelled.mask().astype(np.uint8) * 255)
+    for number, labelled in enumerate(frames):
+        write_png(folder / "images" / f"{number:03d}.png", labelled.frame())
+        write_png(folder / "masks" / f"{number:03d}.png", labelled.mask().astype(np.uint8) * 255)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +32,7 @@ def predict(
         model: a segmenter or segmentor from the registry.
         frame: uint8 (H, W); see `vasomim_core.angiogram.to_uint8` for other types.
         flips: average over the four flips of the frame (4× the time).
-        tile: side of overlapping tiles in the scaled frame, in pixels, to bound memory; None = the whole frame.
+        tile: side in pixels of overlapping tiles of the scaled frame; None = as the model was trained.
 
     Returns:
         float32 (H, W) in [0, 1].
@@ -44,14 +43,6 @@ def predict(
     if model.card.kind not in ("segmenter", "segmentor"):
         raise CheckpointError(f"{model.name} is a pretrained {model.card.kind}; finetune it before it can segment")
     return probability(model.network, model.card.preprocessing, frame, model.device, flips, tile)
-
-
-def predict_frames(
-    model: Model, frames: Sequence[NDArray[np.uint8]], flips: bool = False, tile: int | None = None
-) -> Iterator[NDArray[np.float32]]:
-    """`predict`, frame after frame, so that a caller can show progress and stop in between."""
-    for frame in frames:
-        yield predict(model, frame, flips, tile)
 
 
 @torch.inference_mode()
@@ -72,6 +63,7 @@ def probability(
         image = F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
     bottom, right = (-n % preprocessing.stride for n in size)
     image = F.pad(image, (0, right, 0, bottom), mode="replicate")
+    tile = tile or preprocessing.tile
     if tile is not None:
         tile = math.ceil(tile / preprocessing.stride) * preprocessing.stride
     total = torch.zeros(image.shape[-2:], device=image.device)
@@ -90,7 +82,9 @@ def _run(network: nn.Module, image: Tensor, tile: int | None) -> Tensor:
         return network(image)
     from monai.inferers import sliding_window_inference
 
-    result: Any = sliding_window_inference(image, (tile, tile), 4, network, overlap=0.25, mode="gaussian")
+    result: Any = sliding_window_inference(
+        image, (tile, tile), 4, network, overlap=0.25, mode="gaussian", padding_mode="replicate"
+    )
     return result
 
 

@@ -162,8 +162,8 @@ def guided_patches(f: Tensor, masked: int, beta: float, noise: Tensor, sampler: 
     if sampler == "anatomy":
         finish = -torch.log1p(-noise) / f  # 1 − u is in (0, 1]: the logarithm is finite
     else:
-        # f of a whole-pixel anatomy differs by far more than this between unequal patches.
-        finish = -f + noise * 1e-9 if f.dtype == torch.float64 else -f.double() + noise.double() * 1e-9
+        # Ties are broken at random: f differs by far more than the noise between unequal patches.
+        finish = noise.double() * 1e-9 - f.double()
     finish = torch.where(vessel, finish, torch.inf)
     return _first(finish, wanted) & vessel
 

@@ -30,6 +30,7 @@ from PIL import Image
 from skimage.morphology import skeletonize
 
 from vasomim_core.data.arcade import CocoMasks, is_arcade_split, split_annotations
+from vasomim_core.data.labelset import INDEX, LabelSet
 from vasomim_core.errors import ConfigError, InputError, LabelError
 
 Mask = NDArray[np.bool_]
@@ -268,6 +269,10 @@ def _true_pages(truth: Path) -> dict[str, Callable[[], list[Mask]]]:
     if truth.is_file() or is_arcade_split(truth):
         coco = CocoMasks(truth if truth.is_file() else split_annotations(truth))
         return {stem: partial(_drawn, coco, stem) for stem in coco.stems}
+    if (truth / INDEX).is_file():  # of a curated set what was accepted is true
+        labels = LabelSet.open(truth)
+        accepted = [record.id for record in labels.records("accepted")]
+        return {name: partial(_read_pages, labels.mask_path(name)) for name in accepted}
     files = _masks_by_stem(truth / "masks" if (truth / "masks").is_dir() else truth)
     if not files:
         raise LabelError(f"{truth} holds no masks: give a folder of PNG or TIFF masks, or an ARCADE split.")

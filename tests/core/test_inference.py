@@ -58,6 +58,12 @@ def test_tiles_give_what_the_whole_frame_gives():
     np.testing.assert_allclose(tiled, whole, atol=1e-4)
 
 
+def test_a_model_trained_on_crops_sees_tiles_of_their_size():
+    network = Darkness()
+    probability(network, Preprocessing(tile=64), frame(128, 128))
+    assert set(network.sizes) == {(64, 64)}
+
+
 class UNeXtLike(nn.Module):
     """Pixel-wise, so that tiles cannot differ by context."""
 

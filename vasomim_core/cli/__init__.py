@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 import traceback
 from typing import Any, Protocol
@@ -67,7 +68,8 @@ def run(arguments: list[str]) -> int:
     try:
         command = _parse(name, rest)
         result = command.run()
-        print(json.dumps(result, ensure_ascii=False) if command.json else command.summary(result))
+        if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+            print(json.dumps(result, ensure_ascii=False) if command.json else command.summary(result))
         return 0
     except KeyboardInterrupt:
         print("vasomim: interrupted", file=sys.stderr)

@@ -13,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from vasomim_core.angiogram import Angiogram, find_angiograms, read_angiogram
+from vasomim_core.angiogram import Angiogram, find_angiograms, read_angiogram, stem
 from vasomim_core.errors import ConfigError
 from vasomim_core.files import atomic, write_png
 
@@ -40,12 +40,17 @@ def angiograms(inputs: Sequence[Path], output: Path) -> Iterator[tuple[Angiogram
         InputError: an input that is missing or holds no angiogram.
         ConfigError: two inputs would have the same result, or a result would replace its input.
     """
+    if not inputs:
+        raise ConfigError("no input is given; name an angiogram, or a folder of them")
     jobs: dict[Path, Path] = {}
     for given in inputs:
-        paths = find_angiograms(given)
+        results = output.resolve()  # those of an earlier call are no input
+        paths = [path for path in find_angiograms(given) if path == given or results not in path.resolve().parents]
+        if not paths:
+            raise ConfigError(f"{given} holds nothing but earlier results; give a folder of angiograms")
         top = os.path.commonpath([path.parent for path in paths])
         for path in paths:
-            target = output / path.parent.relative_to(top) / path.stem
+            target = output / path.parent.relative_to(top) / stem(path)
             if target in jobs:
                 raise ConfigError(
                     f"{jobs[target]} and {path} would both be written to {target}; give them separate --output folders"
@@ -65,11 +70,13 @@ def write_masks(target: Path, masks: Iterator[NDArray[np.bool_]], count: int) ->
         masks: bool (H, W) each.
         count: how many there are.
     """
-    if count == 1:
-        path = target.with_name(target.name + ".png")
-        write_png(path, next(masks).astype(np.uint8) * 255)
-        return path
-    return write_pages(target, (mask.astype(np.uint8) * 255 for mask in masks))
+    grey = (mask.astype(np.uint8) * 255 for mask in masks)
+    if count > 1:
+        return write_pages(target, grey)
+    (page,) = grey
+    path = target.with_name(target.name + ".png")
+    write_png(path, page)
+    return path
 
 
 def write_pages(target: Path, pages: Iterator[NDArray[Any]]) -> Path:
@@ -80,7 +87,14 @@ def write_pages(target: Path, pages: Iterator[NDArray[Any]]) -> Path:
         pages: (H, W) each, of one dtype.
     """
     path = target.with_name(target.name + ".tif")
+    for _ in passing_pages(path, pages):
+        pass
+    return path
+
+
+def passing_pages(path: Path, pages: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Hand pages on while they are written to one TIFF, which appears when the last has passed."""
     with atomic(path) as temporary, tifffile.TiffWriter(temporary) as tiff:
         for page in pages:
             tiff.write(page, compression="zlib", contiguous=False, photometric="minisblack", metadata=None)
-    return path
+            yield page

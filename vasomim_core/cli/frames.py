@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vasomim_core.angiogram import Angiogram, to_uint8
-from vasomim_core.cli.common import Options, angiograms, write_masks, write_pages
+from vasomim_core.cli.common import Options, angiograms, passing_pages, write_masks, write_pages
 
 Inputs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(name="input")]
 
@@ -93,7 +93,7 @@ class Segment(Options):
         model: a name that `vasomim models` lists, a model file, or a run folder.
         threshold: probability from which a pixel is vessel; None = the model's own.
         flips: average over four flips of the frame (4× the time).
-        tile: side in px of overlapping tiles, to bound memory; None = the whole frame at once.
+        tile: side in px of overlapping tiles of the scaled frame, to bound memory; None = as the model was trained.
         probability: also write `<stem>_probability.tif`, 32-bit in [0, 1].
         device: auto, cpu or cuda.
     """
@@ -121,11 +121,10 @@ class Segment(Options):
         threshold = model.card.preprocessing.threshold if self.threshold is None else self.threshold
         written, frames = [], 0
         for angiogram, target in angiograms(self.inputs, self.output):
+            probabilities: Iterator[NDArray[np.float32]]
             probabilities = (predict(model, grey, self.flips, self.tile) for grey in grey_frames(angiogram))
             if self.probability:
-                kept = list(probabilities)
-                write_pages(target.with_name(target.name + "_probability"), iter(kept))
-                probabilities = (p for p in kept)
+                probabilities = passing_pages(target.with_name(f"{target.name}_probability.tif"), probabilities)
             masks = (p >= threshold for p in probabilities)
             written.append(str(write_masks(target, masks, len(angiogram.frames))))
             frames += len(angiogram.frames)
@@ -182,18 +181,20 @@ class Sample(Options):
         count: number of frames.
         seed: other seeds give other patients; the same seed gives the same files.
         size: side of the frames in px.
+        least_width: vessels thinner than this many px are drawn but not in the mask.
     """
 
     output: Path
     count: int = 10
     seed: int = 0
     size: int = 512
+    least_width: float = 2.0
 
     def run(self) -> dict[str, Any]:
         """Write the samples."""
         from vasomim_core.data.synthetic import write_samples
 
-        write_samples(self.output, self.count, self.seed, size=self.size)
+        write_samples(self.output, self.count, self.seed, size=self.size, least_width=self.least_width)
         return {"output": str(self.output), "frames": self.count}
 
     def summary(self, result: dict[str, Any]) -> str:
@@ -219,7 +220,7 @@ class Models(Options):
 
         if self.add is not None:
             path = find_model(self.add)
-            register(path, self.name or (path.parent.name if path.stem == "model" else path.stem))
+            register(path, self.name or (path.resolve().parent.name if path.stem == "model" else path.stem))
         return {name: asdict(card) for name, card in models().items()}
 
     def summary(self, result: dict[str, Any]) -> str:

@@ -62,8 +62,14 @@ class _Job(Options):
 
         with joined_processes() as processes:
             model, reason = job(settings, processes, self.resume is not None)
-        scores = [e for e in read_events(settings.run) if e["event"] == "validation"]
-        result: dict[str, Any] = {"run": str(settings.run), "model": str(model), "reason": reason}
+        events = list(read_events(settings.run))
+        scores = [e for e in events if e["event"] == "validation"]
+        result: dict[str, Any] = {
+            "run": str(settings.run),
+            "model": str(model) if model.exists() else None,
+            "reason": reason,
+            "warnings": [e["message"] for e in events if e["event"] == "warning"],
+        }
         if scores:
             best = max(scores, key=lambda e: next(iter(e["scores"].values())))
             result["validation"] = {"epoch": best["epoch"], **best["scores"]}
@@ -71,7 +77,8 @@ class _Job(Options):
 
     def summary(self, result: dict[str, Any]) -> str:
         """How the run ended and where its model is."""
-        lines = [f"{result['reason']}: model in {result['model']}"]
+        lines = [f"note: {message}" for message in result["warnings"]]
+        lines.append(f"{result['reason']}: " + (f"model in {result['model']}" if result["model"] else "no model yet"))
         if "validation" in result:
             scores = ", ".join(f"{k} {v:.2f}" for k, v in result["validation"].items() if k != "epoch")
             lines.append(f"best epoch {result['validation']['epoch']}: {scores} (percent, on the validation part)")

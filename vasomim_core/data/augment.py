@@ -38,7 +38,7 @@ def pretraining_crop(
         w, h = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
         if 0 < w <= width and 0 < h <= height:
             break
-    else:  # a very long frame: its central square
+    else:  # a very long frame: a square of its width
         w = h = min(height, width)
     x, y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
     box = (x, y, x + w, y + h)
@@ -65,12 +65,15 @@ def finetuning_crop(frame: Grey, mask: Grey, rng: np.random.Generator, size: int
         zoom = float(np.exp(rng.uniform(np.log(0.75), np.log(1.33))))
         angle = np.deg2rad(rng.uniform(-30, 30))
         flip = -1.0 if rng.random() < 0.5 else 1.0
-    # Centre of the view in the frame: anywhere it still lies inside, and the middle where it does not fit.
+    # Centre of the view in the frame: anywhere an unrotated view lies inside (the corners of a rotated one may reach
+    # over the edge), and the middle where it does not fit.
     half = size / zoom / 2
     centre = [float(rng.uniform(half, n - half)) if n > 2 * half else n / 2 for n in (width, height)]
     cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
     turn = np.array([[flip * cosine, -sine], [flip * sine, cosine]])
-    matrix = np.column_stack([turn, np.array(centre) - turn @ [(size - 1) / 2, (size - 1) / 2]])
+    # `centre` counts from the frame's edge, OpenCV from the middle of its first pixel.
+    offset = np.array(centre) - 0.5 - turn @ [(size - 1) / 2, (size - 1) / 2]
+    matrix = np.column_stack([turn, offset if augment else np.round(offset)])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     view = cv2.warpAffine(frame, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     truth = cv2.warpAffine(mask, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0)

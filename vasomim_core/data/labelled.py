@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vasomim_core.angiogram import find_angiograms, patient_group, read_angiogram, to_uint8
+from vasomim_core.angiogram import find_angiograms, patient_group, read_angiogram, stem, to_uint8
 from vasomim_core.data.arcade import CocoMasks, is_arcade_split, split_annotations
 from vasomim_core.data.labelset import INDEX, LabelSet, pixel_sha256, read_mask
 from vasomim_core.dicom import is_dicom
@@ -310,20 +310,20 @@ def _pairs(path: Path) -> list[_Source]:
     _raise_first(missing, len(images))
     key = secrets.token_bytes(32)  # for this call alone: patients are told apart, not named
     sources, problems = [], []
-    for stem, image in images.items():
+    for name, image in images.items():
         try:
-            count, pages = len(read_angiogram(image).frames), len(read_angiogram(masks[stem]).frames)
+            count, pages = len(read_angiogram(image).frames), len(read_angiogram(masks[name]).frames)
         except VasoMIMError as error:
             problems.append(str(error))
             continue
         if count != pages:
             problems.append(
-                f"{masks[stem]} has {pages} masks for the {count} frames of {image}: store one page a frame."
+                f"{masks[name]} has {pages} masks for the {count} frames of {image}: store one page a frame."
             )
             continue
         tie = patient_group(image, key) or str(image)
         sources += [
-            _Source(stem if count == 1 else f"{stem}[{i}]", image, partial(read_mask, masks[stem], i), i, tie=tie)
+            _Source(name if count == 1 else f"{name}[{i}]", image, partial(read_mask, masks[name], i), i, tie=tie)
             for i in range(count)
         ]
     _raise_first(problems, len(images))
@@ -340,10 +340,10 @@ def _by_stem(folder: Path) -> dict[str, Path]:
         raise LabelError(str(error)) from error
     files: dict[str, Path] = {}
     for path in paths:
-        stem = path.relative_to(folder).with_suffix("").as_posix()
-        if stem in files:
-            raise LabelError(f"{files[stem]} and {path} have the same stem: keep one of them.")
-        files[stem] = path
+        name = path.relative_to(folder).with_name(stem(path)).as_posix()
+        if name in files:
+            raise LabelError(f"{files[name]} and {path} have the same stem: keep one of them.")
+        files[name] = path
     return files
 
 

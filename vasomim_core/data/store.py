@@ -30,12 +30,16 @@ class FrameStore:
     """
 
     def __init__(self, folder: Path):
+        self._folder = folder
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         self.fingerprint: str = index["fingerprint"]
         self._shapes: list[tuple[int, int]] = [tuple(s) for s in index["shapes"]]
         self._starts = np.concatenate([[0], np.cumsum([h * w for h, w in self._shapes])]).tolist()
         self._frames = np.memmap(folder / "frames.bin", np.uint8, "r")
         self._masks = np.memmap(folder / "masks.bin", np.uint8, "r")
+
+    def __reduce__(self) -> tuple[type[FrameStore], tuple[Path]]:
+        return FrameStore, (self._folder,)  # a worker process maps the files itself instead of getting a copy
 
     def __len__(self) -> int:
         return len(self._shapes)

@@ -34,6 +34,7 @@ class Preprocessing:
         mean: per channel, of grey levels in [0, 1].
         std: per channel.
         stride: the sides given to the network are multiples of this, in pixels.
+        tile: side in pixels of the overlapping tiles that a scaled frame is seen in; None = whole.
         threshold: probability from which a pixel counts as vessel.
     """
 
@@ -41,6 +42,7 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     stride: int = 32
+    tile: int | None = None
     threshold: float = 0.5
 
 
@@ -53,7 +55,7 @@ class Card:
         architecture: name in `registry.ARCHITECTURES`.
         options: keyword arguments of that architecture.
         preprocessing: what the network expects.
-        config: the settings of the run that made it.
+        config: the settings of the run that made it, without paths.
         data: fingerprint and size of the training data.
         scores: what it reached, and on which data.
         description: one line for people.

@@ -6,6 +6,7 @@ import torch
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
+from vasomim_core.errors import ConfigError
 from vasomim_core.models.vit import EncoderSize, encoder_options, layer_norm, sincos_positions
 
 
@@ -21,6 +22,9 @@ class MaskedAutoencoder(VisionTransformer):
         decoder_width: channels of the decoder, a multiple of `decoder_heads`.
         decoder_depth: number of decoder blocks.
         decoder_heads: attention heads in each of them.
+
+    Raises:
+        ConfigError: sizes that do not divide.
     """
 
     def __init__(
@@ -32,6 +36,11 @@ class MaskedAutoencoder(VisionTransformer):
         decoder_depth: int = 8,
         decoder_heads: int = 16,
     ):
+        if decoder_width % decoder_heads or decoder_width % 4:
+            raise ConfigError(
+                f"a decoder of {decoder_width} channels does not divide into {decoder_heads} heads (and 4 parts for "
+                "positions); choose a width that is a multiple of both"
+            )
         super().__init__(**encoder_options(encoder, input_size, patch_size))
         self.patch_size = patch_size
         self.decoder_embed = nn.Linear(self.embed_dim, decoder_width)

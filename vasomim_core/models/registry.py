@@ -129,8 +129,10 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise ConfigError(f"unknown device {device!r}; choose auto, cpu or cuda") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("no CUDA device is available here; choose device cpu or auto")
+    if chosen.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {device!r} is not supported; choose auto, cpu or cuda")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"no CUDA device {chosen.index or 0} is available here; choose device cpu or auto")
     return chosen
 
 

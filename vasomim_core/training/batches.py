@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -91,5 +92,11 @@ class BatchPlan:
                 batch_sampler=self.keys(first_step),
                 num_workers=workers,
                 pin_memory=device.type == "cuda",
+                worker_init_fn=_one_thread if workers else None,
             )
         )
+
+
+def _one_thread(worker: int) -> None:
+    """OpenCV's threads do not survive a fork, and the workers are the threads here."""
+    cv2.setNumThreads(0)

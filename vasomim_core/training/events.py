@@ -61,7 +61,7 @@ def read_events(run: Path) -> Iterator[dict[str, Any]]:
             event = json.loads(line)
         except ValueError:
             continue
-        if event["event"] == "start" and event.get("resumed"):
-            events = [e for e in events if e.get("step", 0) <= event["resumed"]]
+        if event["event"] == "start":
+            events = [e for e in events if e.get("step", 0) <= event.get("resumed", 0)]
         events.append(event)
     yield from events

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from vasomim_core.config import FinetuneConfig, to_dict
+from vasomim_core.config import FinetuneConfig, card_settings
 from vasomim_core.data.augment import finetuning_crop
 from vasomim_core.data.labelled import (
     LabelledFrame,
@@ -62,7 +62,11 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
             log.write("warning", message=message)
         with seeded(config.training.seed):
             network, architecture, options = start_network(config)
-        preprocessing = Preprocessing(frame_size=config.frame_size, stride=32)
+        # A ViT's positions are those of its training crops: larger frames are seen in tiles of that size.
+        tiled = architecture == "vit" and config.input_size < config.frame_size
+        preprocessing = Preprocessing(frame_size=config.frame_size, tile=config.input_size if tiled else None)
+        if config.training.compile:
+            network.compile()
         store = _store(training, config, log, processes)
         learner = SegmentationLearner(network, preprocessing, config.dice_weight)
 
@@ -72,7 +76,7 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
                 architecture=architecture,
                 options=options,
                 preprocessing=preprocessing,
-                config=to_dict(config),
+                config=card_settings(config),
                 data={"frames": len(training), "sha256": labels_fingerprint(training)},
                 scores={"validation": {"frames": len(validation), **scores}},
                 description=f"{architecture} finetuned on {len(training)} labelled frames",
@@ -85,7 +89,10 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
         job = Job(
             name="finetune",
             learner=learner,
-            groups=layer_decayed_groups(network, config.layer_decay, config.training.weight_decay),
+            # Slower lower layers keep what was pretrained; a network from scratch has nothing to keep.
+            groups=layer_decayed_groups(
+                network, config.layer_decay if config.init else 1.0, config.training.weight_decay
+            ),
             frames=Crops(
                 store,
                 partial(finetuning_crop, size=config.input_size, augment=config.augment),

@@ -2,7 +2,8 @@
 
 What makes a run repeatable is that nothing random has a state: the order of an epoch is a function of (seed, epoch),
 a crop of (seed, epoch, frame), a mask of (seed, step, row). A resumed run therefore needs the weights, the
-optimiser and the step number alone, and two processes draw what one would have drawn.
+optimiser and the step number alone, and two processes draw what one would have drawn. (They still differ where a
+layer looks at its whole batch or draws by itself: batch normalisation and drop path, in finetuning.)
 
 The device is never asked for a value in between: losses add up on it and are read every `log_every` steps.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -115,9 +117,9 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
     state = _load(run, learner, optimiser, ema)
     wrapped: Any = learner
     if processes.count > 1:
+        if device.type == "cuda":
+            learner = nn.SyncBatchNorm.convert_sync_batchnorm(learner)
         wrapped = DistributedDataParallel(learner, device_ids=[device.index] if device.type == "cuda" else None)
-    if settings.compile:
-        wrapped = torch.compile(wrapped)
     steps = plan.steps
     log.write(
         "start",
@@ -150,12 +152,10 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
         """The only place where the device is waited for: losses are read, checked, written."""
         means = {k: processes.mean(v / state.counted) for k, v in sums.items()}
         if not all(math.isfinite(v) for v in means.values()):
-            message = (
+            raise RunError(
                 f"the loss is not finite any more at step {step + 1} (epoch {epoch + 1}) of {run}; "
                 f"resume with a learning rate below {settings.learning_rate:g} or with --precision fp32"
             )
-            log.write("end", reason="failed", message=message)
-            raise RunError(message)
         speed = (step + 1 - first) / (time.perf_counter() - began)
         log.write(
             "step",
@@ -191,7 +191,8 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
                 for name, value in losses.items():
                     sums[name] = sums.get(name, 0.0) + value.detach().double() / settings.accumulate
             if settings.clip is not None:
-                nn.utils.clip_grad_norm_(learner.parameters(), settings.clip)
+                norm = nn.utils.clip_grad_norm_(learner.parameters(), settings.clip)
+                sums["gradient_norm"] = sums.get("gradient_norm", 0.0) + norm.double()
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             if ema:
@@ -201,11 +202,13 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
 
             epoch_ends = (step + 1) % plan.steps_per_epoch == 0
             done = step + 1 == steps
-            reading = (step + 1) % settings.log_every == 0 or done
+            due = job.validate is not None and epoch_ends and ((epoch + 1) % job.validate_every == 0 or done)
+            saving = (step + 1) % settings.save_every == 0
+            # Nothing is validated or saved before its loss has been found finite.
+            reading = (step + 1) % settings.log_every == 0 or done or due or saving
             if reading:
                 read(step, epoch, rate)
-            due = epoch_ends and ((epoch + 1) % job.validate_every == 0 or done)
-            if due and job.validate:
+            if due:
                 _validate(job, averaged, state, log, processes, epoch)
                 learner.train()
                 if job.patience and state.stale >= job.patience:
@@ -213,7 +216,7 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
             if (reading or processes.count == 1) and processes.any(stop.asked, device):
                 reason = "stopped"
             ending = reason != "finished" or done
-            if ending or (step + 1) % settings.save_every == 0:
+            if ending or saving:
                 state.totals = {k: float(v) for k, v in sums.items()}
                 if processes.first:
                     _save(run, learner, optimiser, ema, state)
@@ -232,7 +235,7 @@ def _validate(job: Job[L], network: L, state: _State, log: EventLog, processes: 
         return
     network.eval()
     scores = job.validate(network)
-    value = processes.mean(torch.tensor(next(iter(scores.values()))))
+    value = processes.mean(torch.tensor(next(iter(scores.values())), dtype=torch.float64))
     improved = value > state.best
     state.best, state.stale = max(state.best, value), 0 if improved else state.stale + 1
     log.write("validation", step=state.step, epoch=epoch + 1, scores=scores, best=state.best, improved=improved)
@@ -270,5 +273,5 @@ def _load(run: Path, learner: nn.Module, optimiser: torch.optim.Optimizer, ema: 
         if ema:
             ema.module.load_state_dict(saved["ema"])
         return _State(**saved["state"])
-    except (RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError, OSError, EOFError, pickle.UnpicklingError) as error:
         raise RunError(f"{path} does not fit the settings in its run folder; start a new run ({error})") from error

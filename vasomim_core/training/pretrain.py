@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vasomim_core.config import PretrainConfig, SegmentorConfig, Training, to_dict
+from vasomim_core.config import PretrainConfig, SegmentorConfig, Training, card_settings
 from vasomim_core.data.augment import pretraining_crop
 from vasomim_core.data.store import FrameStore
 from vasomim_core.errors import CheckpointError
@@ -48,16 +49,8 @@ def pretrain(config: PretrainConfig, processes: Processes | None = None, resume:
     """
     processes = processes or Processes()
     with open_run(config, processes, resume) as log:
-        frames = anatomy_store(config.data, config.run, config.anatomy, log, processes)
-        segmentor: nn.Module | None = None
-        if config.consistency > 0 or config.co_guidance:
-            source = Path(config.segmentor) if config.segmentor else None
-            if source is None:
-                source, reason = _own_segmentor(config, frames, processes)
-                if reason == "stopped":
-                    return finish_run(config.run, reason, log, processes), reason
-            segmentor = load_segmentor(source)
-        options = {
+        # Everything that can be wrong with the settings shows before hours are spent on frames.
+        options: dict[str, Any] = {
             "encoder": config.encoder,
             "input_size": config.input_size,
             "patch_size": config.patch_size,
@@ -66,7 +59,17 @@ def pretrain(config: PretrainConfig, processes: Processes | None = None, resume:
             "decoder_heads": config.decoder_heads,
         }
         with seeded(config.training.seed):
-            autoencoder = MaskedAutoencoder(**options)  # type: ignore[arg-type]
+            autoencoder = MaskedAutoencoder(**options)
+        needs_segmentor = config.consistency > 0 or config.co_guidance
+        segmentor = load_segmentor(config.segmentor) if needs_segmentor and config.segmentor else None
+        frames = anatomy_store(config.data, config.run, config.anatomy, log, processes)
+        if needs_segmentor and segmentor is None:
+            source, reason = _own_segmentor(config, frames, processes)
+            if reason == "stopped":
+                return finish_run(config.run, reason, log, processes), reason
+            segmentor = load_segmentor(source)
+        if config.training.compile:
+            autoencoder.compile()
         learner = PretrainLearner(
             VasoMIM(
                 autoencoder,
@@ -85,7 +88,7 @@ def pretrain(config: PretrainConfig, processes: Processes | None = None, resume:
                 architecture="mae",
                 options=options,
                 preprocessing=Preprocessing(frame_size=FRAME_SIZE, stride=config.patch_size),
-                config=to_dict(config),
+                config=card_settings(config),
                 data={"frames": len(frames), "sha256": frames.fingerprint},
                 description=f"ViT-{config.encoder} pretrained by masked image modelling ({config.sampler} masking)",
             )

@@ -5,7 +5,7 @@
 | config.yaml | the settings; `vasomim JOB --config RUN/config.yaml --run NEW` repeats the run |
 | events.jsonl | see `events` |
 | state.pt | what resuming needs; removed when the run has finished |
-| cache/ | decoded frames and masks while the run lasts |
+| cache/ | decoded frames and masks; removed when the run has finished |
 | model.safetensors | the model to use: the best validated one, or the last |
 """
 
@@ -29,7 +29,7 @@ from vasomim_core.config import (
 )
 from vasomim_core.errors import ConfigError, RunError, VasoMIMError
 from vasomim_core.files import write_text
-from vasomim_core.training.events import FILE, EventLog
+from vasomim_core.training.events import FILE, EventLog, read_events
 from vasomim_core.training.loop import STATE
 from vasomim_core.training.processes import Processes
 
@@ -82,10 +82,14 @@ def open_run(config: Config, processes: Processes, resume: bool) -> Iterator[Eve
     settings = run / "config.yaml"
     if resume and not settings.is_file():
         raise RunError(f"{run} holds no run to resume; give the folder of an earlier run")
-    if processes.first and not resume:
-        if run.exists() and (not run.is_dir() or any(run.iterdir())):
-            raise RunError(f"{run} exists and is not empty; give a new folder, or resume the run in it")
-        run.mkdir(parents=True, exist_ok=True)
+    if resume and is_finished(run):
+        raise RunError(f"the run in {run} is finished; for another one give --config {settings} and a new --run")
+    processes.wait()  # until every process has seen the folder as it was
+    if processes.first:
+        if not resume:
+            _make_room(run)
+        for left in (*run.glob(".state.*.pt"), *run.glob(".model.*.safetensors")):
+            left.unlink()  # half-written by a process that was killed
         values = {"job": job_name(config), **to_dict(config)}
         write_text(settings, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
     processes.wait()
@@ -101,26 +105,43 @@ def open_run(config: Config, processes: Processes, resume: bool) -> Iterator[Eve
 
 
 def finish_run(run: Path, reason: str, log: EventLog, processes: Processes) -> Path:
-    """Tell of the model and of the end; remove what only a resumed run would need, unless the run was stopped.
+    """Tell of the model and of the end; then remove what only a resumed run would need, unless it was stopped.
 
     Returns:
         The model file.
     """
     processes.wait()
     model = run / MODEL
-    if processes.first:
-        if reason != "stopped":
-            (run / STATE).unlink(missing_ok=True)
-        shutil.rmtree(run / CACHE, ignore_errors=True)
     if model.exists():  # not so when a pretraining run is stopped while it still trains its segmentor
         log.write("model", path=MODEL)
     log.write("end", reason=reason, message="")
+    if processes.first and reason != "stopped":
+        (run / STATE).unlink(missing_ok=True)
+        shutil.rmtree(run / CACHE, ignore_errors=True)
     return model
 
 
 def is_finished(run: Path) -> bool:
-    """Whether the run in this folder came to its end and left a model."""
-    return (run / FILE).exists() and (run / MODEL).exists() and not (run / STATE).exists()
+    """Whether the run in this folder came to its end by itself and left a model."""
+    ends = [event["reason"] for event in read_events(run) if event["event"] == "end"]
+    return (run / MODEL).exists() and bool(ends) and ends[-1] in ("finished", "patience")
+
+
+def _make_room(run: Path) -> None:
+    """Make the folder of a new run; one that failed before it had trained anything gives way to it.
+
+    Raises:
+        RunError: the folder holds something else.
+    """
+    names = {path.name for path in run.iterdir()} if run.is_dir() else set()
+    events = list(read_events(run))
+    failed = bool(events) and events[-1]["event"] == "end" and events[-1]["reason"] == "failed"
+    if (run.exists() and not run.is_dir()) or (names and not (failed and names <= {"config.yaml", FILE, CACHE})):
+        raise RunError(f"{run} exists and is not empty; give a new folder, or resume the run in it")
+    if names:
+        shutil.rmtree(run / CACHE, ignore_errors=True)
+        (run / FILE).unlink()
+    run.mkdir(parents=True, exist_ok=True)
 
 
 def progress_events(log: EventLog, every: int = 20) -> Callable[[int, int], None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from vasomim_core.config import SegmentorConfig, to_dict
+from vasomim_core.config import SegmentorConfig, card_settings
 from vasomim_core.data.augment import pretraining_crop
 from vasomim_core.data.store import FrameStore
 from vasomim_core.models.checkpoint import Card, Preprocessing, save_checkpoint
@@ -53,7 +53,7 @@ def train_segmentor(
                 kind="segmentor",
                 architecture="unext",
                 preprocessing=preprocessing,
-                config=to_dict(config),
+                config=card_settings(config),
                 data={"frames": len(frames), "sha256": frames.fingerprint},
                 description="segmentor S, trained on pseudo-labels from vesselness",
             )

@@ -227,6 +227,24 @@ def test_settings_out_of_range(tmp_path, labelled_folder, fails):
     fails("segment", data, "--output", tmp_path / "o", "--threshold", 2, contains="threshold")
 
 
+def test_a_run_that_failed_at_once_does_not_block_its_folder(tmp_path, labelled_folder, fails, capsys):
+    fails("finetune", "--labels", tmp_path / "typo", "--run", tmp_path / "run", contains="typo")
+    settings = ("--architecture", "unext", "--frame-size", 64, "--input-size", 64, "--epochs", 1, "--device", "cpu")
+    arguments = ["finetune", "--labels", labelled_folder, "--run", tmp_path / "run", *settings]
+    assert run(list(map(str, arguments))) == 0
+    capsys.readouterr()
+    fails(*arguments, contains="not empty")
+
+
+def test_no_input_and_impossible_sizes(tmp_path, labelled_folder, fails):
+    fails("anatomy", "--output", tmp_path / "out", contains="no input")
+    start = ("pretrain", "--data", labelled_folder / "images", "--run")
+    fails(*start, tmp_path / "a", "--decoder-width", 100, "--decoder-heads", 3, contains="3 heads")
+    fails(*start, tmp_path / "b", "--segmentor", tmp_path / "gone.pth", contains="gone.pth")
+    labels = ("finetune", "--labels", labelled_folder, "--run", tmp_path / "c")
+    fails(*labels, "--input-size", 100, contains="multiple of 32")
+
+
 def test_debug_shows_the_traceback(tmp_path, capsys):
     assert run(["anatomy", str(tmp_path / "gone.png"), "--output", str(tmp_path), "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err

@@ -69,6 +69,17 @@ def test_anatomy_mirrors_folders_and_writes_stacks_as_pages(frames, tmp_path, ca
     np.testing.assert_array_equal(stack[0], mask)
 
 
+def test_names_with_dots_stay_whole_and_results_are_no_input(frames, tmp_path, capsys):
+    data = tmp_path / "export"
+    data.mkdir()
+    for number in (7, 8):
+        (data / f"1.2.840.{number}.png").write_bytes((frames / "a" / "still.png").read_bytes())
+    for _ in range(2):
+        result = json.loads(vasomim(capsys, "anatomy", data, "--output", data / "anatomy", "--json"))
+        assert result["frames"] == 2
+    assert sorted(p.name for p in (data / "anatomy").iterdir()) == ["1.2.840.7.png", "1.2.840.8.png"]
+
+
 def test_one_folder_deep_inside_is_not_mirrored(frames, tmp_path, capsys):
     (tmp_path / "set").mkdir()
     (frames / "a").rename(tmp_path / "set" / "images")

@@ -85,6 +85,40 @@ def test_two_processes_give_the_losses_of_one(unbroken, labelled, tmp_path, accu
     assert next(e for e in read_events(run) if e["event"] == "start")["processes"] == 2
 
 
+def test_a_killed_finetuning_run_goes_on_too(labelled, tmp_path):
+    """Validation, the best epoch and batch statistics included; killed before and after its first saved state."""
+    settings = [
+        *("--architecture", "unext", "--frame-size", 64, "--input-size", 64, "--batch-size", 4, "--epochs", 8),
+        *("--device", "cpu", "--precision", "fp32", "--log-every", 1, "--save-every", 3, "--labels", labelled),
+    ]
+    finish(vasomim("finetune", "--run", tmp_path / "whole", *settings))
+    run = tmp_path / "killed"
+    process = vasomim("finetune", "--run", run, *settings)
+    for step in (2, 8):
+        wait_for_step(run, step, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process = vasomim("finetune", "--resume", run)
+    finish(process)
+    assert losses(run) == losses(tmp_path / "whole")
+
+    def validations(folder):
+        return [(e["step"], e["scores"]) for e in read_events(folder) if e["event"] == "validation"]
+
+    assert validations(run) == validations(tmp_path / "whole")
+    resumed, whole = (read_state(folder / "model.safetensors") for folder in (run, tmp_path / "whole"))
+    assert all(torch.equal(resumed[k], whole[k]) for k in whole)
+
+
+def test_a_finished_run_is_not_resumed(unbroken):
+    before = (unbroken / "model.safetensors").read_bytes()
+    process = vasomim("pretrain", "--resume", unbroken)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert "is finished" in err
+    assert (unbroken / "model.safetensors").read_bytes() == before
+
+
 def test_stopping_keeps_a_usable_model_and_can_be_resumed(unbroken, labelled, tmp_path):
     run = tmp_path / "stopped"
     start = ("finetune", "--labels", labelled, "--run", run, "--architecture", "unext", "--frame-size", 64)

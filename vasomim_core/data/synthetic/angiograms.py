@@ -152,6 +152,7 @@ def write_samples(
     *,
     size: int | tuple[int, int] = 512,
     look: Look | None = None,
+    least_width: float = 2.0,
     centrelines: bool = False,
 ) -> None:
     """Write samples as `images/<id>.png` and `masks/<id>.png` (0 or 255), each file atomically.
@@ -164,6 +165,7 @@ def write_samples(
         seed: other seeds give other patients and other names.
         size: side or (H, W) in px.
         look: how the data set looks.
+        least_width: width in px below which a branch is drawn but not in the mask.
         centrelines: write `centrelines/<id>.png` as well.
 
     Raises:
@@ -173,7 +175,7 @@ def write_samples(
     if count < 1:
         raise ConfigError(f"count is {count}; ask for at least one sample")
     for index in range(count):
-        sample = synthesize((seed, index), size=size, look=look)
+        sample = synthesize((seed, index), size=size, look=look, least_width=least_width)
         parts = {"images": sample.frame, "masks": sample.mask.astype(np.uint8) * 255}
         if centrelines:
             parts["centrelines"] = sample.centreline.astype(np.uint8) * 255
