@@ -178,7 +178,8 @@ class Sample(Options):
 
     Attributes:
         output: folder for images/ and masks/.
-        count: number of frames.
+        count: number of patients.
+        frames: frames of each; more than one give a moving run, as multi-page TIFF.
         seed: other seeds give other patients; the same seed gives the same files.
         size: side of the frames in px.
         least_width: vessels thinner than this many px are drawn but not in the mask.
@@ -186,16 +187,21 @@ class Sample(Options):
 
     output: Path
     count: int = 10
+    frames: int = 1
     seed: int = 0
     size: int = 512
     least_width: float = 2.0
 
     def run(self) -> dict[str, Any]:
         """Write the samples."""
-        from vasomim_core.data.synthetic import write_samples
+        from vasomim_core.data.synthetic import write_cines, write_samples
 
-        write_samples(self.output, self.count, self.seed, size=self.size, least_width=self.least_width)
-        return {"output": str(self.output), "frames": self.count}
+        size, width = self.size, self.least_width
+        if self.frames == 1:
+            write_samples(self.output, self.count, self.seed, size=size, least_width=width)
+        else:
+            write_cines(self.output, self.count, self.seed, frames=self.frames, size=size, least_width=width)
+        return {"output": str(self.output), "frames": self.count * self.frames}
 
     def summary(self, result: dict[str, Any]) -> str:
         """One line."""

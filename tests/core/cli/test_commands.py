@@ -134,6 +134,15 @@ def test_sample_finetune_segment_evaluate(tmp_path, capsys, monkeypatch):
     assert "mean of 12" in table
 
 
+def test_a_moving_sample_is_a_stack_that_everything_reads(tmp_path, capsys):
+    vasomim(capsys, "sample", "--output", tmp_path / "d", "--count", 1, "--frames", 3, "--size", 96)
+    (image,) = (tmp_path / "d" / "images").iterdir()
+    assert tifffile.imread(image).shape == (3, 96, 96)
+    vasomim(capsys, "anatomy", tmp_path / "d" / "images", "--output", tmp_path / "out")
+    scores = vasomim(capsys, "evaluate", "--prediction", tmp_path / "out", "--truth", tmp_path / "d", "--json")
+    assert json.loads(scores)["n"] == 3
+
+
 def test_models_lists_what_can_be_used(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("VASOMIM_MODELS", str(tmp_path))
     card = Card("segmenter", "unext", description="of a test", scores={"validation": {"dsc": 61.0, "cldice": 60.0}})

@@ -5,8 +5,17 @@ from vasomim_core.data.synthetic.angiograms import (
     SyntheticCine,
     synthesize,
     synthesize_cine,
+    write_cines,
     write_samples,
 )
 from vasomim_core.data.synthetic.scene import Look
 
-__all__ = ["Look", "SyntheticAngiogram", "SyntheticCine", "synthesize", "synthesize_cine", "write_samples"]
+__all__ = [
+    "Look",
+    "SyntheticAngiogram",
+    "SyntheticCine",
+    "synthesize",
+    "synthesize_cine",
+    "write_cines",
+    "write_samples",
+]

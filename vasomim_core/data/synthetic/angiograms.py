@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
 from vasomim_core.data.synthetic.scene import Look, Scene, Seed
 from vasomim_core.data.synthetic.tree import Side
 from vasomim_core.errors import ConfigError
-from vasomim_core.files import write_png
+from vasomim_core.files import atomic, write_png
 
 
 @dataclass(frozen=True)
@@ -172,8 +173,7 @@ def write_samples(
         ConfigError: an argument out of range.
         OSError: a file could not be written.
     """
-    if count < 1:
-        raise ConfigError(f"count is {count}; ask for at least one sample")
+    _check_count(count)
     for index in range(count):
         sample = synthesize((seed, index), size=size, look=look, least_width=least_width)
         parts = {"images": sample.frame, "masks": sample.mask.astype(np.uint8) * 255}
@@ -181,3 +181,33 @@ def write_samples(
             parts["centrelines"] = sample.centreline.astype(np.uint8) * 255
         for part, picture in parts.items():
             write_png(Path(folder) / part / f"synthetic-{seed}-{index:05d}.png", picture)
+
+
+def write_cines(
+    folder: Path | str, count: int, seed: int = 0, *, frames: int = 30, size: int = 512, least_width: float = 2.0
+) -> None:
+    """Write moving samples as multi-page TIFF, `images/<id>.tif` and `masks/<id>.tif` (0 or 255), atomically.
+
+    Args:
+        folder: where to; made if it is missing.
+        count: number of runs.
+        seed: other seeds give other patients and other names.
+        frames: frames in each run.
+        size: side in px.
+        least_width: width in px below which a branch is drawn but not in the mask.
+
+    Raises:
+        ConfigError: an argument out of range.
+        OSError: a file could not be written.
+    """
+    _check_count(count)
+    for index in range(count):
+        cine = synthesize_cine((seed, index), frames=frames, size=size, least_width=least_width)
+        for part, pages in (("images", cine.frames), ("masks", cine.masks.astype(np.uint8) * 255)):
+            with atomic(Path(folder) / part / f"cine-{seed}-{index:05d}.tif") as temporary:
+                tifffile.imwrite(temporary, pages, photometric="minisblack", compression="zlib")
+
+
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise ConfigError(f"count is {count}; ask for at least one sample")
