@@ -32,10 +32,10 @@ WORK ?= runs/demo-model
 WEIGHTS := vasomim_core/models/weights
 
 demo-model: setup
-	[ -d $(WORK)/samples ] || $(BIN)/vasomim sample --output $(WORK)/samples --count 1500
-	$(BIN)/vasomim finetune $(if $(wildcard $(WORK)/run/config.yaml),--resume $(WORK)/run,\
-		--labels $(WORK)/samples --run $(WORK)/run --architecture unext --frame-size 512 --input-size 256 \
-		--epochs 20 --batch-size 16 --learning-rate 2e-3 --validate-every 4)
+	[ -d $(WORK)/samples ] || $(BIN)/vasomim sample --output $(WORK)/samples --count 800 --least-width 3
+	[ -f $(WORK)/run/model.safetensors ] || $(BIN)/vasomim finetune --labels $(WORK)/samples --run $(WORK)/run \
+		--architecture unext --frame-size 512 --input-size 256 --epochs 25 --batch-size 16 --learning-rate 2e-3 \
+		--validate-every 5
 	rm -f $(WEIGHTS)/vasomim-demo.safetensors
 	VASOMIM_MODELS=$(WEIGHTS) $(BIN)/vasomim models --add $(WORK)/run --name vasomim-demo
 
