@@ -57,7 +57,8 @@ def pretrained(arm: str, data: Path, runs: Path, budget: Budget) -> Path | None:
     else:
         config = replace(config, segmentor_epochs=20)
     if not is_finished(config.run):
-        pretrain(config, resume=(config.run / "config.yaml").is_file())
+        _, reason = pretrain(config, resume=(config.run / "config.yaml").is_file())
+        leave_if_stopped(reason)
     return config.run / MODEL
 
 
@@ -69,11 +70,11 @@ def finetuned(arm: str, encoder: Path | None, seed: int, data: Path, runs: Path,
         init=None if encoder is None else str(encoder),
         architecture="unet" if arm == "unet" else "vit",
         encoder="tiny",
-        width=16,
+        width=8,
         fraction=budget.fraction,
         frame_size=256,
         input_size=256,
-        validate_every=2,
+        validate_every=4,
         training=Training(
             epochs=budget.finetuning_epochs,
             batch_size=8,
@@ -84,8 +85,15 @@ def finetuned(arm: str, encoder: Path | None, seed: int, data: Path, runs: Path,
         ),
     )
     if not is_finished(config.run):
-        finetune(config, resume=(config.run / "config.yaml").is_file())
+        _, reason = finetune(config, resume=(config.run / "config.yaml").is_file())
+        leave_if_stopped(reason)
     return config.run
+
+
+def leave_if_stopped(reason: str) -> None:
+    """A run that was asked to stop ends the comparison too; the same command goes on with it."""
+    if reason == "stopped":
+        raise SystemExit("stopped; give the same command to go on")
 
 
 def minutes(run: Path) -> float:
@@ -99,7 +107,7 @@ def main() -> None:
     options.add_argument("--data", type=Path, required=True)
     options.add_argument("--runs", type=Path, required=True)
     options.add_argument("--pretraining-epochs", type=int, default=60)
-    options.add_argument("--finetuning-epochs", type=int, default=30)
+    options.add_argument("--finetuning-epochs", type=int, default=20)
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--fraction", type=float, default=0.1)
     given = options.parse_args()
