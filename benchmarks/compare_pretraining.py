@@ -78,7 +78,7 @@ def finetuned(arm: str, encoder: Path | None, seed: int, data: Path, runs: Path,
         training=Training(
             epochs=budget.finetuning_epochs,
             batch_size=8,
-            learning_rate=1e-3,
+            learning_rate=4e-3,
             betas=(0.9, 0.999),
             clip=1.0,
             seed=seed,
@@ -107,7 +107,7 @@ def main() -> None:
     options.add_argument("--data", type=Path, required=True)
     options.add_argument("--runs", type=Path, required=True)
     options.add_argument("--pretraining-epochs", type=int, default=60)
-    options.add_argument("--finetuning-epochs", type=int, default=20)
+    options.add_argument("--finetuning-epochs", type=int, default=14)
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--fraction", type=float, default=0.1)
     given = options.parse_args()
