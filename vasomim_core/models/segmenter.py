@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vasomim_core.errors import ConfigError
+from vasomim_core.models.prior import start_from_vessel_share
 from vasomim_core.models.vit import EncoderSize, encoder_options, sincos_positions
-
-
-VESSEL_SHARE = 0.04  # of the pixels of an angiogram, about
 
 
 class ViTSegmenter(nn.Module):
@@ -59,8 +55,7 @@ class ViTSegmenter(nn.Module):
         self.stem = ConvBlock(3, widths[0])
         self.merge = nn.ModuleList(ConvBlock(widths[k + 1] + widths[k], widths[k]) for k in range(levels - 1, -1, -1))
         self.head = nn.Conv2d(widths[0], 1, 1)
-        # Start from the share of vessel pixels instead of one half (the prior of Lin et al. 2017, section 4.1).
-        nn.init.constant_(self.head.bias, math.log(VESSEL_SHARE / (1 - VESSEL_SHARE)))
+        start_from_vessel_share(self.head)
 
     def forward(self, x: Tensor) -> Tensor:
         """Vessel logits (B, 1, H, W)."""

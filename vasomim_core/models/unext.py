@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vasomim_core.errors import InputError
+from vasomim_core.models.prior import start_from_vessel_share
 
 STRIDE = 32  # three 2× poolings and two stride-2 embeddings
 
@@ -44,6 +45,7 @@ class UNeXt(nn.Module):
         self.decoder5 = nn.Conv2d(a, a, 3, padding=1)
         self.final = nn.Conv2d(a, 1, 1)
         self.apply(_initialise)
+        start_from_vessel_share(self.final)
 
     def forward(self, x: Tensor) -> Tensor:
         """Vessel logits.
