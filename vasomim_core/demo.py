@@ -76,10 +76,11 @@ def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict
         run=output / "finetune",
         init=str(pretrained),
         frame_size=256,
-        input_size=224,
+        input_size=256,
+        width=8,
         validate_every=5,
     )
-    tuned = replace(tuned, training=replace(tuned.training, epochs=40, seed=seed))
+    tuned = replace(tuned, training=replace(tuned.training, epochs=40, learning_rate=4e-3, seed=seed))
     model, _ = finetune(tuned)
 
     segmenter = load_model(model)
