@@ -97,22 +97,21 @@ class ConvBlock(nn.Sequential):
         super().__init__(*layers)
 
 
-def unet(width: int = 32, depth: int = 5) -> nn.Module:
-    """MONAI's residual U-Net, image (B, 3, H, W) → logits (B, 1, H, W); sides are multiples of 2^(depth − 1).
+def unet(width: int = 32) -> nn.Module:
+    """MONAI's plain U-Net, image (B, 3, H, W) → logits (B, 1, H, W); H and W are multiples of 16.
 
     Args:
-        width: channels at full resolution, doubled at each level.
-        depth: number of resolutions.
+        width: channels at full resolution; 8 times as many at the lowest of the five.
     """
-    from monai.networks.nets import UNet
+    from monai.networks.nets import BasicUNet
 
-    return UNet(
+    net = BasicUNet(
         spatial_dims=2,
         in_channels=3,
         out_channels=1,
-        channels=[width * 2**k for k in range(depth)],
-        strides=[2] * (depth - 1),
-        num_res_units=2,
-        norm="batch",
+        features=(width, width, 2 * width, 4 * width, 8 * width, width),
         act="relu",
+        norm="batch",
     )
+    start_from_vessel_share(net.final_conv)
+    return net

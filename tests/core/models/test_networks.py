@@ -129,10 +129,11 @@ def test_unet_keeps_the_size():
     assert unet(4).eval()(torch.rand(1, 3, 64, 32)).shape == (1, 1, 64, 32)
 
 
-@pytest.mark.parametrize("net", [UNeXt(), ViTSegmenter("tiny", 64, 16, width=4)])
+@pytest.mark.parametrize("net", [ViTSegmenter("tiny", 64, 16, width=4), unet(4)])
 def test_untrained_segmenters_expect_few_vessels(net):
     probability = torch.sigmoid(net.eval()(torch.randn(2, 3, 64, 64)))
     assert 0.005 < probability.mean() < 0.2
+    assert torch.sigmoid(UNeXt().final.bias).item() == pytest.approx(0.04)
 
 
 def test_sizes_that_do_not_fit_are_named():
