@@ -68,7 +68,7 @@ def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict
         decoder_heads=6,
         segmentor_epochs=60,
     )
-    training = replace(settings.training, epochs=120, batch_size=20, seed=seed)
+    training = replace(settings.training, epochs=200, batch_size=20, learning_rate=1.5e-3, seed=seed)
     pretrained, _ = pretrain(replace(settings, training=training))
 
     tuned = FinetuneConfig(
@@ -80,7 +80,7 @@ def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict
         width=8,
         validate_every=5,
     )
-    tuned = replace(tuned, training=replace(tuned.training, epochs=40, learning_rate=4e-3, seed=seed))
+    tuned = replace(tuned, training=replace(tuned.training, epochs=25, learning_rate=4e-3, seed=seed))
     model, _ = finetune(tuned)
 
     segmenter = load_model(model)
@@ -138,7 +138,7 @@ def draw(path: Path, labelled: LabelledFrame, model: Path, pretrained: Path, see
         Panel(f"prediction (DSC {100 * dsc(predicted, truth):.0f} %)", overlay(frame, predicted, VESSEL)),
         Panel("truth", overlay(frame, truth, TRUTH)),
     ]
-    save_panels(path, panels, columns=5 if len(panels) > 8 else 4)
+    save_panels(path, panels, columns=3)
 
 
 def _copy(frames: Sequence[LabelledFrame], folder: Path) -> None:
