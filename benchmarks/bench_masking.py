@@ -18,8 +18,7 @@ def per_sample(f: torch.Tensor, beta: float) -> torch.Tensor:
         guided = min(int(beta * masked), int((weights > 0).sum()))
         if guided:
             row[torch.multinomial(weights, guided)] = True
-        left = (~row).nonzero()[:, 0]
-        row[left[torch.randperm(len(left))[: masked - guided]]] = True
+        row[torch.multinomial((~row).float(), masked - guided)] = True
     return mask
 
 

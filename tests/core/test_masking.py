@@ -93,7 +93,7 @@ def test_full_guidance_masks_vessels_first(sampler):
 
 def test_top_k_takes_the_largest():
     f = torch.rand(3, 50, generator=seeded())
-    chosen = guided_patches(f, 20, 0.5, torch.rand(3, 50), "top-k")
+    chosen = guided_patches(f, 20, 0.5, torch.rand(2, 3, 50), "top-k")
     for row, marks in zip(f, chosen, strict=True):
         assert set(marks.nonzero()[:, 0].tolist()) == set(row.topk(10).indices.tolist())
 
@@ -124,6 +124,26 @@ def test_inclusion_frequencies_agree_with_a_sequential_draw():
 def test_empty_anatomy_is_masked_uniformly():
     share = sample_mask(torch.zeros(20_000, 16), 0.5, 0.5, seeded()).float().mean(0)
     torch.testing.assert_close(share, torch.full((16,), 0.5), atol=0.02, rtol=0)
+
+
+def test_guided_patches_are_part_of_the_mask_and_hold_vessel():
+    f = torch.zeros(4, 64)
+    f[:, :5] = torch.rand(4, 5) + 0.1
+    noise = torch.rand(2, 4, 64)
+    for beta, count in ((0.1, 3), (0.9, 5)):
+        guided = guided_patches(f, 32, beta, noise)
+        assert (guided.sum(1) == count).all()
+        assert not (guided & ~sample_mask(f, 0.5, beta, noise=noise)).any()
+        assert not guided[:, 5:].any()
+
+
+def test_few_vessels_leave_the_rest_uniform():
+    """β asks for more guided patches than hold vessel: all of those are masked, the others alike."""
+    f = torch.zeros(20_000, 16)
+    f[:, :2] = 0.5
+    share = sample_mask(f, 0.5, 0.75, seeded()).float().mean(0)
+    assert (share[:2] == 1).all()
+    torch.testing.assert_close(share[2:], torch.full((14,), 6 / 14), atol=0.02, rtol=0)
 
 
 def test_the_same_generator_gives_the_same_mask():
