@@ -168,12 +168,13 @@ def _guided_indices(f: Tensor, masked: int, beta: float, noise: Tensor, sampler:
     so every row has the same q, and no count has to be read back.
     """
     wanted = int(beta * masked + 1e-9)  # ⌊βM⌋, not one less because of 0.29 · 100 = 28.999…
+    others = noise[0] * 1e30 + 1e30
     if sampler == "anatomy":
-        finish = torch.log1p(-noise[1]).neg_().div_(f)  # 1 − u is in (0, 1]: the logarithm is finite
+        # Patches without vessel would finish at infinity (0/0 for u = 0, which fmin passes over).
+        finish = torch.log1p(-noise[1]).neg_().div_(f).fmin(others)
     else:
         # Ties are broken at random: f differs by far more than the noise between unequal patches.
-        finish = noise[1].double() * 1e-9 - f.double()
-    finish = torch.where(f > 0, finish, (1 + noise[0]) * 1e30)
+        finish = torch.where(f > 0, noise[1].double() * 1e-9 - f.double(), others.double())
     return finish.topk(wanted, dim=1, largest=False, sorted=False).indices
 
 
