@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from vasomim_core import objectives
 from vasomim_core.errors import CheckpointError
 from vasomim_core.masking import masked_count
-from vasomim_core.models.checkpoint import Preprocessing
+from vasomim_core.models.catalogue import Preprocessing
 from vasomim_core.models.preprocessing import normalise
 from vasomim_core.models.registry import Model
 from vasomim_core.models.vasomim import VasoMIM

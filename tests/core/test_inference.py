@@ -9,7 +9,7 @@ from torch import nn
 
 from vasomim_core.errors import CheckpointError
 from vasomim_core.inference import predict, probability, reconstruct, uncertainty
-from vasomim_core.models.checkpoint import Card, Preprocessing
+from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.registry import Model
 from vasomim_core.models.unext import UNeXt

@@ -222,7 +222,7 @@ class Models(Options):
 
     def run(self) -> dict[str, Any]:
         """Register, then read the cards."""
-        from vasomim_core.models.registry import find_model, models, register
+        from vasomim_core.models.catalogue import find_model, models, register
 
         if self.add is not None:
             path = find_model(self.add)

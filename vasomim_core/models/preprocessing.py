@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vasomim_core.models.checkpoint import Preprocessing
+from vasomim_core.models.catalogue import Preprocessing
 
 
 def normalise(frames: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -1,14 +1,7 @@
-"""From a name or a path to a ready model with its preprocessing.
-
-A path is taken as it is: a model file, or a run folder. A name is looked up in the package (`models/weights/`), then
-in the user's model folder, where `register` puts the model of a finished run.
-"""
+"""From a name or a path (see `catalogue.find_model`) to a ready model with its preprocessing."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,21 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vasomim_core.errors import CheckpointError, ConfigError, VasoMIMError
-from vasomim_core.files import atomic
-from vasomim_core.models.checkpoint import Card, read_card, read_state
+from vasomim_core.errors import CheckpointError, ConfigError
+from vasomim_core.models.catalogue import Card, find_model, read_card
+from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.mae import MaskedAutoencoder
-from vasomim_core.models.segmenter import ViTSegmenter, unet
+from vasomim_core.models.segmenter import ViTSegmenter, resunet, unet
 from vasomim_core.models.unext import UNeXt
 from vasomim_core.models.vasomim import SEGMENTOR, VasoMIM
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "mae": MaskedAutoencoder,
+    "resunet": resunet,
     "unet": unet,
     "unext": UNeXt,
     "vit": ViTSegmenter,
 }
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 @dataclass
@@ -84,7 +77,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
     """A model by its registered name or by path, in eval mode.
 
     Args:
-        name_or_path: a name that `models()` lists, or a `.safetensors` file written by VasoMIM.
+        name_or_path: a name that `catalogue.models()` lists, or a `.safetensors` file written by VasoMIM.
         device: "auto" (CUDA where there is one), "cpu", "cuda", …
 
     Raises:
@@ -134,66 +127,3 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"no CUDA device {chosen.index or 0} is available here; choose device cpu or auto")
     return chosen
-
-
-def model_folder() -> Path:
-    """Where finished runs put their models: `$VASOMIM_MODELS`, else the platform's data folder for this user."""
-    if "VASOMIM_MODELS" in os.environ:
-        return Path(os.environ["VASOMIM_MODELS"])
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share"))
-    return base / "vasomim" / "models"
-
-
-def find_model(name_or_path: str | Path) -> Path:
-    """The file behind a name or path.
-
-    Raises:
-        CheckpointError: there is none; the message lists the names that exist.
-    """
-    path = Path(name_or_path)
-    if path.suffix == ".safetensors":
-        if path.is_file():
-            return path
-        raise CheckpointError(f"{path} does not exist; give the path of a model file")
-    if path.is_dir() and (path / "model.safetensors").is_file():  # a run folder
-        return path / "model.safetensors"
-    for folder in (WEIGHTS, model_folder()):
-        if (folder / f"{name_or_path}.safetensors").is_file():
-            return folder / f"{name_or_path}.safetensors"
-    if path.is_file():
-        raise CheckpointError(f"{path} is not a model that VasoMIM wrote; choose a .safetensors file")
-    known = ", ".join(models()) or "none yet"
-    raise CheckpointError(f"no model is called {str(name_or_path)!r}; known models: {known}")
-
-
-def models() -> dict[str, Card]:
-    """All registered models by name, the packaged ones first; unreadable files are left out."""
-    found: dict[str, Card] = {}
-    for folder in (WEIGHTS, model_folder()):
-        for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
-            try:
-                found.setdefault(path.stem, read_card(path))
-            except VasoMIMError:
-                continue
-    return found
-
-
-def register(path: Path, name: str) -> str:
-    """Copy a model file into the user's model folder; a taken name gets a number, nothing is overwritten.
-
-    Returns:
-        The name under which `load_model` finds it.
-    """
-    folder = model_folder()
-    taken = {p.stem for f in (WEIGHTS, folder) if f.is_dir() for p in f.glob("*.safetensors")}
-    unique, count = name, 2
-    while unique in taken:
-        unique, count = f"{name}-{count}", count + 1
-    with atomic(folder / f"{unique}.safetensors") as temporary:
-        shutil.copyfile(path, temporary)
-    return unique

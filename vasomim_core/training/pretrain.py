@@ -15,10 +15,11 @@ from vasomim_core.data.augment import pretraining_crop
 from vasomim_core.data.store import FrameStore
 from vasomim_core.errors import CheckpointError
 from vasomim_core.masking import guidance_strength
-from vasomim_core.models.checkpoint import Card, Preprocessing, read_card, read_state, save_checkpoint
+from vasomim_core.models.catalogue import Card, Preprocessing, find_model, read_card
+from vasomim_core.models.checkpoint import read_state, save_checkpoint
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.preprocessing import normalise
-from vasomim_core.models.registry import build, find_model, load_strictly
+from vasomim_core.models.registry import build, load_strictly
 from vasomim_core.models.vasomim import VasoMIM
 from vasomim_core.training.batches import Batch, Moment
 from vasomim_core.training.crops import Crops

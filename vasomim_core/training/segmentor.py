@@ -8,7 +8,8 @@ from pathlib import Path
 from vasomim_core.config import SegmentorConfig, card_settings
 from vasomim_core.data.augment import pretraining_crop
 from vasomim_core.data.store import FrameStore
-from vasomim_core.models.checkpoint import Card, Preprocessing, save_checkpoint
+from vasomim_core.models.catalogue import Card, Preprocessing
+from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.registry import build
 from vasomim_core.training.crops import Crops
 from vasomim_core.training.loop import Job, run_training

@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from vasomim_core.cli import run
 from vasomim_core.data.labelset import LabelSet
 from vasomim_core.files import write_png
-from vasomim_core.models.checkpoint import Card, save_checkpoint
+from vasomim_core.models.catalogue import Card
+from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.unext import UNeXt
 
 

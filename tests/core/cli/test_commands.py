@@ -13,7 +13,8 @@ from PIL import Image
 
 from vasomim_core.cli import COMMANDS, run
 from vasomim_core.files import write_png
-from vasomim_core.models.checkpoint import Card, save_checkpoint
+from vasomim_core.models.catalogue import Card
+from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.registry import load_model
 from vasomim_core.models.unext import UNeXt
 

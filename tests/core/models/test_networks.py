@@ -8,7 +8,7 @@ import torch
 
 from vasomim_core.errors import CheckpointError, ConfigError, InputError
 from vasomim_core.models.mae import MaskedAutoencoder
-from vasomim_core.models.segmenter import ViTSegmenter, unet
+from vasomim_core.models.segmenter import ViTSegmenter, resunet, unet
 from vasomim_core.models.unext import UNeXt, shift
 from vasomim_core.models.vit import encoder_state, load_encoder, sincos_positions
 
@@ -125,11 +125,16 @@ def test_segmenter_takes_any_multiple_of_the_patch(patch):
     assert net(torch.rand(1, 3, 96, 64)).shape == (1, 1, 96, 64)
 
 
-def test_unet_keeps_the_size():
-    assert unet(4).eval()(torch.rand(1, 3, 64, 32)).shape == (1, 1, 64, 32)
+@pytest.mark.parametrize("net", [unet(4), resunet(4)])
+def test_unets_keep_the_size(net):
+    assert net.eval()(torch.rand(1, 3, 64, 32)).shape == (1, 1, 64, 32)
 
 
-@pytest.mark.parametrize("net", [ViTSegmenter("tiny", 64, 16, width=4), unet(4)])
+def test_the_fast_default_fits_its_5_mb():
+    assert sum(p.numel() for p in resunet().state_dict().values()) * 2 < 5e6
+
+
+@pytest.mark.parametrize("net", [ViTSegmenter("tiny", 64, 16, width=4), unet(4), resunet(4)])
 def test_untrained_segmenters_expect_few_vessels(net):
     probability = torch.sigmoid(net.eval()(torch.randn(2, 3, 64, 64)))
     assert 0.005 < probability.mean() < 0.2

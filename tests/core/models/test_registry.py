@@ -6,17 +6,10 @@ import pytest
 import torch
 
 from vasomim_core.errors import CheckpointError, ConfigError
-from vasomim_core.models.checkpoint import Card, Preprocessing, read_card, read_state, save_checkpoint
+from vasomim_core.models.catalogue import Card, Preprocessing, find_model, models, read_card, register
+from vasomim_core.models.checkpoint import read_state, save_checkpoint
 from vasomim_core.models.mae import MaskedAutoencoder
-from vasomim_core.models.registry import (
-    build,
-    choose_device,
-    find_model,
-    load_model,
-    load_pretrained,
-    models,
-    register,
-)
+from vasomim_core.models.registry import build, choose_device, load_model, load_pretrained
 from vasomim_core.models.unext import UNeXt
 from vasomim_core.models.vasomim import VasoMIM
 from vasomim_core.training.pretrain import load_segmentor
