@@ -210,6 +210,30 @@ def take_fraction(frames: Sequence[LabelledFrame], fraction: float, seed: int) -
     return [frames[i] for i in sorted(order[: max(1, count)])]
 
 
+def training_and_validation(
+    labels: Path | str, val: Path | str | None, fraction: float, seed: int
+) -> tuple[list[LabelledFrame], list[LabelledFrame]]:
+    """The frames to learn from and the frames to choose the best epoch on, never of one group.
+
+    `fraction` comes first: with a tenth of a thousand labels, and no `val`, ninety are learned from and ten chosen on.
+
+    Args:
+        labels: labelled frames, as for `open_labels`.
+        val: labelled frames to choose on; None = a tenth of `labels`.
+        fraction: share of `labels` to use, in (0, 1].
+        seed: of both draws.
+
+    Raises:
+        LabelError: labels that cannot be used or split.
+    """
+    frames = open_labels(labels)
+    if fraction < 1:
+        frames = take_fraction(frames, fraction, seed)
+    if val is not None:
+        return frames, open_labels(val)
+    return split_by_group(frames, 0.1, seed)
+
+
 def labels_fingerprint(frames: Iterable[LabelledFrame]) -> str:
     """SHA-256 (hex) of the pixels of frames and masks; names and order do not count. Reads no file."""
     lines = sorted(f"{f.frame_sha256} {f.mask_sha256}\n" for f in frames)

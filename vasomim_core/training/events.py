@@ -4,6 +4,8 @@ Any number of watchers may follow the file, from the window that started the run
 
 | event | fields besides `time` (seconds since 1970) |
 |---|---|
+| spawn | job, pid: a window has started a process for the run, which is not heard of yet |
+| open | job, pid: a process has taken the run up, for the first time or again |
 | start | job, frames, steps, epochs, device, precision, processes, parameters, resumed (first step, or 0), pid |
 | prepare | done, total: frames decoded and their anatomy extracted |
 | step | step, epoch, loss and its terms, learning_rate, beta, frames_per_second, eta (s), memory (bytes) |
@@ -11,14 +13,16 @@ Any number of watchers may follow the file, from the window that started the run
 | checkpoint | step: a state from which the run can be resumed |
 | model | path: a model file that can be used |
 | warning | message |
-| end | reason: "finished", "stopped", "patience" or "failed"; message |
+| stop | somebody asked the run to stop (written by whoever asked) |
+| end | reason: "finished", "stopped", "patience", "failed" or "cancelled"; message |
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,19 +53,63 @@ class EventLog:
             file.write(line + "\n")
 
 
-def read_events(run: Path) -> Iterator[dict[str, Any]]:
-    """The events of a run as they count: what a killed run wrote after its last saved state is left out.
+class Follower:
+    """Reads a run's events as they come: each call reads only what was appended since the last one.
 
-    A last line cut off by a kill is skipped.
+    Args:
+        run: the run folder; it need not exist yet.
     """
-    events: list[dict[str, Any]] = []
-    path = run / FILE
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+
+    def __init__(self, run: Path):
+        self._path = run / FILE
+        self._offset = 0
+
+    def new_events(self) -> list[dict[str, Any]]:
+        """What is new, in the order it was written; a line that is still being written waits for its end.
+
+        Nothing is taken back here: `counting` drops, at the `start` of a resumed run, the steps that it repeats.
+
+        Raises:
+            OSError: the file exists and cannot be read.
+        """
         try:
-            event = json.loads(line)
-        except ValueError:
-            continue
+            with open(self._path, "rb") as file:
+                if file.seek(0, os.SEEK_END) < self._offset:
+                    self._offset = 0  # another run has taken the place of a failed one
+                file.seek(self._offset)
+                whole, newline, _ = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        self._offset += len(whole) + len(newline)
+        return [event for line in whole.splitlines() if (event := _parse(line))]
+
+
+def counting(events: Iterable[dict[str, Any]], before: Iterable[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+    """The events as they count: what a killed run wrote after its last saved state is left out.
+
+    Args:
+        events: as written.
+        before: earlier ones, as this function gave them.
+    """
+    kept = list(before)
+    for event in events:
         if event["event"] == "start":
-            events = [e for e in events if e.get("step", 0) <= event.get("resumed", 0)]
-        events.append(event)
-    yield from events
+            kept = [e for e in kept if e.get("step", 0) <= event.get("resumed", 0)]
+        kept.append(event)
+    return kept
+
+
+def read_events(run: Path) -> Iterator[dict[str, Any]]:
+    """The events of a run as they count (see `counting`); a last line cut off by a kill is skipped."""
+    path = run / FILE
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    yield from counting(event for line in lines if (event := _parse(line)))
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """The event in a line; None for what a kill or a broken disk left there."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None

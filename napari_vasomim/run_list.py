@@ -1,0 +1,325 @@
+"""What a run folder tells: its state, from its events and from whether its process lives; and the list of all runs.
+
+Nothing is remembered here that the folder does not hold, so a run that another session, a terminal or another computer
+made is told of like one's own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from vasomim_core.models.catalogue import model_folder
+from vasomim_core.training.events import FILE, Follower
+from vasomim_core.training.runs import JOBS, MODEL, OUTPUT, SETTINGS
+
+State = Literal["starting", "preparing", "running", "stopping", "finished", "stopped", "failed", "cancelled", "lost"]
+ALIVE = frozenset({"starting", "preparing", "running", "stopping"})
+"""States of a run whose process lives."""
+SILENT = 120
+"""Seconds without an event after which a running run says so."""
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run stands.
+
+    Attributes:
+        run: the run folder.
+        job: "finetune", "pretrain" or "segmentor".
+        state: see `State`; "lost" = the process is gone and did not say why.
+        epoch: the epoch in hand, from 1; 0 = not there yet.
+        epochs: how many there will be; 0 = not known yet.
+        progress: share of the steps that are done, in [0, 1].
+        eta: seconds to the end, as the run itself last said; None = not known.
+        memory: peak memory in bytes, of the GPU where there is one; None = not known.
+        device: "cpu", "cuda:0", …; empty = not known yet.
+        scores: of the last validation, in percent, DSC first; empty before the first, and in pretraining.
+        best: of the best validation.
+        best_epoch: the epoch of it; 0 = none.
+        message: for a person: what it does, or why it ended, after a failure with the last lines of its output.
+        model: the model file, as soon as there is one.
+        pid: its process, as last known.
+        started: when it was first started, in seconds since 1970.
+        modified: when it last said something, in seconds since 1970.
+    """
+
+    run: Path
+    job: str
+    state: State
+    epoch: int
+    epochs: int
+    progress: float
+    eta: float | None
+    memory: int | None
+    device: str
+    scores: Mapping[str, float]
+    best: Mapping[str, float]
+    best_epoch: int
+    message: str
+    model: Path | None
+    pid: int | None
+    started: float
+    modified: float
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process lives."""
+        return self.state in ALIVE
+
+
+@dataclass
+class _Facts:
+    """What the events of a run add up to."""
+
+    pid: int | None = None
+    told: float = math.inf  # when the process said its number
+    gone: bool = False  # that process has been seen to be gone
+    started: float | None = None
+    opened: bool = False
+    training: bool = False
+    prepared: str = ""
+    device: str = ""
+    steps: int = 0
+    step: int = 0
+    epochs: int = 0
+    epoch: int = 0
+    eta: float | None = None
+    memory: int | None = None
+    validations: list[dict[str, Any]] = field(default_factory=list)
+    stop: bool = False
+    end: dict[str, Any] | None = None
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Take one event in; fields that an older version did not write are missed quietly."""
+        kind = event["event"]
+        if kind in ("spawn", "open", "start"):
+            self.pid, self.told, self.gone = event.get("pid"), event.get("time", 0.0), False
+            self.started = self.started or self.told
+        if kind in ("spawn", "open"):
+            # Of an earlier life, unless it was asked for between the two.
+            self.stop = self.stop and kind == "open" and not self.opened
+            self.opened, self.training = kind == "open", False
+            self.prepared, self.end, self.eta = "", None, None
+        elif kind == "start":
+            self.opened = self.training = True
+            self.end = None
+            self.steps, self.epochs, self.step = event.get("steps", 0), event.get("epochs", 0), event.get("resumed", 0)
+            self.device = event.get("device", "")
+            self.validations = [v for v in self.validations if v.get("step", 0) <= self.step]
+        elif kind == "prepare":
+            self.prepared = f"Reads frames: {event.get('done')} of {event.get('total')}."
+        elif kind == "step":
+            self.step, self.epoch = event.get("step", 0), event.get("epoch", 0)
+            self.eta, self.memory = event.get("eta"), event.get("memory") or None
+        elif kind == "validation" and event.get("scores"):
+            self.validations.append(event)
+        elif kind == "stop":
+            self.stop = True
+        elif kind == "end":
+            self.end = event
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The best validation; empty = none yet."""
+        return max(self.validations, key=lambda v: next(iter(v["scores"].values())), default={})
+
+
+class RunFolder:
+    """A run seen from outside; cheap enough to be asked every 250 ms, from any thread.
+
+    Args:
+        run: the run folder.
+    """
+
+    def __init__(self, run: Path):
+        self.run = run
+        self._follower, self._facts, self._lock = Follower(run), _Facts(), threading.Lock()
+        self._segmentor: RunFolder | None = None
+
+    def facts(self) -> _Facts:
+        """What the events say up to now."""
+        with self._lock:
+            for event in self._follower.new_events():
+                self._facts.add(event)
+            return self._facts
+
+    def process(self) -> psutil.Process | None:
+        """The process of this run; None when it is gone, or its number belongs to another one by now."""
+        facts = self.facts()
+        if facts.pid is None or facts.gone:
+            return None
+        try:
+            process = psutil.Process(facts.pid)
+            command = process.cmdline()
+            # In its first instant a process has no command yet; a clock that was set makes creation times differ.
+            early = process.create_time() <= facts.told + 5
+            ours = str(self.run) in command or (early and (not command or any("vasomim" in part for part in command)))
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                return process
+        except psutil.NoSuchProcess:
+            pass
+        except psutil.AccessDenied:  # of another user
+            return None
+        facts.gone = True
+        return None
+
+    def status(self, alive: bool | None = None) -> RunStatus:
+        """How the run stands.
+
+        Args:
+            alive: whether its process lives, where the caller knows better.
+
+        Raises:
+            OSError: the folder cannot be read.
+            ValueError: it is not the folder of a run.
+        """
+        job = _job(self.run)
+        alive = self.process() is not None if alive is None else alive
+        facts = self.facts()
+        state = _state(facts, alive)
+        model = self.run / MODEL
+        best = facts.best
+        written = [path.stat().st_mtime for n in (FILE, SETTINGS) if (path := self.run / n).exists()]
+        return RunStatus(
+            run=self.run,
+            job=job,
+            state=state,
+            epoch=facts.epoch,
+            epochs=facts.epochs,
+            progress=min(1.0, facts.step / facts.steps) if facts.steps else 0.0,
+            eta=facts.eta if state == "running" else None,
+            memory=facts.memory,
+            device=facts.device,
+            scores=dict(facts.validations[-1]["scores"]) if facts.validations else {},
+            best=dict(best.get("scores", {})),
+            best_epoch=best.get("epoch", 0),
+            message=self._message(facts, state, written[0], model.exists()),
+            model=model if model.exists() else None,
+            pid=facts.pid,
+            started=facts.started or written[-1],
+            modified=written[0],
+        )
+
+    def _message(self, facts: _Facts, state: State, heard: float, model: bool) -> str:
+        where = f"epoch {facts.epoch} of {facts.epochs}" if facts.epoch else "the first epoch"
+        kept = "and kept its model" if model else "before there was a model"
+        best = facts.best
+        score = "".join(f"; best {k.upper()} {v:.1f} %" for k, v in list(best.get("scores", {}).items())[:1])
+        score += f" at epoch {best['epoch']}" if best.get("epoch") else ""
+        silent = time.time() - heard
+        if state == "starting":
+            return "The training process starts."
+        if state == "preparing":
+            return self._segmentor_message() or facts.prepared or "Reads the settings and the frames."
+        if state == "running":
+            news = f" It has said nothing for {silent / 60:.0f} min." if silent > SILENT else ""
+            return f"Trains: {where}{score}.{news}"
+        if state == "stopping":
+            return "Stops after the step in hand and keeps its model."
+        if state == "finished":
+            early = facts.end is not None and facts.end.get("reason") == "patience"
+            return f"Ended at {where}, as scores did not rise any more{score}." if early else f"Finished{score}."
+        if state == "stopped":
+            return f"Stopped at {where} {kept}; resume goes on with it{score}."
+        if state == "cancelled":
+            return f"Cancelled at {where}; its folder is kept."
+        if state == "lost":
+            said = "The process is gone without a word: it was killed, or the run goes on on another computer."
+        else:
+            said = str((facts.end or {}).get("message", "")) or "The run failed."
+        return "\n".join([said, *(line for line in tail(self.run) if said not in line and line not in said)])
+
+    def _segmentor_message(self) -> str:
+        """What the training of S says that comes before pretraining."""
+        folder = self.run / "segmentor"
+        if not (folder / FILE).exists():
+            return ""
+        self._segmentor = self._segmentor or RunFolder(folder)
+        facts = self._segmentor.facts()
+        if facts.end is not None or not facts.training:
+            return ""
+        return f"Trains the segmentor S first: epoch {max(1, facts.epoch)} of {facts.epochs}."
+
+
+def tail(run: Path, lines: int = 6) -> list[str]:
+    """The last lines that the run's process has printed, without empty ones."""
+    try:
+        with open(run / OUTPUT, "rb") as file:
+            file.seek(max(0, file.seek(0, 2) - 16_384))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+
+
+def list_runs(folder: Path) -> list[RunStatus]:
+    """The runs in a folder, the newest first; what is not the folder of a run is left out.
+
+    Each call reads only what the runs have said since the last one.
+    """
+    try:
+        folders = [path for path in folder.iterdir() if path.is_dir()]
+    except OSError:
+        return []
+    runs = []
+    for path in folders:
+        try:
+            runs.append(_seen.setdefault(path, RunFolder(path)).status())
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):  # whatever a broken file makes of it
+            _seen.pop(path, None)
+    return sorted(runs, key=lambda status: status.started, reverse=True)
+
+
+_seen: dict[Path, RunFolder] = {}
+
+
+def new_run_folder(folder: Path, name: str) -> Path:
+    """A path in `folder` that no file has: the name, or with -2, -3, … behind it.
+
+    Signs that some file system refuses become "-"; an empty name becomes "run". The folder itself is not made.
+    """
+    plain = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "run"
+    path, count = folder / plain, 2
+    while path.exists():
+        path, count = folder / f"{plain}-{count}", count + 1
+    return path
+
+
+def default_runs_folder() -> Path:
+    """Where the window puts its runs: `runs`, beside the folder of the models."""
+    return model_folder().parent / "runs"
+
+
+def _job(run: Path) -> str:
+    """The job of a run, from the first line of its settings: reading all of them takes a hundred times as long."""
+    with open(run / SETTINGS, encoding="utf-8") as file:
+        key, _, job = file.readline().partition(":")
+    if key.strip() != "job" or job.strip() not in JOBS:
+        raise ValueError(f"{run} is not the folder of a run")
+    return job.strip()
+
+
+def _state(facts: _Facts, alive: bool) -> State:
+    """The state is driven by the process: nothing has ended while it lives, and nothing goes on without it."""
+    if alive:
+        if facts.stop:
+            return "stopping"
+        return "running" if facts.training else "preparing" if facts.opened else "starting"
+    if facts.end is None:
+        return "stopped" if facts.stop else "lost"
+    ends: dict[str, State] = {
+        "finished": "finished",
+        "patience": "finished",
+        "stopped": "stopped",
+        "cancelled": "cancelled",
+    }
+    return ends.get(str(facts.end.get("reason")), "failed")

@@ -1,0 +1,289 @@
+"""A run is started, followed, stopped, cancelled, lost and found again; its process is a real one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from napari_vasomim import jobs
+from napari_vasomim.jobs import Job, attach, list_runs, new_run_folder, report, resume, start
+from vasomim_core.config import FinetuneConfig, Training
+from vasomim_core.data.synthetic import write_samples
+from vasomim_core.errors import RunError
+from vasomim_core.training.events import FILE, EventLog, Follower, read_events
+from vasomim_core.training.runs import load_config, save_config
+
+LONG = 5000  # epochs: longer than any test waits
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("labels")
+    write_samples(folder, 6, size=64)
+    return folder
+
+
+@pytest.fixture
+def config(labels, tmp_path, monkeypatch) -> FinetuneConfig:
+    """A run of a second and a half once torch is there."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    training = Training(epochs=2, batch_size=4, device="cpu", precision="fp32", log_every=1)
+    sizes = {"frame_size": 64, "input_size": 64}
+    return FinetuneConfig(labels, tmp_path / "run", architecture="unext", augment=False, training=training, **sizes)
+
+
+@pytest.fixture
+def endless(config) -> FinetuneConfig:
+    return replace(config, training=replace(config.training, epochs=LONG))
+
+
+@pytest.fixture(autouse=True)
+def _usual_priority(monkeypatch):
+    """At the lowest priority, tests would wait for whatever else the machine does."""
+    monkeypatch.setattr(jobs, "LOWEST", 0)
+
+
+@pytest.fixture(autouse=True)
+def _no_orphans():
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    left = [p for p in psutil.Process().children(recursive=True) if p not in before]
+    for process in left:
+        process.kill()
+    assert not left
+
+
+def until(job: Job, *states: str, epoch: int = 0) -> jobs.RunStatus:
+    deadline = time.monotonic() + 120
+    while (status := job.status()).state not in states or status.epoch < epoch:
+        assert time.monotonic() < deadline, status
+        assert status.alive, status
+        time.sleep(0.02)
+    return status
+
+
+def test_a_run_goes_through_its_states_to_a_model(config):
+    job = start(config)
+    pid = job.status().pid
+    assert job.status().state == "starting"
+    if sys.platform != "win32":
+        assert os.getsid(pid) == pid
+    seen, follower, events = [], Follower(config.run), []
+    while (status := job.status()).alive:
+        seen.append(status.state)
+        events += follower.new_events()
+        time.sleep(0.02)
+    events += follower.new_events()
+    assert sorted(set(seen), key=seen.index)[0] == "starting"
+    assert {"preparing", "running"} & set(seen)
+    assert events == list(read_events(config.run))
+    assert (status.state, status.epoch, status.epochs, status.progress) == ("finished", 2, 2, 1.0)
+    assert status.model == config.run / "model.safetensors"
+    assert status.model.is_file()
+    assert status.best["dsc"] >= status.scores["dsc"] >= 0
+    assert status.message.startswith("Finished; best DSC")
+    assert load_config(config.run) == config
+    assert list_runs(config.run.parent) == [status]
+    with pytest.raises(RunError, match="is finished"):
+        resume(config.run)
+    with pytest.raises(RunError, match="not empty"):
+        start(config)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has priority classes")
+def test_a_run_has_the_lowest_priority(config, monkeypatch):
+    monkeypatch.setattr(jobs, "LOWEST", 19)
+    job = start(config)
+    pid = job.status().pid
+    assert psutil.Process(pid).nice() == 19
+    group = Path(f"/proc/{pid}/autogroup")
+    assert not group.exists() or group.read_text().endswith("nice 19\n")
+    job.cancel()
+
+
+def test_stop_keeps_a_model_and_resume_goes_on(endless):
+    job = start(endless)
+    until(job, "running", epoch=2)
+    job.stop()
+    assert job.status().state in ("stopping", "stopped")
+    stopped = job.wait(60)
+    assert stopped.state == "stopped"
+    assert stopped.model is not None
+    assert "resume" in stopped.message
+    shorter = replace(endless, training=replace(endless.training, epochs=stopped.epoch + 2))
+    save_config(endless.run / "config.yaml", shorter)
+    again = resume(endless.run)
+    assert again.status().state == "starting"
+    with pytest.raises(RunError, match="still running"):
+        resume(endless.run)
+    done = again.wait(120)
+    assert (done.state, done.epoch) == ("finished", stopped.epoch + 2)
+
+
+def test_a_run_left_alone_is_taken_up_again_and_cancelled(endless):
+    first = start(endless)
+    until(first, "running")
+    first.leave()
+    second = attach(endless.run)
+    status = second.status()
+    assert status.state == "running"
+    process = psutil.Process(status.pid)
+    began = time.monotonic()
+    second.cancel()
+    assert time.monotonic() - began < 5  # what cancel promises
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    assert second.status().state == attach(endless.run).status().state == "cancelled"
+    assert (endless.run / "config.yaml").exists()
+
+
+def test_cancel_and_stop_work_before_the_process_has_said_anything(config, tmp_path):
+    cancelled, stopped = start(config), start(replace(config, run=tmp_path / "other"))
+    cancelled.cancel()
+    stopped.stop()
+    assert cancelled.status().state == "cancelled"
+    status = stopped.wait(30)
+    assert (status.state, status.model) == ("stopped", None)
+    assert "before there was a model" in status.message
+
+
+def test_a_killed_process_is_a_failure_with_a_reason(endless):
+    job = start(endless)
+    status = until(job, "running")
+    with open(endless.run / "output.log", "a") as log:
+        log.write("the last words\n")
+    os.kill(status.pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+    ended = job.wait(30)
+    assert ended.state == "failed"
+    if sys.platform != "win32":
+        assert "SIGKILL" in ended.message
+    assert "the last words" in ended.message
+    assert attach(endless.run).status() == ended
+
+
+def test_a_process_that_nobody_saw_die_is_lost(config):
+    save_config(config.run / "config.yaml", config)
+    EventLog(config.run).write("open", job="finetune", pid=os.getpid())  # alive, but no process of ours
+    assert attach(config.run).status().state == "lost"
+    job = attach(config.run)
+    job.stop()
+    job.cancel()
+    assert job.status().state == "lost"
+
+
+def test_a_process_that_has_no_command_yet_is_ours(config, monkeypatch):
+    """As in the instant between the start of a process and its first instruction."""
+    save_config(config.run / "config.yaml", config)
+    EventLog(config.run).write("spawn", job="finetune", pid=os.getpid())
+    monkeypatch.setattr(psutil.Process, "cmdline", lambda self: [])
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: 0.0)
+    assert attach(config.run).status().state == "starting"
+
+
+def test_bad_labels_end_in_the_sentence_of_the_command_line(config, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    status = start(replace(config, labels=tmp_path / "nothing")).wait(60)
+    assert status.state == "failed"
+    assert status.message.startswith(f"{tmp_path / 'nothing'} holds no labels")
+    assert status.message.count("holds no labels") == 1
+
+
+def test_a_process_that_cannot_begin_is_a_failure_with_its_output(config, monkeypatch, tmp_path):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no such interpreter >&2\nexit 7\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    status = start(config).wait(30)
+    assert status.state == "failed"
+    assert "code 7" in status.message
+    assert "no such interpreter" in status.message
+
+
+def test_a_process_without_a_sign_of_life_is_given_up(config, monkeypatch, tmp_path):
+    hanging = tmp_path / "python"
+    hanging.write_text("#!/bin/sh\nexec sleep 600\n")
+    hanging.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(hanging))
+    monkeypatch.setattr(jobs, "PATIENCE", 0.2)
+    job = start(config)
+    while job.status().alive:
+        time.sleep(0.02)
+    assert "did not begin to work" in job.status().message
+
+
+def test_two_runs_at_once_do_not_meet(config, tmp_path):
+    other = replace(config, run=tmp_path / "other", training=replace(config.training, seed=1))
+    one, two = start(config), start(other)
+    assert (one.wait(120).state, two.wait(120).state) == ("finished", "finished")
+    assert one.status().pid != two.status().pid
+    assert load_config(other.run) == other
+    assert [s.run.name for s in list_runs(tmp_path)] == ["other", "run"]
+
+
+def test_broken_folders_are_left_out_of_the_list(tmp_path, config):
+    save_config(tmp_path / "good" / "config.yaml", config)
+    for name, text in {"empty": "", "foreign": "job: paint\n", "binary": "\0\1"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(text)
+    save_config(tmp_path / "torn" / "config.yaml", config)
+    (tmp_path / "torn" / FILE).write_text('{"event": "start", "pid": "x"}\n{"event"\n[1]\nnull\n')
+    assert {s.run.name for s in list_runs(tmp_path)} >= {"good"}
+    assert not {s.run.name for s in list_runs(tmp_path)} & {"empty", "foreign", "binary"}
+    assert list_runs(tmp_path / "missing") == []
+
+
+def test_the_follower_waits_for_half_a_line(tmp_path):
+    follower = Follower(tmp_path)
+    assert follower.new_events() == []
+    EventLog(tmp_path).write("prepare", done=1, total=2)
+    with open(tmp_path / FILE, "a") as file:
+        file.write('{"event": "prepare", ')
+    assert [e["done"] for e in follower.new_events()] == [1]
+    with open(tmp_path / FILE, "a") as file:
+        file.write('"done": 2}\n')
+    assert [e["done"] for e in follower.new_events()] == [2]
+    assert follower.new_events() == []
+
+
+def test_what_a_resumed_run_repeats_is_taken_back(tmp_path, config):
+    save_config(tmp_path / "config.yaml", config)
+    log = EventLog(tmp_path)
+    log.write("start", steps=10, epochs=10, resumed=0, pid=0)
+    for step, dsc in ((1, 50.0), (2, 90.0)):
+        log.write("step", step=step, epoch=step)
+        log.write("validation", step=step, epoch=step, scores={"dsc": dsc})
+    log.write("start", steps=10, epochs=10, resumed=1, pid=0)
+    status = attach(tmp_path).status()
+    assert (status.progress, dict(status.best)) == (0.1, {"dsc": 50.0})
+
+
+def test_a_new_folder_never_exists(tmp_path):
+    first = new_run_folder(tmp_path, "left / right: 2")
+    first.mkdir()
+    assert (first.name, new_run_folder(tmp_path, "left / right: 2").name) == ("left-right-2", "left-right-2-2")
+    assert new_run_folder(tmp_path, "../..").parent == tmp_path
+
+
+def test_a_report_names_nobody(tmp_path, config, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home" / "doctor")
+    labels = tmp_path / "home" / "doctor" / "Patient Smith"
+    run = tmp_path / "home" / "doctor" / "runs" / "smith"
+    save_config(run / "config.yaml", replace(config, labels=labels, run=run, init=str(labels / "smith.pth")))
+    log = EventLog(run)
+    log.write("warning", message="1 of 9 labelled frames (first: smith^john_(2)) have an empty mask")
+    log.write("end", reason="failed", message=f"{labels}/images/Smith John 1.png has no mask: {labels}/masks/Smith is")
+    (run / "output.log").write_text(
+        f"OSError: /media/smith/other disk/x: gone\n{run}/state.pt\n{Path.home()}/smith.txt"
+    )
+    text = report(run)
+    assert "smith" not in text.lower()
+    assert "doctor" not in text
+    assert "has no mask" in text
+    assert "RUN" in text
+    assert "learning_rate: 0.001" in text
