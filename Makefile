@@ -1,5 +1,6 @@
+# make app    set up, then open napari with the workbench and a sample angiogram (FILE=… for your own)
 # make demo   set up, then run the whole method on synthetic angiograms (DATA=folder for labelled real ones)
-# make test   set up, then run all tests
+# make test   set up, then run all tests, those of the window with PyQt5 and with PyQt6
 # make check  lint, types, walls between the packages
 # make bench  speed, as ratios against a reference in the same process
 # make demo-model  train the packaged model vasomim-demo again, on synthetic angiograms alone
@@ -8,13 +9,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo/$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test check bench demo-model setup
+# What Qt and a virtual display need from Debian and its kin; pip brings the rest.
+PACKAGES := xvfb libdbus-1-3 libegl1 libfontconfig1 libgl1 libgl1-mesa-dri libglib2.0-0 libglx-mesa0 libxcb-cursor0 \
+	libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 \
+	libxkbcommon-x11-0
+
+.PHONY: app demo test check bench demo-model setup libraries
+
+app: setup libraries
+	$(BIN)/vasomim app $(if $(FILE),"$(FILE)")
 
 demo: setup
 	$(BIN)/vasomim demo --output $(OUT) $(if $(DATA),--data $(DATA))
 
-test: setup
-	$(BIN)/python -m pytest
+test: setup libraries
+	QT_API=pyqt5 $(BIN)/python -m pytest
+	QT_API=pyqt6 $(BIN)/python -m pytest tests/napari
 
 check: setup
 	$(BIN)/ruff check .
@@ -50,3 +60,13 @@ setup: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	@touch $@
+
+# Only what is missing, and only as root; others are told. Newer Debian writes t64 behind some names.
+libraries:
+	@command -v dpkg >/dev/null || exit 0; missing=; \
+	for p in $(PACKAGES); do \
+		dpkg -s $$p >/dev/null 2>&1 || dpkg -s $${p}t64 >/dev/null 2>&1 || missing="$$missing $$p"; \
+	done; \
+	[ -z "$$missing" ] || \
+	if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy --no-install-recommends $$missing; \
+	else echo "If no window opens, install first: sudo apt-get install$$missing"; fi

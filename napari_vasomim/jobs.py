@@ -219,6 +219,8 @@ def _spawn(run: Path, job: str, arguments: Sequence[str]) -> Job:
     # -P: what lies in the folder that napari was started in is not taken for a module.
     command = [sys.executable, "-P", "-m", "vasomim_core", job, *arguments]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    # Threads that spin while they wait for each other would take the processor from the window.
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     child = None
     try:
         with open(run / OUTPUT, "wb") as output:

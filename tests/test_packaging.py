@@ -5,41 +5,72 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import zipfile
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("vasomim_core", "napari_vasomim")
+FIND = """
+from npe2 import PluginManager
+manager = PluginManager()
+manager.discover()
+manifest = manager.get_manifest("napari-vasomim")
+print(manifest.display_name, len(manifest.contributions.widgets), manifest.package_metadata.version)
+"""
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> zipfile.ZipFile:
-    """The wheel, built from a copy of the tree with the build tools installed here (nothing is downloaded)."""
-    work = tmp_path_factory.mktemp("wheel")
-    left_out = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "demo", "runs")
-    shutil.copytree(ROOT, work / "tree", ignore=left_out)
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(work)]
-    built = subprocess.run([*command, str(work / "tree")], capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
-    return zipfile.ZipFile(next(work.glob("*.whl")))
-
-
-def test_the_wheel_holds_every_module_and_all_weights(wheel):
+def test_the_wheel_holds_every_module_and_all_weights(site):
     tree = {
         path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
         for pattern in ("*.py", "*.safetensors", "py.typed")
-        for path in (ROOT / "vasomim_core").rglob(pattern)
+        for path in (ROOT / package).rglob(pattern)
     }
-    packed = {name for name in wheel.namelist() if not name.split("/")[0].endswith(".dist-info")}
-    assert packed == tree
+    packed = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
+    packed = {name for name in packed if not name.split("/")[0].endswith(".dist-info")}
+    assert packed == tree | {"napari_vasomim_manifest/napari.yaml"}
 
 
-def test_the_wheel_has_the_command_and_the_licence(wheel):
-    names = wheel.namelist()
-    entry_points = next(n for n in names if n.endswith("entry_points.txt"))
-    assert "vasomim = vasomim_core.__main__:main" in wheel.read(entry_points).decode()
-    assert any(n.endswith("licenses/LICENSE") for n in names)
+def test_the_wheel_has_the_licence(site):
+    assert list(site.glob("*.dist-info/licenses/LICENSE"))
+
+
+def test_napari_finds_the_plugin_once_installed(run_installed, tmp_path):
+    done = run_installed("-c", FIND, cwd=tmp_path)
+    assert done.stdout.split()[:2] == ["VasoMIM", "8"], done.stderr
+
+
+def test_napari_finds_the_plugin_in_an_editable_install(tmp_path):
+    """The hook of an editable install is built and loaded as Python loads it from site-packages."""
+    build = f"import setuptools.build_meta as build; print(build.build_editable({str(tmp_path)!r}))"
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name in (*PACKAGES, "napari.yaml", "pyproject.toml", "README.md", "LICENSE"):
+        (tree / name).symlink_to(ROOT / name)
+    built = subprocess.run([sys.executable, "-c", build], cwd=tree, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    shutil.unpack_archive(tmp_path / built.stdout.split()[-1], tmp_path / "site", "zip")
+    # -S: an editable install of this project in the environment of the tests would be found first.
+    load = f"import site, sys; site.addsitedir('site'); sys.path.append({sysconfig.get_path('purelib')!r})"
+    command = [sys.executable, "-S", "-c", f"{load}\n{FIND}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.split()[:2] == ["VasoMIM", "8"], done.stderr
+
+
+def test_the_window_is_a_command_of_the_command_line(run_installed, tmp_path):
+    done = run_installed("-m", "vasomim_core", "--help", cwd=tmp_path)
+    assert "Open napari with the workbench" in done.stdout, done.stderr
+    unknown = run_installed("-m", "vasomim_core", "ap", cwd=tmp_path)
+    assert unknown.returncode == 2
+    assert "app" in unknown.stderr
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_folder_with_code_is_a_package(package):
+    folders = {path.parent for path in (ROOT / package).rglob("*.py")}
+    assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
 
 
 def test_no_python_file_lies_at_the_root():

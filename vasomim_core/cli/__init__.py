@@ -1,7 +1,8 @@
 """The command line: one program, one file per kind of work.
 
 Each command is a frozen dataclass (its options, with their help) and a `run` method that returns what `--json` prints.
-torch is imported by the commands that compute with it, so that `--help` answers at once.
+torch is imported by the commands that compute with it, so that `--help` answers at once. Other packages add commands
+under the entry point group `vasomim.commands`: the engine runs the window's command and knows nothing of windows.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import sys
 import traceback
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 import tyro
@@ -61,12 +63,15 @@ def run(arguments: list[str]) -> int:
     if name in ("--help", "-h"):
         print(_overview())
         return 0
-    if name not in COMMANDS:
-        print(f"vasomim: no command is called {name!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
+    added = {} if name in COMMANDS else _added()
+    if name not in COMMANDS and name not in added:
+        print(
+            f"vasomim: no command is called {name!r}; choose one of {', '.join([*COMMANDS, *added])}", file=sys.stderr
+        )
         return 2
     debug = "--debug" in rest
     try:
-        command = _parse(name, rest)
+        command = _parse(name, COMMANDS[name] if name in COMMANDS else added[name].load(), rest)
         result = command.run()
         if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
             print(json.dumps(result, ensure_ascii=False) if command.json else command.summary(result))
@@ -81,14 +86,19 @@ def run(arguments: list[str]) -> int:
         return 1
 
 
-def _parse(name: str, arguments: list[str]) -> Command:
-    kind = COMMANDS[name]
+def _added() -> dict[str, EntryPoint]:
+    """The commands of other packages, not imported yet."""
+    return {entry.name: entry for entry in entry_points(group="vasomim.commands")}
+
+
+def _parse(name: str, kind: Any, arguments: list[str]) -> Command:
     default = kind.default(arguments) if hasattr(kind, "default") else None
     return tyro.cli(kind, prog=f"vasomim {name}", args=arguments, default=default, config=(tyro.conf.OmitArgPrefixes,))
 
 
 def _overview() -> str:
-    lines = [f"  {name:<11} {(kind.__doc__ or '').splitlines()[0]}" for name, kind in COMMANDS.items()]
+    kinds = COMMANDS | {name: entry.load() for name, entry in _added().items()}
+    lines = [f"  {name:<11} {(kind.__doc__ or '').splitlines()[0]}" for name, kind in kinds.items()]
     return "\n".join(["usage: vasomim COMMAND [options]", "", *lines, "", "vasomim COMMAND --help lists its options."])
 
 

@@ -1,0 +1,267 @@
+"""Files become image layers: one for each angiogram, whose frames are decoded when they are looked at.
+
+Layers keep scale 1. All that a file knows is the pixel spacing at the detector, which the beam magnifies by an unknown
+factor: shown as millimetres it would be wrong, so lengths stay in pixels.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import napari
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+
+from napari_vasomim import layers
+from napari_vasomim.notify import tell, warn
+from vasomim_core.anatomy import sato
+from vasomim_core.angiogram import SUFFIXES, Angiogram, Frames, find_angiograms, read_angiogram, stem
+from vasomim_core.dicom import is_dicom
+from vasomim_core.errors import InputError, VasoMIMError
+
+LayerData = tuple[Any, dict[str, Any], str]
+Reader = Callable[[str | Sequence[str]], list[Any]]
+
+# What napari understands as "read, and nothing to show": the person has been told why.
+NOTHING: list[Any] = [(None,)]
+MOST_FILES = 32
+# Frames and longer side in px that finding the fullest frame looks at: 0.1 s on one core.
+SEARCHED_FRAMES, SEARCHED_SIDE = 24, 192
+KEPT_FRAMES = 8
+
+
+def get_reader(path: str | Sequence[str]) -> Reader | None:
+    """Answer napari whether we read this path: a file, a folder, or files to be stacked.
+
+    Args:
+        path: as napari gives it.
+
+    Returns:
+        `read`, or None for a file that is neither of a known suffix nor DICOM by its content.
+    """
+    first = Path(path if isinstance(path, str) else path[0])
+    known = first.is_dir() or first.suffix.lower() in SUFFIXES or is_dicom(first)
+    return read if known else None
+
+
+def read(path: str | Sequence[str]) -> list[Any]:
+    """Read angiograms as napari's layer data.
+
+    What cannot be read is told in one sentence in the notification area, and the rest is opened.
+
+    Args:
+        path: a file; a folder, whose files become a layer each; or several files, which become one stack (t, y, x)
+            if they are single frames of equal size, else a layer each.
+
+    Returns:
+        (data, keyword arguments, "image") for each layer. `data` is (y, x), or (t, y, x) read lazily. The layer's
+        `metadata["vasomim"]` has the role "angiogram", frame_time_ms (ms or None), angles (degrees or None), window
+        (DICOM centre and width in grey levels, or None) and source (the path, in memory only).
+    """
+    given = [path] if isinstance(path, str) else list(path)
+    opened: list[Angiogram] = []
+    for part in given:
+        try:
+            files = find_angiograms(part) if Path(part).is_dir() else [Path(part)]
+            if len(files) > MOST_FILES:
+                raise InputError(
+                    f"{part} holds {len(files)} angiograms; open up to {MOST_FILES} at once, "
+                    "or make a label set of them."
+                )
+        except Exception as error:
+            tell(error)
+            continue
+        for file in files:
+            try:
+                opened.append(read_angiogram(file))
+            except Exception as error:
+                tell(error)
+    if len(opened) == len(given) > 1 and _one_stack(opened):
+        opened = [_stacked(opened)]
+    found = []
+    for angiogram in opened:
+        try:
+            found.append(layer_data(angiogram))
+        except Exception as error:
+            tell(error)
+    return found or NOTHING
+
+
+def layer_data(angiogram: Angiogram, find_fullest: bool = True) -> LayerData:
+    """An angiogram as napari's layer data; its viewer moves to the fullest frame soon after the layer is there.
+
+    Args:
+        angiogram: what was read.
+        find_fullest: False leaves the viewer where it is; no event loop is then needed, so that any thread may call.
+
+    Raises:
+        InputError: no frame can be decoded.
+    """
+    frames = _for_the_canvas(angiogram)
+    limits = contrast_limits(angiogram)
+    data: Any = frames if len(frames) > 1 else frames[0]
+    facts = {
+        "role": "angiogram",
+        "frame_time_ms": angiogram.frame_time_ms,
+        "angles": angiogram.angles,
+        "window": angiogram.window,
+        "source": angiogram.source,
+    }
+    if find_fullest:
+        _when_added(data, (lambda: fullest_frame(angiogram.frames)) if len(frames) > 1 else None)
+    return (
+        data,
+        {"name": name_of(angiogram), "rgb": False, "contrast_limits": limits, "metadata": {layers.KEY: facts}},
+        "image",
+    )
+
+
+def name_of(angiogram: Angiogram) -> str:
+    """The file's stem; for DICOM, whose file name may name a person, XA and the C-arm angles."""
+    if not is_dicom(angiogram.source):
+        return stem(angiogram.source)
+    return " ".join(["XA", *view_of(angiogram.angles)])
+
+
+def view_of(angles: tuple[float, float] | None) -> list[str]:
+    """C-arm angles as people say them: ["LAO 30", "CRA 20"]; ["AP"] where both are 0."""
+    if angles is None:
+        return []
+    primary, secondary = (round(angle) for angle in angles)
+    words = [f"{'LAO' if primary > 0 else 'RAO'} {abs(primary)}" if primary else "AP"]
+    if secondary:
+        words.append(f"{'CRA' if secondary > 0 else 'CAU'} {abs(secondary)}")
+    return words
+
+
+def contrast_limits(angiogram: Angiogram) -> tuple[float, float]:
+    """Grey levels shown black and white: the DICOM window, else the 0.5th and 99.5th percentile of three frames.
+
+    Raises:
+        InputError: none of the three can be decoded.
+    """
+    if angiogram.window is not None and angiogram.window[1] > 1:
+        centre, width = angiogram.window
+        return centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+    count = len(angiogram.frames)
+    levels = []
+    for index in sorted({0, count // 2, count - 1}):
+        try:
+            levels.append(np.percentile(angiogram.frames[index], (0.5, 99.5)))
+        except VasoMIMError as error:
+            damaged = error
+    if not levels:
+        raise damaged
+    low, high = float(min(low for low, _ in levels)), float(max(high for _, high in levels))
+    return low, max(high, low + 1)
+
+
+def fullest_frame(frames: Frames) -> int | None:
+    """The frame with most vessel in it, among at most 24 spread over the run; None if none can be decoded.
+
+    Each is reduced to 192 px and filtered at two scales. The catheter and the ribs are in all of them.
+    """
+    best, most = None, -1.0
+    for index in np.unique(np.linspace(0, len(frames) - 1, SEARCHED_FRAMES).round().astype(int)):
+        try:
+            frame = np.float32(frames[int(index)])
+        except VasoMIMError:
+            continue
+        shrink = min(1.0, SEARCHED_SIDE / max(frame.shape))
+        response = sato(cv2.resize(frame, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), sigmas=(1, 2))
+        if (amount := float(response.mean())) > most:
+            best, most = int(index), amount
+    return best
+
+
+def _for_the_canvas(angiogram: Angiogram) -> Frames:
+    """The same frames, the last few kept; a damaged one is black and told once, for an error would stop the canvas."""
+    frames, told = angiogram.frames, set[int]()
+
+    @lru_cache(maxsize=KEPT_FRAMES)
+    def decode(index: int) -> NDArray[Any]:
+        try:
+            return frames[index]
+        except VasoMIMError as error:
+            if index not in told:
+                told.add(index)
+                warn(f"{error} It is shown black.")
+            return np.zeros(frames.shape[1:], frames.dtype)
+
+    return Frames(decode, frames.shape, frames.dtype, angiogram.source)
+
+
+def _one_stack(angiograms: list[Angiogram]) -> bool:
+    first = angiograms[0].frames
+    return all(a.frames.shape == (1, *first.shape[1:]) and a.frames.dtype == first.dtype for a in angiograms)
+
+
+def _stacked(angiograms: list[Angiogram]) -> Angiogram:
+    """Single frames as one run, as a cine is often exported."""
+    first = angiograms[0]
+    shape = (len(angiograms), *first.frames.shape[1:])
+    frames = Frames(lambda index: angiograms[index].frames[0], shape, first.frames.dtype, first.source)
+    return Angiogram(frames, first.source, angles=first.angles, window=first.window)
+
+
+def show_when_added(data: Any, index: int) -> None:
+    """Move to frame `index` once the layer with this `data` is in the viewer."""
+    _when_added(data, lambda: index)
+
+
+def _when_added(data: Any, find: Callable[[], int | None] | None) -> None:
+    """Once the layer with this `data` is there, find a frame off the GUI's thread and show it.
+
+    A reader does not know its viewer and returns before its layer exists, hence the look back from the event loop.
+    The person may have moved on by the time the frame is found: then nothing moves.
+    """
+    try:
+        from napari.qt.threading import create_worker
+        from qtpy.QtCore import QCoreApplication, QTimer
+    except ImportError:
+        return
+    if QCoreApplication.instance() is None:
+        return
+
+    def added() -> None:
+        viewer, layer = _where(data)
+        if viewer is None or layer is None:
+            return
+        _widen_contrast(layer)
+        if find is None:
+            return
+        before, window, place = layers.current_index(viewer, layer), weakref.ref(viewer), weakref.ref(layer)
+
+        def found(index: int | None) -> None:
+            viewer, layer = window(), place()
+            if viewer is None or layer is None or layer not in viewer.layers or index is None:
+                return
+            layers.tag(layer, "angiogram", fullest_frame=index)
+            if layers.current_index(viewer, layer) == before:
+                layers.show_frame(viewer, layer, index)
+
+        create_worker(find, _start_thread=True, _connect={"returned": found})
+
+    QTimer.singleShot(0, added)
+
+
+def _where(data: Any) -> tuple[Any, Any]:
+    """The viewer and the layer that show `data`: a file may be dropped on a window that is not the active one."""
+    for viewer in [napari.current_viewer(), *getattr(napari.Viewer, "_instances", ())]:
+        for layer in viewer.layers if viewer is not None else ():
+            if layer.data is data:
+                return viewer, layer
+    return None, None
+
+
+def _widen_contrast(layer: Image) -> None:
+    """Let the sliders reach every grey level: napari takes the limits that a reader gives for their ends, too."""
+    frame = layer.data if layer.ndim == 2 else layer.data[len(layer.data) // 2]
+    low, high = layer.contrast_limits
+    layer.contrast_limits_range = (min(low, float(frame.min())), max(high, float(frame.max())))

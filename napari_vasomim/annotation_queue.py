@@ -1,0 +1,295 @@
+"""The order of the frames to annotate, and which of them a label set knows already. No Qt, no viewer.
+
+A queue runs through one angiogram or many; a file is opened when its turn comes, so a folder of thousands starts at
+once. Threads may ask it while the window shows it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vasomim_core.angiogram import read_angiogram, to_uint8
+from vasomim_core.data.labelset import INDEX, STATUSES, LabelSet, Record, pixel_sha256
+from vasomim_core.errors import LabelError, VasoMIMError
+
+Order = Literal["file", "uncertain"]
+
+# A few only: an angiogram of one frame holds its pixels.
+_open = lru_cache(maxsize=4)(read_angiogram)
+
+
+class Place(NamedTuple):
+    """A frame of the queue: number of the file and of the frame in it, both from 0."""
+
+    file: int
+    frame: int
+
+
+class Source(Protocol):
+    """An angiogram of the queue.
+
+    Attributes:
+        bright_vessels: a person said that its vessels are bright.
+    """
+
+    bright_vessels: bool
+
+    def count(self) -> int:
+        """Number of frames."""
+
+    def frame(self, index: int) -> NDArray[Any]:
+        """A frame (H, W) as a label set keeps it: uint8 or uint16, vessels dark."""
+
+
+class FileSource:
+    """An angiogram in a file, opened at first need.
+
+    Attributes:
+        path: the file.
+        bright_vessels: a person said that its vessels are bright.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bright_vessels = False
+
+    @cached_property
+    def _count(self) -> int:
+        return len(_open(self.path).frames)
+
+    def count(self) -> int:
+        """Number of frames.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        return self._count
+
+    def frame(self, index: int) -> NDArray[Any]:
+        """A frame (H, W) as a label set keeps it.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        angiogram = _open(self.path)
+        frame = angiogram.frames[index]
+        if angiogram.window is not None or frame.dtype.name not in ("uint8", "uint16"):
+            frame = to_uint8(frame, angiogram.window)
+        return ~frame if self.bright_vessels else frame
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a label set held when it was last looked at.
+
+    Attributes:
+        records: all records, by id.
+        damaged: a sentence for each record that cannot be read.
+    """
+
+    records: Mapping[str, Record] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
+    _stamps: Mapping[str, tuple[Any, Record]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, labels: LabelSet, before: Contents | None = None) -> Contents:
+        """Look at a label set; of one that was looked at before, only what changed since is read.
+
+        Raises:
+            LabelError: its folder is not there any more.
+        """
+        if not (labels.folder / INDEX).is_file():
+            raise LabelError(
+                f"{labels.folder} is not there any more: bring it back, or open another label set; "
+                "what you drew is still in this window."
+            )
+        old = before._stamps if before is not None else {}
+        stamps: dict[str, tuple[Any, Record]] = {}
+        damaged = []
+        for path in sorted((labels.folder / "records").glob("[!.]*.json")):
+            try:
+                stat = path.stat()
+                stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                known = old.get(path.stem)
+                stamps[path.stem] = known if known and known[0] == stamp else (stamp, labels.record(path.stem))
+            except (VasoMIMError, OSError) as error:
+                damaged.append(str(error))
+        return cls({id: record for id, (_, record) in stamps.items()}, tuple(damaged), stamps)
+
+    @cached_property
+    def _ids(self) -> dict[tuple[str, int | None], str]:
+        return {(record.frame_sha256, record.frame_index): id for id, record in self.records.items()}
+
+    def find(self, sha: str, frame_index: int | None) -> Record | None:
+        """The record of a frame, by its `pixel_sha256` and its index in its run (None for a still)."""
+        id = self._ids.get((sha, frame_index))
+        return None if id is None else self.records[id]
+
+    @property
+    def by_status(self) -> dict[str, int]:
+        """Number of frames of each status."""
+        count = Counter(record.status for record in self.records.values())
+        return {status: count[status] for status in STATUSES}
+
+    @property
+    def by_group(self) -> dict[str | None, dict[str, int]]:
+        """Number of frames of each status for each group by name; None = no group, the last."""
+        table: dict[str | None, Counter[str]] = {}
+        for record in self.records.values():
+            table.setdefault(record.group, Counter())[record.status] += 1
+        names = sorted(table, key=lambda name: (name is None, name or ""))
+        return {name: {status: table[name][status] for status in STATUSES} for name in names}
+
+
+def count_words(by_status: Mapping[str, int]) -> str:
+    """Counts as people say them: "12 accepted · 3 skipped"; "no labels yet" if there are none."""
+    return " · ".join(f"{n} {status}" for status, n in by_status.items() if n) or "no labels yet"
+
+
+class AnnotationQueue:
+    """Frames in the order in which they are annotated.
+
+    Args:
+        sources: the angiograms.
+        every: takes every n-th frame of a cine, from the first one on.
+        order: "file" = as they lie in the files; "uncertain" = those of which the model is least sure first, and
+            those that no model has seen last, in file order.
+
+    Attributes:
+        uncertainty: mean uncertainty in bits of the frames that were segmented; may grow at any time.
+        problems: a sentence for each file that could not be read; such a file has no frames.
+    """
+
+    def __init__(self, sources: Sequence[Source], every: int = 1, order: Order = "file") -> None:
+        self.sources = list(sources)
+        self.every = every
+        self.order: Order = order
+        self.uncertainty: dict[Place, float] = {}
+        self.problems: dict[int, str] = {}
+        self._sha: dict[Place, str] = {}
+
+    def count(self, file: int) -> int:
+        """Number of frames of a file; opens it."""
+        if file in self.problems:
+            return 0
+        try:
+            return self.sources[file].count()
+        except VasoMIMError as error:
+            self.problems[file] = str(error)
+            return 0
+
+    def places(self) -> Iterator[Place]:
+        """All places in order; a file is opened when the iteration comes to it."""
+        first: list[Place] = []
+        if self.order == "uncertain":
+            seen = [item for item in list(self.uncertainty.items()) if item[0].frame % self.every == 0]
+            first = [place for place, _ in sorted(seen, key=lambda item: (-item[1], item[0]))]
+        yield from first
+        done = set(first)
+        for file in range(len(self.sources)):
+            yield from (place for place in self.of_file(file) if place not in done)
+
+    def of_file(self, file: int) -> list[Place]:
+        """The places of one file, in its own order."""
+        return [Place(file, frame) for frame in range(0, self.count(file), self.every)]
+
+    def after(self, place: Place) -> Place | None:
+        """The next place; None at the end. From a frame that is not in the queue, the nearest one after it in order."""
+        return next(self._rest(place), None)
+
+    def before(self, place: Place) -> Place | None:
+        """The place before; None at the beginning."""
+        if self.order == "file":
+            earlier = (
+                other for file in range(place.file, -1, -1) for other in reversed(self.of_file(file)) if other < place
+            )
+            return next(earlier, None)
+        previous = None
+        for other in self.places():
+            if other == place:
+                return previous
+            previous = other
+        return None
+
+    def _rest(self, place: Place) -> Iterator[Place]:
+        """The places after one."""
+        if self.order == "file":
+            files = range(place.file, len(self.sources))
+            return (other for file in files for other in self.of_file(file) if other > place)
+        places = self.places()
+        if place.frame % self.every == 0:
+            for other in places:
+                if other == place:
+                    break
+        return places
+
+    # What the label set knows
+
+    def frame_index(self, place: Place) -> int | None:
+        """The index that identifies the frame in a label set: None for a still."""
+        return place.frame if self.count(place.file) > 1 else None
+
+    def is_learned(self, place: Place) -> bool:
+        """Whether a frame was read since it last changed."""
+        return place in self._sha
+
+    def learn(self, place: Place) -> None:
+        """Read a frame, so that `record` can find it. A frame that cannot be read is not in any label set."""
+        if place not in self._sha:
+            try:
+                self._sha[place] = pixel_sha256(self.sources[place.file].frame(place.frame))
+            except VasoMIMError:
+                self._sha[place] = ""
+
+    def forget(self, file: int) -> None:
+        """Read the frames of a file anew, as after it was inverted."""
+        for place in [place for place in list(self._sha) if place.file == file]:
+            del self._sha[place]
+
+    def record(self, place: Place, contents: Contents) -> Record | None:
+        """The record of a frame that was learned; None also for one that was not."""
+        sha = self._sha.get(place)
+        return contents.find(sha, self.frame_index(place)) if sha else None
+
+    def next_unlabelled(self, place: Place | None, contents: Contents) -> Place | None:
+        """The first frame without a record after a place, and then from the beginning; None if all have one.
+
+        Reads the frames that it passes.
+        """
+        after = self._rest(place) if place is not None else iter(())
+        for candidates in (after, self.places()):
+            for other in candidates:
+                if other != place:
+                    self.learn(other)
+                    if self._sha[other] and self.record(other, contents) is None:
+                        return other
+        return None
+
+    def by_status(self, contents: Contents) -> dict[str, int]:
+        """Number of frames of each status, as far as they were learned."""
+        records = (self.record(place, contents) for place in list(self._sha))
+        count = Counter(record.status for record in records if record is not None)
+        return {status: count[status] for status in STATUSES}
+
+    @property
+    def segmented(self) -> int:
+        """Number of frames of the queue that have an uncertainty."""
+        return sum(place.frame % self.every == 0 for place in list(self.uncertainty))
+
+
+def sha_of_frames(source: Source) -> Iterator[tuple[int | None, str]]:
+    """(frame index as in a record, `pixel_sha256`) of each readable frame of an angiogram."""
+    count = source.count()
+    for index in range(count):
+        try:
+            yield (index if count > 1 else None), pixel_sha256(np.asarray(source.frame(index)))
+        except VasoMIMError:
+            continue

@@ -1,0 +1,108 @@
+"""What is asked before the window closes: about work that was not accepted, and about runs that are alive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+from napari_vasomim import jobs
+from napari_vasomim.editing import Editor, editors
+from napari_vasomim.notify import tell
+from napari_vasomim.session import Session
+
+PROPERTY = "vasomim_guard"
+
+
+class ClosingGuard(QObject):
+    """Stands at the door of one napari window. Its questions are methods, so that a test can answer them.
+
+    Args:
+        window: napari's main window.
+        session: of its viewer.
+    """
+
+    def __init__(self, window: QWidget, session: Session):
+        super().__init__(window)
+        self._window, self._session = window, session
+        window.installEventFilter(self)
+        window.setProperty(PROPERTY, self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Let the window close, or not."""
+        if event is not None and event.type() == QEvent.Type.Close and watched is self._window:
+            try:
+                if not self.may_close():
+                    event.ignore()
+                    return True
+                for editor in editors(self._session):
+                    editor.close()
+            except Exception as error:  # a defect of ours must not lock a person in
+                tell(error)
+        return False
+
+    def may_close(self) -> bool:
+        """Ask about each thing that closing touches; False = the person wants to stay."""
+        unsaved = [editor for editor in editors(self._session) if editor.unsaved]
+        if unsaved:
+            answer = self.ask_about_work(unsaved)
+            if answer == "cancel":
+                return False
+            if answer == "discard":
+                for editor in unsaved:
+                    editor.discard()
+        for job in self._session.jobs:
+            status = job.status()
+            if status.alive:
+                answer = self.ask_about_run(status)
+                if answer == "stay":
+                    return False
+                {"keep": job.leave, "stop": job.stop, "cancel": job.cancel}[answer]()
+        return True
+
+    def ask_about_work(self, unsaved: list[Editor]) -> str:
+        """Keep for the next start, discard, or cancel."""
+        frames = sum(len(editor.unsaved) for editor in unsaved)
+        box = self._box(
+            "Corrections that are not accepted",
+            f"{frames} corrected frame{'s are' if frames != 1 else ' is'} not accepted into a label set. "
+            "Keep the strokes for the next start?",
+        )
+        keep = box.addButton("Keep", QMessageBox.ButtonRole.AcceptRole)
+        discard = box.addButton("Discard", QMessageBox.ButtonRole.DestructiveRole)
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.setDefaultButton(keep)
+        box.exec_()
+        return {keep: "keep", discard: "discard"}.get(box.clickedButton(), "cancel")
+
+    def ask_about_run(self, status: jobs.RunStatus) -> str:
+        """Let the run go on, stop and keep its model, cancel it, or do not close."""
+        box = self._box(
+            "A training run is alive",
+            f"{status.run.name} is at epoch {status.epoch} of {status.epochs}. "
+            "It is a process of its own and can go on without this window.",
+        )
+        buttons: dict[Any, str] = {
+            box.addButton("Let it go on", QMessageBox.ButtonRole.AcceptRole): "keep",
+            box.addButton("Stop and keep the model", QMessageBox.ButtonRole.ActionRole): "stop",
+            box.addButton("Cancel the run", QMessageBox.ButtonRole.DestructiveRole): "cancel",
+        }
+        box.addButton("Do not close", QMessageBox.ButtonRole.RejectRole)
+        box.exec_()
+        return buttons.get(box.clickedButton(), "stay")
+
+    def _box(self, title: str, text: str) -> QMessageBox:
+        box = QMessageBox(self._window)
+        box.setWindowTitle(title)
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setText(text)
+        return box
+
+
+def guard(session: Session) -> ClosingGuard | None:
+    """The guard of a viewer's window, made at first need; None for a viewer without a window."""
+    window = getattr(getattr(session.viewer, "window", None), "_qt_window", None)
+    if window is None:
+        return None
+    return window.property(PROPERTY) or ClosingGuard(window, session)

@@ -1,0 +1,147 @@
+"""What goes with a correction layer as long as it is in the viewer: vessel tools, keys, journal, undo that is seen."""
+
+from __future__ import annotations
+
+import weakref
+from functools import cache
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_vasomim import layers, strokes
+from napari_vasomim.journal import Entry, Journal
+from napari_vasomim.notify import told
+from napari_vasomim.session import Session
+from napari_vasomim.tools import VesselTools
+
+KEYS = {
+    "T": "trace a vessel",
+    "R": "remove a piece",
+    "C": "cut across",
+    "G": "grow to the probability",
+    "P": "brush",
+    "E": "eraser",
+    "F": "fill",
+    "Z": "move the view",
+    "[  ]": "brush size",
+    "Ctrl+Z": "undo (jumps to the frame)",
+    "Backspace": "take the last traced piece back",
+    "Esc": "end the trace",
+    "A": "accept and go on",
+}
+"""What the panel lists; the letters up to C, Backspace, Esc, G and A are bound on our own layer, the rest is napari's."""
+
+
+@cache
+def journal() -> Journal:
+    """The journal of this process."""
+    return Journal()
+
+
+class Editor:
+    """Looks after one correction layer; get it with `editor_of`.
+
+    Attributes:
+        layer: the correction.
+        source: its angiogram.
+        tools: the vessel tools on it.
+        unsaved: frames that were changed since they were last accepted.
+        grow_threshold: probability down to which growing goes.
+    """
+
+    def __init__(self, session: Session, layer: Labels, source: Image, continues: Entry | None = None):
+        self._session = session
+        self.layer, self.source = layer, source
+        self.unsaved: set[int] = set(continues.frames) if continues else set()
+        self.grow_threshold = 0.5
+        self.tools = VesselTools(session.viewer, layer, source, self._probability)
+        self._undo = strokes.UndoFollows(session.viewer, layer)
+        strokes.steps(layer).made.connect(self._changed)
+        journal().follow(layer, self._about(), continues)
+        session.accepted.connect(self._accepted)
+        session.viewer.layers.events.removed.connect(self._removed)
+        self._bind_keys()
+
+    def close(self) -> None:
+        """Let go of the layer; what was drawn and not accepted is kept to be offered."""
+        self.tools.close()
+        self._undo.close()
+        strokes.steps(self.layer).made.disconnect(self._changed)
+        self._session.accepted.disconnect(self._accepted)
+        self._session.viewer.layers.events.removed.disconnect(self._removed)
+        (journal().leave if self.unsaved else journal().done)(self.layer)
+        _editors.pop(self.layer, None)
+
+    def discard(self) -> None:
+        """The person does not want what is not accepted."""
+        self.unsaved.clear()
+
+    def _probability(self, index: int) -> NDArray[np.float32] | None:
+        prediction = self._session.predictions.get(self.source)
+        return prediction.probability(index) if prediction is not None and index in prediction else None
+
+    def _about(self) -> dict[str, Any]:
+        path = layers.facts(self.source).get("source")
+        return {
+            "angiogram": self.source.name,
+            "path": str(path) if path is not None else None,
+            "frame": list(layers.frame_size(self.source)),
+            "frames": layers.frame_count(self.source),
+            "model": layers.facts(self.layer).get("model"),
+        }
+
+    def _changed(self, step: strokes.Step) -> None:
+        if step.boxes is None:
+            self.unsaved.add(layers.current_index(self._session.viewer, self.layer))
+        for box in step.boxes or ():
+            self.unsaved.update([0] if box.frame is None else [box.frame])
+        self._session.drawn.emit(self.layer)
+
+    def _accepted(self, layer: Labels, index: int) -> None:
+        if layer is self.layer:
+            self.unsaved.discard(index)
+
+    def _removed(self, event: Any) -> None:
+        if event.value is self.layer:
+            self.close()
+            self._session.drawn.emit(None)
+
+    def grow(self) -> None:
+        """Grow at the threshold that the panel has set."""
+        self.tools.grow(self.grow_threshold)
+
+    def _bind_keys(self) -> None:
+        def bind(key: str, action: Any) -> None:
+            guarded = told(action)
+            self.layer.bind_key(key, lambda _: guarded(), overwrite=True)
+
+        bind("T", lambda: self.tools.take("trace"))
+        bind("R", lambda: self.tools.take("remove"))
+        bind("C", lambda: self.tools.take("cut"))
+        bind("G", self.grow)
+        bind("A", self._session.request_accept)
+        bind("Backspace", self.tools.step_back)
+        bind("Escape", self.tools.end_trace)
+
+
+_editors: weakref.WeakKeyDictionary[Labels, Editor] = weakref.WeakKeyDictionary()
+
+
+def editor_of(session: Session, layer: Labels, continues: Entry | None = None) -> Editor:
+    """The editor of a correction layer, made at first need.
+
+    Args:
+        session: of the viewer that shows it.
+        layer: a Labels layer with the role "correction".
+        continues: the journal entry that the layer was restored from.
+    """
+    if layer not in _editors:
+        _editors[layer] = Editor(session, layer, layers.facts(layer)["source"], continues)
+    return _editors[layer]
+
+
+def editors(session: Session) -> list[Editor]:
+    """All editors of a viewer."""
+    return [editor for editor in _editors.values() if editor.layer in session.viewer.layers]

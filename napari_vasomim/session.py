@@ -1,0 +1,238 @@
+"""What the panels of one window share: the angiogram worked on, the frame shown, the model, the annotator.
+
+Panels know the session and never each other. Every viewer has a session of its own.
+"""
+
+from __future__ import annotations
+
+import getpass
+import weakref
+from typing import Any, ClassVar
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image
+from numpy.typing import NDArray
+from psygnal import Signal
+from qtpy.QtCore import QObject, QSettings, QTimer
+
+from napari_vasomim import layers
+from napari_vasomim.jobs import Job
+from napari_vasomim.prediction import Prediction
+from vasomim_core.data.labelset import LabelSet
+from vasomim_core.errors import InputError
+
+SETTLE_MS = 30
+DEFAULT_MODEL = "vasomim-demo"
+
+
+class Session:
+    """The state shared by the panels of one viewer; get it with `Session.of`.
+
+    Attributes:
+        viewer: napari's viewer.
+        label_set: the opened label set, or None.
+        predictions: what models said about each angiogram.
+        jobs: the training runs that this window has started.
+    """
+
+    angiogram_changed = Signal(object)
+    """The chosen angiogram (Image layer or None), also when its facts changed."""
+    pixels_changed = Signal(object)
+    """An angiogram (Image layer) got other pixels or is read as its negative: what was found in it is gone."""
+    frame_changed = Signal()
+    """Another frame, or another angiogram, is shown; comes at most every 30 ms while a slider moves."""
+    model_changed = Signal(str)
+    label_set_changed = Signal(object)
+    """Another label set was opened (LabelSet or None), or its content changed."""
+    predicted = Signal(object)
+    """A frame of a `Prediction` was computed."""
+    drawn = Signal(object)
+    """A correction layer was changed (the layer), or has gone (None)."""
+    accepted = Signal(object, int)
+    """A label was kept: the correction layer, and which frame of it."""
+    accept_requested = Signal()
+    """The person pressed the key for accept & next."""
+
+    _all: ClassVar[weakref.WeakKeyDictionary[ViewerModel, Session]] = weakref.WeakKeyDictionary()
+
+    @classmethod
+    def of(cls, viewer: Any) -> Session:
+        """The session of a viewer, made at first need; proxies of a viewer share it."""
+        viewer = getattr(viewer, "__wrapped__", viewer)
+        if viewer not in cls._all:
+            cls._all[viewer] = cls(viewer)
+        return cls._all[viewer]
+
+    def __init__(self, viewer: ViewerModel):
+        self._viewer = weakref.ref(viewer)
+        self._angiogram: Image | None = None
+        self._index = 0
+        self._settings = QSettings("vasomim", "napari-vasomim")
+        self._model = str(self._settings.value("model", DEFAULT_MODEL))
+        self.label_set: LabelSet | None = None
+        self.predictions: weakref.WeakKeyDictionary[Image, Prediction] = weakref.WeakKeyDictionary()
+        self.jobs: list[Job] = []
+        # One shot after the last event of a burst, so that a moved slider does not queue up work.
+        self._owner = QObject()
+        self._settle = QTimer(self._owner)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(SETTLE_MS)
+        self._settle.timeout.connect(self._look)
+        viewer.layers.events.inserted.connect(self._on_layers)
+        viewer.layers.events.removed.connect(self._on_layers)
+        viewer.layers.events.reordered.connect(self._on_layers)
+        viewer.layers.selection.events.active.connect(self._on_active)
+        viewer.dims.events.current_step.connect(self._on_step)
+        for layer in viewer.layers:
+            self._watch(layer)
+        self._on_layers()
+
+    @property
+    def viewer(self) -> ViewerModel:
+        """The viewer; it outlives its panels."""
+        viewer = self._viewer()
+        if viewer is None:
+            raise InputError("The window of this panel is closed; open the panel in another window.")
+        return viewer
+
+    # The angiogram and its frame
+
+    @property
+    def angiogram(self) -> Image | None:
+        """The angiogram worked on."""
+        return self._angiogram
+
+    @angiogram.setter
+    def angiogram(self, layer: Image | None) -> None:
+        if layer is not self._angiogram:
+            self._angiogram = layer
+            self._index = layers.current_index(self.viewer, layer) if layer is not None else 0
+            self.angiogram_changed.emit(layer)
+            self.frame_changed.emit()
+
+    @property
+    def index(self) -> int:
+        """The frame of the angiogram that is shown, from 0."""
+        return layers.current_index(self.viewer, self._angiogram) if self._angiogram is not None else 0
+
+    def need_angiogram(self) -> Image:
+        """The angiogram.
+
+        Raises:
+            InputError: none is open.
+        """
+        if self._angiogram is None:
+            raise InputError("No angiogram is open; drop a file onto the window, or use File ▸ Open Sample.")
+        return self._angiogram
+
+    def frame(self, index: int | None = None) -> NDArray[np.uint8]:
+        """A frame of the angiogram as uint8 (H, W), vessels dark; the one shown if no index is given.
+
+        Raises:
+            InputError: no angiogram is open, or the frame cannot be read.
+        """
+        return layers.frame_of(self.need_angiogram(), self.index if index is None else index)
+
+    def set_bright_vessels(self, bright: bool) -> None:
+        """Say that vessels are bright in this angiogram, as in a subtracted or inverted one."""
+        layer = self.need_angiogram()
+        if bright != bool(layers.facts(layer).get("bright_vessels")):
+            layers.tag(layer, "angiogram", bright_vessels=bright)
+            self._renew(layer)
+
+    # The model and the person
+
+    @property
+    def model(self) -> str:
+        """Name or path of the active model."""
+        return self._model
+
+    @model.setter
+    def model(self, name: str) -> None:
+        if name != self._model:
+            self._model = name
+            self._settings.setValue("model", name)
+            self.model_changed.emit(name)
+
+    @property
+    def annotator(self) -> str:
+        """Who corrects; the login name until the person writes another."""
+        return str(self._settings.value("annotator", "")) or _login()
+
+    @annotator.setter
+    def annotator(self, name: str) -> None:
+        self._settings.setValue("annotator", name.strip())
+
+    def open_label_set(self, label_set: LabelSet | None) -> None:
+        """Work on this label set from now on."""
+        self.label_set = label_set
+        self.label_set_changed.emit(label_set)
+
+    def request_accept(self) -> None:
+        """Ask the label set's panel to accept the shown frame.
+
+        Raises:
+            InputError: that panel is nowhere open.
+        """
+        if not len(self.accept_requested):
+            raise InputError("Accepting needs a label set; open the Labels panel and choose one.")
+        self.accept_requested.emit()
+
+    # What the viewer tells
+
+    def _watch(self, layer: Any) -> None:
+        if isinstance(layer, Image):
+            layer.events.data.connect(self._on_data)
+            layer.events.name.connect(self._on_name)
+
+    def _on_data(self, event: Any) -> None:
+        if event.source in self.viewer.layers and layers.is_angiogram(event.source):
+            self._renew(event.source)
+
+    def _on_name(self, event: Any) -> None:
+        if layers.is_angiogram(event.source):
+            self.angiogram_changed.emit(self._angiogram)
+
+    def _renew(self, layer: Image) -> None:
+        """Forget what was found in the old pixels of an angiogram."""
+        self.predictions.pop(layer, None)
+        layers.clear_results(self.viewer, layer)
+        self.pixels_changed.emit(layer)
+        self.angiogram_changed.emit(self._angiogram)
+        if layer is self._angiogram:
+            self._index = self.index
+            self.frame_changed.emit()
+
+    def _on_layers(self, event: Any = None) -> None:
+        if event is not None and event.type == "inserted":
+            self._watch(event.value)
+        known = layers.angiograms(self.viewer)
+        if self._angiogram is None or self._angiogram not in known:
+            self.angiogram = known[-1] if known else None
+        elif event is not None and event.type == "inserted" and layers.role(event.value) == "angiogram":
+            self.angiogram = event.value
+        else:
+            self.angiogram_changed.emit(self._angiogram)  # the list of choices may have changed
+
+    def _on_active(self, event: Any) -> None:
+        if layers.is_angiogram(event.value):
+            self.angiogram = event.value
+
+    def _on_step(self, event: Any) -> None:
+        if not self._settle.isActive():
+            self._settle.start()
+
+    def _look(self) -> None:
+        if self._viewer() is None or self._angiogram is None:
+            return
+        if self.index != self._index:
+            self._index = self.index
+            self.frame_changed.emit()
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""

@@ -1,0 +1,333 @@
+"""The way through the frames to annotate: which comes next, and the opening and closing of files on it."""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import Any, ClassVar
+
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+from psygnal import Signal
+from qtpy.QtCore import QObject
+
+from napari_vasomim import layers
+from napari_vasomim._reader import layer_data
+from napari_vasomim.annotation_queue import AnnotationQueue, Contents, FileSource, Order, Place, count_words
+from napari_vasomim.background import Newest
+from napari_vasomim.corrections import LayerSource
+from napari_vasomim.labelling import Labelling, Saved
+from napari_vasomim.notify import tell, told
+from vasomim_core.angiogram import find_angiograms, read_angiogram
+from vasomim_core.errors import VasoMIMError
+
+AT_ONCE = 8
+"""Frames that are read before the window is told."""
+
+
+class Walk:
+    """Where a person is in the queue of one viewer, and the way on.
+
+    Get it with `Walk.of`. What is accepted, skipped or flagged in its `labelling` makes it go on.
+
+    Attributes:
+        labelling: the labels of the viewer.
+        queue: the frames in order.
+        folder: whose files are worked through; None for the angiogram that is open.
+        message: what there is to say about the queue; empty if nothing.
+        done: the whole queue is labelled.
+    """
+
+    changed = Signal()
+    """Another place, queue, or message."""
+
+    _all: ClassVar[weakref.WeakKeyDictionary[ViewerModel, Walk]] = weakref.WeakKeyDictionary()
+
+    @classmethod
+    def of(cls, viewer: Any) -> Walk:
+        """The way through the frames of a viewer, made at first need."""
+        labelling = Labelling.of(viewer)
+        viewer = labelling.session.viewer
+        if viewer not in cls._all:
+            cls._all[viewer] = cls(labelling)
+        return cls._all[viewer]
+
+    def __init__(self, labelling: Labelling):
+        self.labelling = labelling
+        self.session = labelling.session
+        self.queue = AnnotationQueue([])
+        self.folder: Path | None = None
+        self.message = ""
+        self.done = False
+        self._file = 0
+        self._said_at: Place | None = None
+        self._open: weakref.WeakValueDictionary[int, Image] = weakref.WeakValueDictionary()
+        self._owner = QObject()
+        self._hidden: weakref.WeakSet[Layer] = weakref.WeakSet()
+        self._finding = Newest(self._owner, self._found, self._failed)
+        self._seeking = Newest(self._owner, self._sought, self._failed)
+        self._fetching = Newest(self._owner, self._fetched, self._failed)
+        self._learning = Newest(self._owner, self._learned)
+        self.session.angiogram_changed.connect(told(lambda _: self._angiogram_changed()))
+        self.session.frame_changed.connect(told(self._frame_changed))
+        self.session.predicted.connect(told(lambda _: self._gather()))
+        self.session.label_set_changed.connect(told(lambda _: self._set_changed()))
+        labelling.changed.connect(told(self.changed.emit))
+        labelling.saved.connect(told(self._saved))
+        self._angiogram_changed()
+
+    # What is worked through
+
+    def work_through(self, folder: Path | str) -> None:
+        """Work through the angiograms of a folder and the folders in it."""
+        self._say("Looking for angiograms…")
+        self._finding.ask(lambda: (Path(folder), find_angiograms(folder)))
+
+    def work_here(self) -> None:
+        """Work on the angiogram that is open."""
+        self.folder = None
+        self._open.clear()
+        layer = self.session.angiogram
+        self._start([] if layer is None else [LayerSource(layer)])
+        if layer is not None:
+            self._open[0] = layer
+
+    def _found(self, result: tuple[Path, list[Path]]) -> None:
+        self.folder, files = result
+        self._open.clear()
+        self._start([FileSource(path) for path in files])
+        self.next_unlabelled(from_start=True)
+
+    def _start(self, sources: list[Any]) -> None:
+        self.queue = AnnotationQueue(sources, self.queue.every, self.queue.order)
+        self._file, self.done = 0, False
+        self._say()
+        self._gather()
+        self._learn()
+
+    def set_order(self, order: Order) -> None:
+        """In file order, or the most uncertain first."""
+        self.queue.order = order
+        self.done = False
+        self._say()
+
+    def set_every(self, every: int) -> None:
+        """Take every n-th frame of a cine."""
+        self.queue.every = every
+        self.done = False
+        self._say()
+        self._learn()
+
+    @property
+    def place(self) -> Place | None:
+        """The place that is shown; None while nothing of the queue is."""
+        layer = self.session.angiogram
+        if layer is None or self._open.get(self._file) is not layer:
+            return None
+        return Place(self._file, self.session.index)
+
+    def strip(self) -> tuple[list[Place], int]:
+        """The places of the file at work, or one for each file if these are stills; and which of them is shown."""
+        if not self.queue.sources:
+            return [], -1
+        places = self.queue.of_file(self._file)
+        if len(self.queue.sources) > 1 and len(places) < 2:
+            return [Place(file, 0) for file in range(len(self.queue.sources))], self._file
+        shown = self.place
+        return places, places.index(shown) if shown in places else -1
+
+    # Going on
+
+    def next(self) -> None:
+        """Go to the next frame."""
+        place = self.place
+        self._turn(self.queue.after(place) if place else self._back(), "the last")
+
+    def previous(self) -> None:
+        """Go to the frame before."""
+        place = self.place
+        self._turn(self.queue.before(place) if place else self._back(), "the first")
+
+    def _back(self) -> Place | None:
+        """The place that was left for an angiogram outside the queue."""
+        return Place(self._file, 0) if self.queue.sources else None
+
+    def _turn(self, place: Place | None, which: str) -> None:
+        if not self.queue.sources:
+            self.session.need_angiogram()
+        elif place is None:
+            self._say(f"This is {which} frame of the queue.")
+        else:
+            self.go(place)
+
+    def next_unlabelled(self, from_start: bool = False) -> None:
+        """Go to the next frame that has no label yet; where there is none, say so."""
+        if not self.queue.sources:
+            self.session.need_angiogram()
+            return
+        queue, contents = self.queue, self.labelling.contents
+        here, labels = self.place, self.session.label_set
+        place = None if from_start else here
+
+        def work() -> tuple[AnnotationQueue, Place | None, Contents]:
+            # A set that was opened a moment ago may not have been looked at yet.
+            known = contents if contents.records or labels is None else Contents.read(labels)
+            return queue, queue.next_unlabelled(place, known), known
+
+        self._say("Looking for the next one…")
+        self._seeking.ask(work)
+
+    def _sought(self, result: tuple[AnnotationQueue, Place | None, Contents]) -> None:
+        queue, place, contents = result
+        if queue is not self.queue:
+            return
+        here = self.place
+        if place is not None:
+            self.go(place)
+        elif here is not None and self.queue.record(here, contents) is None:
+            self._say("This is the only frame of the queue that has no label yet.")
+        else:
+            self.done = bool(any(queue.by_status(contents).values()))
+            self._say("" if self.done else self._nothing())
+            if here is None and self.done:
+                self.go(Place(0, 0))
+                self.done = True
+                self.changed.emit()
+
+    def _nothing(self) -> str:
+        problem = next(iter(self.queue.problems.values()), "")
+        return f"No frame of the queue can be read. {problem}"
+
+    def summary(self) -> str:
+        """What became of the queue: "40 accepted · 2 skipped"."""
+        return count_words(self.queue.by_status(self.labelling.contents))
+
+    @property
+    def accepted(self) -> int:
+        """Number of accepted frames of the queue."""
+        return self.queue.by_status(self.labelling.contents)["accepted"]
+
+    def go(self, place: Place) -> None:
+        """Show a frame of the queue; opens its file if need be."""
+        layer = self._open.get(place.file)
+        self.done = False
+        if layer is not None and layer in self.session.viewer.layers:
+            self._arrive(place, layer)
+            return
+        source = self.queue.sources[place.file]
+        if not isinstance(source, FileSource):
+            self._say("The angiogram was closed; open another one, or work through a folder.")
+            return
+        self._say("Opening the next file…")
+        queue = self.queue
+        self._fetching.ask(lambda: (queue, place, layer_data(read_angiogram(source.path), find_fullest=False)))
+
+    def _fetched(self, result: tuple[AnnotationQueue, Place, Any]) -> None:
+        queue, place, (data, keywords, _) = result
+        if queue is not self.queue:
+            return
+        if queue.sources[place.file].bright_vessels:
+            keywords["metadata"][layers.KEY]["bright_vessels"] = True
+        layer = self.session.viewer.add_image(data, **keywords)
+        self._open[place.file] = layer
+        self._arrive(place, layer)
+
+    def _failed(self, error: Exception) -> None:
+        tell(error)
+        self._say(str(error) if isinstance(error, VasoMIMError) else "")
+
+    def _arrive(self, place: Place, layer: Image) -> None:
+        left = self._open.get(self._file) if place.file != self._file else None
+        self._file = place.file
+        for part in self._parts(layer):
+            if part in self._hidden:
+                self._hidden.discard(part)
+                part.visible = True
+        self.session.angiogram = layer
+        layers.show_frame(self.session.viewer, layer, place.frame)
+        self._say(self._leave(left) if left is not None and left is not layer else "")
+        self._learn()
+
+    def _leave(self, layer: Image) -> str:
+        """Close a file that was worked on; one with work on it that no label set has stays open, hidden."""
+        viewer = self.session.viewer
+        if self.folder is None or layer not in viewer.layers:
+            return ""
+        unkept = self.labelling.unkept(layer)
+        for part in self._parts(layer):
+            if not unkept:
+                viewer.layers.remove(part)
+            elif part.visible:
+                self._hidden.add(part)
+                part.visible = False
+        return "The file before stays open, hidden: what is drawn there was not accepted." if unkept else ""
+
+    def _parts(self, layer: Image) -> list[Layer]:
+        """An angiogram and everything that was made from it."""
+        return [
+            part for part in self.session.viewer.layers if part is layer or layers.facts(part).get("source") is layer
+        ]
+
+    # What the window tells
+
+    def _angiogram_changed(self) -> None:
+        layer = self.session.angiogram
+        if self.folder is None and (layer is not self._open.get(0) or (layer is None) == bool(self.queue.sources)):
+            self.work_here()
+            return
+        place = self.place
+        if place is not None and layer is not None:
+            source, bright = self.queue.sources[place.file], bool(layers.facts(layer).get("bright_vessels"))
+            if source.bright_vessels != bright:
+                source.bright_vessels = bright
+                self.queue.forget(place.file)
+                self._learn()
+        self.changed.emit()
+
+    def _frame_changed(self) -> None:
+        if self.place != self._said_at and not self._seeking.busy:
+            self.done, self.message = False, ""
+        self.changed.emit()
+
+    def _set_changed(self) -> None:
+        self.done = False
+        self.changed.emit()
+
+    def _gather(self) -> None:
+        """Take over what models have said about the frames of the queue."""
+        for file, layer in list(self._open.items()):
+            prediction = self.session.predictions.get(layer)
+            if prediction is not None:
+                self.queue.uncertainty.update(
+                    {Place(file, frame): bits for frame, bits in list(prediction.uncertainty.items())}
+                )
+        self.changed.emit()
+
+    def _saved(self, saved: Saved) -> None:
+        place = self.place
+        if place is not None and saved.layer is self.session.angiogram and saved.index == place.frame:
+            self.queue.learn(place)
+            self.next_unlabelled(from_start=self.queue.order == "uncertain")
+
+    def _learn(self) -> None:
+        """Find out in the background which frames of the file the label set has."""
+        queue, file = self.queue, self._file
+        if queue.sources:
+            self._learning.ask(lambda: (queue, file, self._some(queue, file)))
+
+    def _some(self, queue: AnnotationQueue, file: int) -> bool:
+        unknown = [place for place in queue.of_file(file) if not queue.is_learned(place)]
+        for place in unknown[:AT_ONCE]:
+            queue.learn(place)
+        return len(unknown) > AT_ONCE
+
+    def _learned(self, result: tuple[AnnotationQueue, int, bool]) -> None:
+        queue, file, more = result
+        if queue is self.queue and file == self._file:
+            self.changed.emit()
+            if more:
+                self._learn()
+
+    def _say(self, message: str = "") -> None:
+        self.message, self._said_at = message, self.place
+        self.changed.emit()

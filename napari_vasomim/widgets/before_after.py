@@ -1,0 +1,156 @@
+"""Held-out frames by the model that a run started from and by the one it made, side by side, with their DSC."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageColor
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_vasomim import engine
+from napari_vasomim.background import Newest
+from napari_vasomim.deliver import deliver
+from napari_vasomim.widgets.kit import SPACE, Progress, header, hint
+from vasomim_core.config import FinetuneConfig
+from vasomim_core.data.labelled import LabelledFrame, training_and_validation
+from vasomim_core.errors import RunError, VasoMIMError
+from vasomim_core.figures import overlay
+from vasomim_core.metrics import dsc
+from vasomim_core.models.catalogue import find_model, read_card
+from vasomim_core.training.runs import MODEL, load_config
+
+SHOWN = 8
+SIDE = 230
+RIGHT, MISSED, EXTRA = "#1fc8db", "#ffb000", "#ff4fa3"
+
+
+class BeforeAfter(QDialog):
+    """A window of its own; frames are segmented in the inference child, one by one.
+
+    Args:
+        run: the folder of a finetuning run.
+        parent: the panel that opens it.
+    """
+
+    def __init__(self, run: Path, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.setWindowTitle(f"Before and after: {run.name}")
+        self.resize(3 * SIDE + 80, 640)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._run = run
+        self.before: list[float] = []
+        self.after: list[float] = []
+        layout = QVBoxLayout(self)
+        self.summary = hint("Reading the held-out frames…")
+        layout.addWidget(self.summary)
+        layout.addWidget(
+            hint(
+                f"<span style='color:{RIGHT}'>■</span> found&nbsp;&nbsp; "
+                f"<span style='color:{MISSED}'>■</span> missed&nbsp;&nbsp; "
+                f"<span style='color:{EXTRA}'>■</span> not a vessel in the label"
+            )
+        )
+        self.progress = Progress(self.close)
+        layout.addWidget(self.progress)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        inside = QWidget()
+        self._grid = QGridLayout(inside)
+        self._grid.setSpacing(SPACE)
+        for column, text in enumerate(("angiogram", "before", "after")):
+            self._grid.addWidget(header(text), 0, column)
+        scroll.setWidget(inside)
+        layout.addWidget(scroll, 1)
+        self._frames: list[LabelledFrame] = []
+        self._models: list[str | None] = []
+        self._reading = Newest(self, self._begin, self._failed)
+        self._reading.ask(self._read)
+
+    def _read(self) -> tuple[list[LabelledFrame], list[str | None]]:
+        config = load_config(self._run)
+        if not isinstance(config, FinetuneConfig):
+            raise RunError(f"{self._run.name} is no finetuning run; choose one")
+        _, held_out = training_and_validation(config.labels, config.val, config.fraction, config.training.seed)
+        before = None
+        try:  # an encoder alone cannot segment, and a model may have been removed since
+            if config.init and read_card(find_model(config.init)).kind in ("segmenter", "segmentor"):
+                before = str(find_model(config.init))
+        except VasoMIMError:
+            before = None
+        return held_out, [before, str(self._run / MODEL)]
+
+    def _begin(self, found: tuple[list[LabelledFrame], list[str | None]]) -> None:
+        self._frames, self._models = found
+        if self._models[0] is None:
+            self.summary.setText("The run did not start from a model that segments, so there is no before.")
+        self._next(0, 0)
+
+    def _next(self, row: int, column: int) -> None:
+        if row == len(self._frames):
+            self.progress.hide()
+            return
+        frame, truth = self._frames[row].frame(), np.asarray(self._frames[row].mask(), bool)
+        model = self._models[column]
+        self.progress.show_step(2 * row + column, 2 * len(self._frames))
+        if column == 0 and row < SHOWN:
+            self._show(row, 0, frame, self._frames[row].name)
+
+        def done(answer: dict[str, Any]) -> None:
+            found = answer["probability"] >= answer["threshold"]
+            score = 100 * dsc(found, truth)
+            (self.before, self.after)[column].append(score)
+            if row < SHOWN:
+                self._show(row, column + 1, _compared(frame, found, truth), f"DSC {score:.1f}")
+            self._summarise()
+            self._next(*((row + 1, 0) if column else (row, 1)))
+
+        if model is None:
+            self._next(row, 1)
+        else:
+            deliver(engine.shared().call("segment", frame=frame, model=model, flips=False), self, done, self._failed)
+
+    def _summarise(self) -> None:
+        parts = [
+            f"{word} {np.mean(scores):.1f}"
+            for word, scores in (("before", self.before), ("after", self.after))
+            if scores
+        ]
+        self.summary.setText(
+            f"<b>Mean DSC on {max(len(self.before), len(self.after))} held-out frames: {', '.join(parts)}</b>"
+        )
+
+    def _show(self, row: int, column: int, image: NDArray[np.uint8], caption: str) -> None:
+        cell = QWidget()
+        layout = QVBoxLayout(cell)
+        layout.setContentsMargins(0, 0, 0, SPACE)
+        picture = QLabel()
+        picture.setPixmap(_pixmap(image))
+        layout.addWidget(picture)
+        layout.addWidget(QLabel(caption))
+        self._grid.addWidget(cell, row + 1, column)
+
+    def _failed(self, error: Exception) -> None:
+        self.progress.hide()
+        self.summary.setText(str(error))
+
+
+def _compared(frame: NDArray[np.uint8], found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The frame (H, W) with what is right, missed and extra in three colours, uint8 (H, W, 3)."""
+    rgb = np.repeat(frame[..., None], 3, axis=2)
+    for mask, colour in ((found & truth, RIGHT), (truth & ~found, MISSED), (found & ~truth, EXTRA)):
+        red, green, blue = ImageColor.getrgb(colour)[:3]
+        rgb[mask] = overlay(frame, mask, (red, green, blue))[mask]
+    return rgb
+
+
+def _pixmap(image: NDArray[np.uint8]) -> QPixmap:
+    picture = Image.fromarray(image).convert("RGB")
+    picture.thumbnail((SIDE, SIDE))
+    data = np.ascontiguousarray(picture)
+    height, width = data.shape[:2]
+    return QPixmap.fromImage(QImage(data.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888))

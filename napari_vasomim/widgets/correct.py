@@ -1,0 +1,309 @@
+"""Correct a prediction: napari's brush, eraser and fill, and vessel tools; every stroke is journalled."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QMessageBox, QPushButton, QVBoxLayout
+
+from napari_vasomim import layers, strokes
+from napari_vasomim.corrections import ensure_correction
+from napari_vasomim.editing import KEYS, Editor, editor_of, journal
+from napari_vasomim.journal import Entry
+from napari_vasomim.notify import inform
+from napari_vasomim.tools import HELP
+from napari_vasomim.widgets.forms import Fold
+from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
+from vasomim_core.errors import InputError
+
+OURS = {"trace": "Trace", "remove": "Remove piece", "cut": "Cut"}
+NAPARIS = {"paint": "Brush", "erase": "Eraser", "fill": "Fill"}
+NAPARIS_HELP = {
+    "paint": "Hold the left button and draw; [ and ] change the brush.",
+    "erase": "Hold the left button and erase; [ and ] change the eraser.",
+    "fill": "Click an enclosed area to fill it.",
+}
+PLAIN_HELP = "Take up a tool, or press its key while the correction layer is selected."
+
+
+class CorrectPanel(Panel):
+    """Start from the prediction, take up a tool, draw."""
+
+    title = "Correct"
+    purpose = "Make the mask right; nothing drawn is ever lost."
+
+    def build(self) -> None:
+        """Make the widgets."""
+        self.offer = Offer(self)
+        self.body.addWidget(self.offer)
+        self.section("Correction")
+        self.begin = button(
+            "Start from prediction", self.start_from_prediction, "Copies the prediction into the correction", True
+        )
+        self.empty = button("Start empty", self.start_empty, "Makes an empty correction layer to draw on")
+        self.body.addLayout(row(self.begin, self.empty))
+        self.state = hint()
+        self.body.addWidget(self.state)
+
+        self.section("Tools")
+        grid = QGridLayout()
+        grid.setSpacing(SPACE)
+        self.tools: dict[str, QPushButton] = {}
+        keys = {"trace": "T", "remove": "R", "cut": "C", "paint": "P", "erase": "E", "fill": "F"}
+        for place, (name, words) in enumerate((OURS | NAPARIS).items()):
+            made = button(f"{words}  ({keys[name]})", partial(self.take, name), HELP.get(name) or NAPARIS_HELP[name])
+            made.setCheckable(True)
+            made.setStyleSheet(
+                "QPushButton:checked { background: palette(highlight); color: palette(highlighted-text); }"
+            )
+            self.tools[name] = made
+            grid.addWidget(made, place // 3, place % 3)
+        self.body.addLayout(grid)
+        self.help = hint(PLAIN_HELP)
+        self.help.setMinimumHeight(3 * self.help.fontMetrics().height())
+        self.help.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.body.addWidget(self.help)
+        form = self.section("Grow to the probability")
+        self.threshold = slider(0.02, 0.98, 0.5, 0.01, "Adds what the model sees at this probability and touches")
+        self.threshold.valueChanged.connect(self._threshold_moved)
+        form.addRow("down to", self.threshold)
+        self.grow = button("Grow  (G)", self._grow, "Adds connected vessel from the model's probability; undoable")
+        form.addRow(self.grow)
+        self.undo = button("Undo", partial(self._step, "undo"), "Ctrl+Z; jumps to the frame that changes")
+        self.redo = button("Redo", partial(self._step, "redo"), "Ctrl+Shift+Z")
+        self.body.addLayout(row(self.undo, self.redo))
+        fold = Fold("Keys")
+        listed = QLabel("<table cellspacing=2>" + "".join(f"<tr><td><b>{k}</b>&nbsp;&nbsp;</td><td>{v}</td></tr>"
+                                                           for k, v in KEYS.items()) + "</table>")  # fmt: skip
+        fold.body.addWidget(listed)
+        self.body.addWidget(fold)
+
+        self._editor: Editor | None = None
+        for signal in (
+            self.session.angiogram_changed,
+            self.session.frame_changed,
+            self.session.drawn,
+            self.session.predicted,
+            self.session.accepted,
+        ):
+            self.follow(signal, self._refresh)
+        self._refresh()
+        self.offer.look()
+
+    @property
+    def correction(self) -> Labels | None:
+        """The correction layer of the angiogram worked on."""
+        source = self.session.angiogram
+        return None if source is None else layers.labels_of(self.viewer, "correction", source)
+
+    def need_correction(self) -> Labels:
+        """The correction layer, made if there is none.
+
+        Raises:
+            InputError: no angiogram is open.
+        """
+        made = ensure_correction(self.viewer, self.session.need_angiogram())
+        self._refresh()
+        return made
+
+    # Starting
+
+    def start_from_prediction(self) -> None:
+        """Copy the prediction of the shown frame into the correction; asks before anything drawn is replaced.
+
+        Raises:
+            InputError: this frame was not segmented.
+        """
+        source, index = self.session.need_angiogram(), self.session.index
+        prediction = self.session.predictions.get(source)
+        if prediction is None or index not in prediction:
+            raise InputError("This frame has no prediction yet; segment it first (Segment panel).")
+        layer = self.need_correction()
+        mask = prediction.mask(index)
+        drawn = np.asarray(layer.data if layer.ndim == 2 else layer.data[index]) > 0
+        if drawn.any() and not (drawn == mask).all():
+            answer = self._ask_replace()
+            if answer == "cancel":
+                return
+            mask = mask | drawn if answer == "add" else mask
+        strokes.apply_values(layer, None if layer.ndim == 2 else index, mask.astype(np.uint8))
+        layers.tag(layer, "correction", model=prediction.model)
+        self._show_correction(layer)
+
+    def start_empty(self) -> None:
+        """Make the correction layer, with nothing in it that was not drawn."""
+        self._show_correction(self.need_correction())
+
+    def _show_correction(self, layer: Labels) -> None:
+        shown = layers.find(self.viewer, "prediction", self.session.need_angiogram())
+        if shown is not None:
+            shown.visible = False  # two masks on top of each other cannot be told apart
+        layer.visible = True
+        self.viewer.layers.selection.active = layer
+        self._refresh()
+
+    def _ask_replace(self) -> str:
+        box = QMessageBox(self)
+        box.setWindowTitle("This frame has a correction")
+        box.setText("Replace what is drawn on this frame with the prediction? Either can be undone.")
+        replace = box.addButton("Replace", QMessageBox.ButtonRole.AcceptRole)
+        add = box.addButton("Add to it", QMessageBox.ButtonRole.ActionRole)
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.exec_()
+        return {replace: "replace", add: "add"}.get(box.clickedButton(), "cancel")
+
+    # Tools
+
+    def take(self, name: str) -> None:
+        """Take up a tool, ours or napari's; the same one again puts it down."""
+        layer = self.need_correction()
+        editor = editor_of(self.session, layer)
+        self._show_correction(layer)
+        if name in OURS:
+            editor.tools.take(name)  # type: ignore[arg-type]
+        else:
+            editor.tools.take(None)
+            layer.selected_label = 1
+            layer.mode = "pan_zoom" if layer.mode == name else name
+        self._show_tool()
+
+    def _grow(self) -> None:
+        layer = self.need_correction()
+        editor_of(self.session, layer).grow()
+
+    def _step(self, which: str) -> None:
+        layer = self.correction
+        if layer is not None:
+            getattr(layer, which)()
+            self._refresh()
+
+    def _threshold_moved(self, value: float) -> None:
+        if self._editor is not None:
+            self._editor.grow_threshold = float(value)
+
+    def _show_tool(self, *_: Any) -> None:
+        layer = self.correction
+        ours = self._editor.tools.tool if self._editor is not None else None
+        mode = str(layer.mode) if layer is not None else ""
+        for name, made in self.tools.items():
+            made.setChecked(name == (ours or mode))
+        self.help.setText(HELP.get(ours or "") or NAPARIS_HELP.get(mode, PLAIN_HELP))
+
+    # State
+
+    def _refresh(self, *_: Any) -> None:
+        source, layer = self.session.angiogram, self.correction
+        there = source is not None
+        for widget in (self.begin, self.empty, self.grow, *self.tools.values()):
+            widget.setEnabled(there)
+        self.undo.setEnabled(layer is not None and strokes.undo_depth(layer) > 0)
+        self.redo.setEnabled(layer is not None and strokes.redo_depth(layer) > 0)
+        if layer is not None and (self._editor is None or self._editor.layer is not layer):
+            self._editor = editor_of(self.session, layer)
+            self._editor.grow_threshold = self.threshold.value()
+            self.follow(self._editor.tools.changed, self._show_tool)
+            self.follow(layer.events.mode, self._show_tool)
+        elif layer is None:
+            self._editor = None
+        self._show_tool()
+        self.state.setText(self._sentence(layer))
+
+    def _sentence(self, layer: Labels | None) -> str:
+        if self.session.angiogram is None:
+            return "No angiogram is open: drop a file onto the window, or use File ▸ Open Sample."
+        if layer is None or self._editor is None:
+            return "Nothing is drawn yet."
+        drawn = self._editor.tools.mask.any()
+        saved = self.session.index not in self._editor.unsaved
+        here = "This frame: nothing drawn" if not drawn else f"This frame: {'kept' if saved else 'drawn, not accepted'}"
+        others = len(self._editor.unsaved - {self.session.index})
+        return here + (f"; {others} other frames are not accepted." if others else ".")
+
+
+class Offer(QFrame):
+    """Offers back what an earlier session left unfinished."""
+
+    def __init__(self, panel: CorrectPanel):
+        super().__init__(panel)
+        self._panel = panel
+        self._entry: Entry | None = None
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        layout = QVBoxLayout(self)
+        self.text = hint()
+        layout.addWidget(self.text)
+        self.restore = button("Restore", self._restore, "Opens the angiogram again and puts the strokes on it", True)
+        self.discard = button("Discard", self._discard, "Removes these strokes")
+        self.later = button("Later", self.hide, "Asks again at the next start")
+        layout.addLayout(row(self.restore, self.discard, self.later))
+        self.hide()
+
+    def look(self) -> None:
+        """Show the latest unfinished work, if there is any."""
+        found = journal().unfinished()
+        self._entry = found[0] if found else None
+        self.setVisible(bool(found))
+        if self._entry is not None:
+            entry = self._entry
+            more = f" {len(found) - 1} older ones wait too." if len(found) > 1 else ""
+            self.text.setText(
+                f"<b>Unfinished work</b> on {entry.about['about'].get('angiogram', 'an angiogram')} "
+                f"from {entry.when:%d %b, %H:%M}: {entry.strokes} strokes on {len(entry.frames)} "
+                f"frame{'s' if len(entry.frames) != 1 else ''} were not accepted.{more}"
+            )
+
+    def _restore(self) -> None:
+        entry, session = self._entry, self._panel.session
+        if entry is None:
+            return
+        about = entry.about["about"]
+        source = self._source(about)
+        if source is None:
+            raise InputError(
+                f"The angiogram {about.get('angiogram')!r} is not open; open it, then press Restore again."
+            )
+        session.angiogram = source
+        old = layers.labels_of(session.viewer, "correction", source)
+        data = journal().restore(entry)
+        if old is not None and np.asarray(old.data).any():
+            raise InputError("This angiogram has a correction already; accept or delete that layer, then restore.")
+        if old is not None:
+            session.viewer.layers.remove(old)
+        layer = ensure_correction(session.viewer, source, data, entry)
+        layers.tag(layer, "correction", model=about.get("model"))
+        if entry.frames:
+            layers.show_frame(session.viewer, layer, entry.frames[-1])
+        inform(f"{entry.strokes} strokes are back.")
+        self._panel._show_correction(layer)
+        self.look()
+
+    def _source(self, about: dict[str, Any]) -> Any:
+        """The angiogram of the entry: one that is open and fits, else read from its file again."""
+        viewer = self._panel.viewer
+
+        def fits(layer: Any) -> bool:
+            same = (list(layers.frame_size(layer)), layers.frame_count(layer)) == (about["frame"], about["frames"])
+            return same and layer.name == about["angiogram"]
+
+        for layer in layers.angiograms(viewer):
+            if fits(layer):
+                return layer
+        path = about.get("path")
+        if path and Path(path).exists():
+            for layer in viewer.open(path, plugin="napari-vasomim"):
+                if layers.is_angiogram(layer):
+                    return layer
+        return None
+
+    def _discard(self) -> None:
+        entry = self._entry
+        if entry is None:
+            return
+        answer = QMessageBox.question(self, "Discard", f"Discard these {entry.strokes} strokes for good?")
+        if answer == QMessageBox.StandardButton.Yes:
+            journal().discard(entry)
+            self.look()

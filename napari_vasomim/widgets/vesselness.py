@@ -1,0 +1,218 @@
+"""Vesselness and the anatomy that it gives, seen while the sliders move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox
+from superqt import QLabeledDoubleRangeSlider
+
+from napari_vasomim import layers
+from napari_vasomim.background import Newest
+from napari_vasomim.notify import tell, told
+from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
+from vasomim_core.anatomy import extract_anatomy, frangi, sato
+from vasomim_core.anatomy.extraction import Robust
+
+SCALES = 4
+DEFAULT_SIGMAS = (1.5, 6.0)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the sliders say.
+
+    Attributes:
+        filter: which vesselness is shown.
+        sigmas: smallest and largest standard deviation in px.
+        mode: how the anatomy is found: by one of the engine's modes, or by this filter's percentile alone.
+        percentile: response from which a pixel is a vessel.
+    """
+
+    filter: Literal["sato", "frangi"] = "sato"
+    sigmas: tuple[float, float] = DEFAULT_SIGMAS
+    mode: Literal["robust", "as-released", "filter"] = "robust"
+    percentile: float = 90.0
+
+
+@dataclass(eq=False)
+class Cine:
+    """A cine at work; its settings are those of the click, whatever the sliders do meanwhile.
+
+    Attributes:
+        layer: the angiogram.
+        settings: of all frames.
+        waiting: frames still to do.
+        total: number of frames.
+    """
+
+    layer: Image
+    settings: Settings
+    waiting: list[int]
+    total: int
+
+
+def look(frame: NDArray[np.uint8], settings: Settings) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Vesselness (H, W) float32, scaled to [0, 1], and anatomy (H, W) bool of a frame with dark vessels."""
+    sigmas = tuple(np.geomspace(*settings.sigmas, SCALES))
+    response = (sato if settings.filter == "sato" else frangi)(frame, sigmas)
+    if settings.mode == "filter":
+        anatomy = response > max(0.0, float(np.percentile(response, settings.percentile)))
+    elif settings.mode == "robust":
+        anatomy = extract_anatomy(frame, "robust", settings=Robust(percentile=settings.percentile))
+    else:
+        anatomy = extract_anatomy(frame, "as-released")
+    return response / max(float(response.max()), 1e-12), anatomy
+
+
+class VesselnessPanel(Panel):
+    """Sliders for the filter; response and anatomy on two layers."""
+
+    title = "Vesselness"
+    purpose = "See the vessels that a filter finds, without any label."
+
+    def build(self) -> None:
+        """Make the widgets."""
+        form = self.section("Filter")
+        self.filter = choice(
+            ("Sato", "sato"),
+            ("Frangi", "frangi"),
+            tooltip="Sato answers along a whole vessel; Frangi suppresses blobs, and crossings with them",
+        )
+        self.sigmas = QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal)
+        self.sigmas.setRange(0.5, 12)  # type: ignore[arg-type]
+        self.sigmas.setValue(DEFAULT_SIGMAS)
+        self.sigmas.setDecimals(1)
+        self.sigmas.setToolTip("Smallest and largest scale in px; a vessel of width w answers most at about w/3 to w/2")
+        self.ridges = choice(
+            ("dark (contrast agent)", False), ("bright (inverted)", True), tooltip="How vessels look in this image"
+        )
+        form.addRow("filter", self.filter)
+        form.addRow("σ (px)", self.sigmas)
+        form.addRow("vessels", self.ridges)
+
+        form = self.section("Anatomy")
+        self.mode = choice(
+            ("robust", "robust"),
+            ("as released", "as-released"),
+            ("this filter's percentile", "filter"),
+            tooltip="robust: evened background, main components. as released: the published script, to the pixel",
+        )
+        self.percentile = slider(50, 99.5, 90, 0.5, "Response, as a percentile of the frame, from which pixels count")
+        form.addRow("mode", self.mode)
+        form.addRow("percentile", self.percentile)
+
+        self.live = QCheckBox("follow the sliders and the shown frame")
+        self.live.setChecked(True)
+        self.body.addWidget(self.live)
+        self.now = button("This frame", self.show_frame, "Filter the frame that is shown", primary=True)
+        self.all = button("Whole cine", self.show_cine, "Filter every frame of the cine")
+        self.body.addLayout(row(self.now, self.all))
+        self.progress = Progress(self.cancel)
+        self.body.addWidget(self.progress)
+        self.state = hint()
+        self.body.addWidget(self.state)
+
+        self._cine: Cine | None = None
+        self._work = Newest(self, self._show, self._failed)
+        moved = told(self._moved)
+        self.filter.currentIndexChanged.connect(moved)
+        self.sigmas.valueChanged.connect(moved)
+        self.mode.currentIndexChanged.connect(moved)
+        self.percentile.valueChanged.connect(moved)
+        self.live.toggled.connect(moved)
+        self.ridges.activated.connect(told(self._ridges_chosen))
+        self.follow(self.session.frame_changed, self._moved)
+        self.follow(self.session.pixels_changed, self._pixels_changed)
+        self.follow(self.session.angiogram_changed, self._angiogram_changed)
+        self._angiogram_changed()
+        self._moved()
+
+    def settings(self) -> Settings:
+        """What the sliders say."""
+        low, high = self.sigmas.value()
+        return Settings(
+            self.filter.currentData(), (float(low), float(high)), self.mode.currentData(), self.percentile.value()
+        )
+
+    def show_frame(self) -> None:
+        """Filter the shown frame."""
+        self._ask(self.session.need_angiogram(), self.session.index, self.settings())
+
+    def show_cine(self) -> None:
+        """Filter every frame, the shown one first."""
+        layer = self.session.need_angiogram()
+        first = self.session.index
+        count = layers.frame_count(layer)
+        self._cine = Cine(layer, self.settings(), [(first + k) % count for k in range(count)], count)
+        self._angiogram_changed()
+        self._go_on(self._cine)
+
+    def cancel(self) -> None:
+        """Stop after the frame at work; what is done stays."""
+        self._work.forget()
+        self._cine = None
+        self.progress.hide()
+        self._angiogram_changed()
+
+    def _ask(self, layer: Image, index: int, settings: Settings, cine: Cine | None = None) -> None:
+        pixels = layer.data
+        self._work.ask(lambda: (layer, pixels, index, *look(layers.frame_of(layer, index), settings), cine))
+
+    def _go_on(self, cine: Cine) -> None:
+        if not cine.waiting or cine.layer not in self.viewer.layers:
+            self.cancel()
+            if cine.settings != self.settings():
+                self._moved()
+            return
+        self.progress.show_step(cine.total - len(cine.waiting), cine.total, "frame %v of %m")
+        self._ask(cine.layer, cine.waiting.pop(0), cine.settings, cine)
+
+    def _show(self, result: tuple[Image, Any, int, NDArray[np.float32], NDArray[np.bool_], Cine | None]) -> None:
+        layer, pixels, index, response, anatomy, cine = result
+        if layer in self.viewer.layers and layer.data is pixels:
+            style: dict[str, Any] = {"colormap": "inferno", "blending": "additive", "opacity": 0.6}
+            layers.put_frame(
+                self.viewer, layer, "vesselness", index, response, "vesselness", contrast_limits=(0, 1), **style
+            )
+            layers.put_frame(self.viewer, layer, "anatomy", index, anatomy, "anatomy")
+            self.state.setText(f"{100 * anatomy.mean():.1f} % of this frame is vessel.")
+        if cine is not None and cine is self._cine:
+            self._go_on(cine)
+
+    def _failed(self, error: Exception) -> None:
+        self.cancel()
+        tell(error)
+
+    def _moved(self, *_: Any) -> None:
+        self.percentile.setEnabled(self.mode.currentData() != "as-released")
+        if self.live.isChecked() and self.isVisible() and self.session.angiogram is not None and self._cine is None:
+            self.show_frame()
+
+    def _ridges_chosen(self, *_: Any) -> None:
+        self.session.set_bright_vessels(bool(self.ridges.currentData()))
+
+    def _pixels_changed(self, layer: Image) -> None:
+        if self._cine is not None and self._cine.layer is layer:
+            self.cancel()
+
+    def _angiogram_changed(self, *_: Any) -> None:
+        layer = self.session.angiogram
+        idle = self._cine is None
+        self.now.setEnabled(layer is not None and idle)
+        self.all.setEnabled(layer is not None and idle and layers.frame_count(layer) > 1)
+        self.ridges.setEnabled(layer is not None)
+        bright = layer is not None and bool(layers.facts(layer).get("bright_vessels"))
+        self.ridges.setCurrentIndex(int(bright))
+        if layer is None:
+            self.state.setText("No angiogram is open yet.")
+
+    def showEvent(self, event: Any) -> None:
+        """Look at once when the panel comes to the front."""
+        super().showEvent(event)
+        self._moved()

@@ -1,0 +1,87 @@
+"""The workbench: all panels in the order of the work, in one dock."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+
+from napari_vasomim.session import Session
+from napari_vasomim.widgets.correct import CorrectPanel
+from napari_vasomim.widgets.kit import WIDTH, AngiogramChoice, Panel, follow
+from napari_vasomim.widgets.label_set import LabelSetPanel
+from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
+from napari_vasomim.widgets.segment import SegmentPanel
+from napari_vasomim.widgets.train import FinetunePanel, PretrainPanel
+from napari_vasomim.widgets.vesselness import VesselnessPanel
+
+PANELS: tuple[type[Panel], ...] = (
+    VesselnessPanel,
+    MaskPreviewPanel,
+    SegmentPanel,
+    CorrectPanel,
+    LabelSetPanel,
+    FinetunePanel,
+    PretrainPanel,
+)
+COLUMNS = 4
+P = TypeVar("P", bound=Panel)
+TAB = """
+QPushButton { padding: 5px 2px; }
+QPushButton:checked { background: palette(highlight); color: palette(highlighted-text); }
+"""
+
+
+class Workbench(QWidget):
+    """Every panel behind a button of its own; a panel is made when it is first shown, so that the dock is up at once.
+
+    Args:
+        napari_viewer: the viewer it works for.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel):
+        super().__init__()
+        self.session = Session.of(napari_viewer)
+        self.panels: dict[type[Panel], Panel] = {}
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(AngiogramChoice(self.session))
+        grid = QGridLayout()
+        grid.setContentsMargins(8, 2, 8, 2)
+        grid.setSpacing(2)
+        self._buttons = QButtonGroup(self)
+        for place, kind in enumerate(PANELS):
+            made = QPushButton(kind.title)
+            made.setToolTip(kind.purpose)
+            made.setCheckable(True)
+            made.setStyleSheet(TAB)
+            self._buttons.addButton(made, place)
+            grid.addWidget(made, place // COLUMNS, place % COLUMNS)
+        layout.addLayout(grid)
+        self._stack = QStackedWidget()
+        layout.addWidget(self._stack, 1)
+        self._buttons.idClicked.connect(lambda place: self.show_panel(PANELS[place]))
+        self.setMinimumWidth(WIDTH)
+        # The key for accepting works before the panel that accepts was looked at.
+        follow(self, self.session.accept_requested, self._accept)
+        self.show_panel(SegmentPanel)
+
+    def panel(self, kind: type[P]) -> P:
+        """A panel, made at first need."""
+        if kind not in self.panels:
+            self.panels[kind] = kind(self.session.viewer, embedded=True)
+            self._stack.addWidget(self.panels[kind])
+        return self.panels[kind]
+
+    def show_panel(self, kind: type[P]) -> P:
+        """Bring a panel to the front."""
+        shown = self.panel(kind)
+        self._stack.setCurrentWidget(shown)
+        self._buttons.button(PANELS.index(kind)).setChecked(True)
+        return shown
+
+    def _accept(self) -> None:
+        if LabelSetPanel not in self.panels:  # else the panel has heard the request itself
+            self.panel(LabelSetPanel).accept()

@@ -1,0 +1,115 @@
+"""What the tests of the plugin share: a real viewer, small angiograms, and nothing of the person's own touched."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vasomim_core.data.synthetic import synthesize, synthesize_cine
+
+try:
+    import qtpy.QtWidgets  # noqa: F401
+except ImportError:  # the engine is tested without Qt, too
+    collect_ignore_glob = ["test_*.py"]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings(tmp_path_factory):
+    """napari's settings in a temporary folder: those of the person who runs the tests are neither read nor written."""
+    from napari import settings
+
+    path = tmp_path_factory.mktemp("napari") / "settings.yaml"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAPARI_CONFIG", str(path))
+        patch.setattr(settings, "_CFG_PATH", str(path))
+        patch.setattr(settings, "_SETTINGS", None)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def models_folder(tmp_path, monkeypatch) -> Path:
+    """An empty folder for registered models; the packaged `vasomim-demo` is there besides."""
+    folder = tmp_path / "models"
+    monkeypatch.setenv("VASOMIM_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own(tmp_path, monkeypatch):
+    """Choices and journals of this test alone."""
+    from qtpy.QtCore import QSettings
+
+    monkeypatch.setenv("VASOMIM_JOURNAL", str(tmp_path / "journal"))
+    QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(tmp_path / "choices"))
+
+
+@pytest.fixture(autouse=True)
+def plugin(npe2pm):
+    """napari with its built-in plugin and this one, from the tree's own manifest, and no other."""
+    from npe2 import PluginManifest
+
+    for manifest in (PluginManifest.from_distribution("napari"), PluginManifest.from_file(ROOT / "napari.yaml")):
+        npe2pm.register(manifest)
+    return npe2pm
+
+
+@pytest.fixture(autouse=True)
+def notifications():
+    """What napari told the person in this test. An error that is left in this list fails the test.
+
+    A test that expects one takes it out: `assert "does not exist" in notifications.pop().message`.
+    """
+    from napari.utils.notifications import NotificationSeverity, notification_manager
+
+    told = []
+    notification_manager.notification_ready.connect(told.append)
+    yield told
+    notification_manager.notification_ready.disconnect(told.append)
+    errors = [note for note in told if note.severity == NotificationSeverity.ERROR]
+    if errors:
+        pytest.fail("napari showed an error:\n" + "\n".join(map(str, errors)))
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    """A real viewer in a hidden window. `make_napari_viewer_proxy` gives what the Plugins menu hands to a panel."""
+    return make_napari_viewer()
+
+
+@cache
+def _cine():
+    return synthesize_cine(3, frames=8, frame_time_ms=250, side="left", size=256)
+
+
+@cache
+def _still():
+    return synthesize(3, side="left", size=256)
+
+
+@pytest.fixture
+def cine() -> np.ndarray:
+    """A filling left coronary tree, uint8 (8, 256, 256)."""
+    return _cine().frames.copy()
+
+
+@pytest.fixture
+def cine_truth() -> np.ndarray:
+    """The vessels of `cine`, bool (8, 256, 256)."""
+    return _cine().masks.copy()
+
+
+@pytest.fixture
+def still() -> np.ndarray:
+    """A filled left coronary tree, uint8 (256, 256)."""
+    return _still().frame.copy()
+
+
+@pytest.fixture
+def still_truth() -> np.ndarray:
+    """The vessels of `still`, bool (256, 256)."""
+    return _still().mask.copy()

@@ -1,0 +1,457 @@
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QFileDialog, QMessageBox
+
+from napari_vasomim import layers
+from napari_vasomim.corrections import ensure_correction
+from napari_vasomim.editing import editor_of
+from napari_vasomim.prediction import Prediction
+from napari_vasomim.strokes import apply_values
+from napari_vasomim.widgets.label_set import LabelSetPanel
+from vasomim_core.data.labelset import LabelSet
+from vasomim_core.data.synthetic import synthesize
+from vasomim_core.errors import LabelError
+
+
+@pytest.fixture
+def labels(tmp_path):
+    return LabelSet.create(tmp_path / "coronaries", "coronaries")
+
+
+@pytest.fixture
+def panel(viewer, labels):
+    return docked(viewer, labels)
+
+
+def docked(viewer, labels=None):
+    panel = LabelSetPanel(viewer)
+    viewer.window.add_dock_widget(panel, area="right")
+    panel.session.annotator = "reader 1"
+    if labels is not None:
+        panel.session.open_label_set(labels)
+    return panel
+
+
+def click(qtbot, button):
+    assert button.isEnabled(), button.text()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def draw(viewer, angiogram, index, rows=slice(10, 20)):
+    correction = ensure_correction(viewer, angiogram)
+    plane = correction.data if correction.ndim == 2 else correction.data[index]
+    plane[rows, 10:40] = 1
+    return plane != 0
+
+
+def shows(qtbot, label, words):
+    qtbot.waitUntil(lambda: words in label.text())
+
+
+def index_is(qtbot, panel, index):
+    qtbot.waitUntil(lambda: panel.session.index == index and panel.labelling.is_current())
+
+
+@contextmanager
+def said(qtbot, panel):
+    """Wait for what the panel says of what was done in the block."""
+    heard = []
+    panel.labelling.said.connect(heard.append)
+    yield
+    qtbot.waitUntil(lambda: bool(heard))
+    panel.labelling.said.disconnect(heard.append)
+
+
+def accepted(qtbot, panel):
+    with said(qtbot, panel):
+        click(qtbot, panel.keep)
+
+
+def test_nothing_open_says_what_to_do(viewer, notifications):
+    panel = docked(viewer)
+    assert "make one" in panel.counts.text()
+    assert "choose a folder" in panel.position.text()
+    assert not panel.keep.isEnabled()
+    with pytest.raises(LabelError, match="No label set is open"):
+        panel.accept()
+
+
+def test_make_and_come_back(viewer, qtbot, tmp_path, monkeypatch, make_napari_viewer):
+    panel = docked(viewer)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "left"), ""))
+    click(qtbot, panel.make)
+    shows(qtbot, panel.name, "left")
+    assert LabelSet.open(tmp_path / "left").name == "left"
+
+    later = docked(make_napari_viewer())
+    assert "left" in later.recent.text()
+    click(qtbot, later.recent)
+    shows(qtbot, later.counts, "no labels yet")
+
+    shutil.rmtree(tmp_path / "left")
+    assert docked(make_napari_viewer()).recent.isHidden()
+
+
+def test_a_folder_that_is_no_label_set(viewer, qtbot, tmp_path, monkeypatch, notifications):
+    panel = docked(viewer)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    click(qtbot, panel.other)
+    qtbot.waitUntil(lambda: bool(notifications))
+    assert "is no label set" in notifications.pop().message
+
+
+def test_accept_keeps_every_revision_and_goes_on(viewer, qtbot, panel, labels, cine):
+    angiogram = viewer.add_image(cine)
+    layers.show_frame(viewer, angiogram, 2)
+    index_is(qtbot, panel, 2)
+    first = draw(viewer, angiogram, 2)
+    accepted(qtbot, panel)
+    assert panel.state.text() == "New label: frame 3, accepted."
+    index_is(qtbot, panel, 3)
+    record = labels.find(cine[2], 2)
+    assert (record.annotator, record.model, record.frame_index) == ("reader 1", None, 2)
+    assert np.array_equal(labels.frame(record.id), cine[2])
+    assert np.array_equal(labels.mask(record.id), first)
+
+    layers.show_frame(viewer, angiogram, 2)
+    index_is(qtbot, panel, 2)
+    second = draw(viewer, angiogram, 2, slice(40, 50))
+    accepted(qtbot, panel)
+    assert panel.state.text() == "Revision 2 of frame 3, accepted; the older one is kept."
+    assert np.array_equal(labels.mask(record.id, 1), first)
+    assert np.array_equal(labels.mask(record.id), second)
+    assert layers.facts(panel.labelling.correction(angiogram))["accepted"] == {2}
+    assert panel.counts.text() == "1 accepted, 1 group"
+
+
+def test_accepting_the_same_again_makes_no_revision(viewer, qtbot, panel, labels, still):
+    angiogram = viewer.add_image(still)
+    draw(viewer, angiogram, 0)
+    layers.tag(ensure_correction(viewer, angiogram), "correction", model="vasomim-demo")
+    accepted(qtbot, panel)
+    shows(qtbot, panel.known, "accepted by reader 1")
+    layers.tag(ensure_correction(viewer, angiogram), "correction", model=None)
+    accepted(qtbot, panel)
+    assert "revision 1 stays" in panel.state.text()
+    assert [(r.revision, r.model) for r in labels.revisions(labels.find(still).id)] == [(1, "vasomim-demo")]
+
+
+def test_the_key_of_the_correction_layer_accepts(viewer, qtbot, panel, labels, still):
+    angiogram = viewer.add_image(still)
+    correction = ensure_correction(viewer, angiogram)
+    apply_values(correction, None, (still > 100).astype(np.uint8))
+    editor = editor_of(panel.session, correction)
+    assert editor.unsaved == {0}
+    with said(qtbot, panel):
+        viewer.layers.selection.active = correction
+        qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_A)
+    assert len(labels.records("accepted")) == 1
+    assert not editor.unsaved
+
+
+@pytest.mark.parametrize("kind", ["uint16", "float", "rgb", "bright", "window"])
+def test_frames_are_kept_as_they_are_and_found_again(viewer, qtbot, panel, labels, still, kind):
+    wide = still.astype(np.uint16) * 16
+    given = {
+        "uint16": (wide, wide),
+        "float": (still / 255.0, None),
+        "rgb": (np.stack([still] * 3, -1), still),
+        "bright": (65535 - wide, wide),
+        "window": (wide, None),
+    }
+    data, kept = given[kind]
+    facts = {"role": "angiogram", "bright_vessels": kind == "bright"}
+    if kind == "window":
+        facts["window"] = (2048.0, 3000.0)
+    metadata = {layers.KEY: facts}
+    angiogram = viewer.add_image(data, metadata=metadata, scale=(0.3, 0.3), translate=(20, -5))
+    drawn = draw(viewer, angiogram, 0)
+    accepted(qtbot, panel)
+    (record,) = labels.records()
+    frame = labels.frame(record.id)
+    assert np.array_equal(labels.mask(record.id), drawn)
+    if kept is not None:
+        assert np.abs(frame.astype(int) - kept).max() <= (kind == "rgb")
+        assert frame.dtype == kept.dtype
+    shows(qtbot, panel.known, "accepted by reader 1")
+    correction = ensure_correction(viewer, angiogram)
+    assert np.allclose(correction.scale, angiogram.scale)
+    assert np.allclose(correction.translate, angiogram.translate)
+
+
+def test_without_a_drawing_a_sentence(viewer, panel, still):
+    viewer.add_image(still)
+    with pytest.raises(LabelError, match="Nothing is drawn"):
+        panel.accept()
+
+
+@pytest.mark.parametrize("answer", ["Accept empty", "Cancel"])
+def test_an_empty_mask_is_asked_about(viewer, qtbot, panel, labels, still, answer):
+    angiogram = viewer.add_image(still)
+    ensure_correction(viewer, angiogram)
+    click(qtbot, panel.keep)
+    (question,) = viewer.window._qt_window.findChildren(QMessageBox)
+    click(qtbot, next(button for button in question.buttons() if button.text() == answer))
+    if answer == "Cancel":
+        qtbot.wait(200)
+        assert not labels.records()
+    else:
+        qtbot.waitUntil(lambda: len(labels.records("accepted")) == 1)
+        assert not labels.mask(labels.records()[0].id).any()
+
+
+def test_skip_and_flag_keep_what_was_drawn(viewer, qtbot, panel, labels, cine):
+    angiogram = viewer.add_image(cine)
+    drawn = draw(viewer, angiogram, 1)
+    layers.show_frame(viewer, angiogram, 0)
+    index_is(qtbot, panel, 0)
+    with said(qtbot, panel):
+        click(qtbot, panel.skip)
+    index_is(qtbot, panel, 1)
+    panel.note.setFocus()
+    qtbot.keyClicks(panel.note, "catheter")
+    with said(qtbot, panel):
+        click(qtbot, panel.flag)
+    index_is(qtbot, panel, 2)
+    skipped, flagged = labels.find(cine[0], 0), labels.find(cine[1], 1)
+    assert (skipped.status, flagged.status, flagged.note) == ("skipped", "flagged", "catheter")
+    assert np.array_equal(labels.mask(flagged.id), drawn)
+    assert panel.counts.text() == "1 skipped · 1 flagged, 1 group"
+    panel.more.click()
+    assert panel.table.topLevelItem(0).text(2) == "1"
+
+
+def test_skipping_a_kept_frame_leaves_its_mask(viewer, qtbot, panel, labels, still, still_truth):
+    id = labels.add(still, still_truth).id
+    viewer.add_image(still)
+    shows(qtbot, panel.known, "accepted")
+    with said(qtbot, panel):
+        click(qtbot, panel.skip)
+    assert labels.record(id).status == "skipped"
+    assert np.array_equal(labels.mask(id), still_truth)
+    assert labels.record(id).revision == 1
+
+
+def test_a_known_frame_shows_its_label(viewer, qtbot, panel, labels, cine, cine_truth):
+    labels.add(cine[3], cine_truth[3], annotator="anna", model="m1", frame_index=3)
+    panel.labelling.refresh()
+    angiogram = viewer.add_image(cine, name="run")
+    layers.show_frame(viewer, angiogram, 3)
+    shows(qtbot, panel.known, "accepted by anna")
+    angiogram.name = "renamed"
+    click(qtbot, panel.show_label)
+    qtbot.waitUntil(lambda: panel.labelling.correction(angiogram) is not None)
+    correction = panel.labelling.correction(angiogram)
+    assert np.array_equal(correction.data[3], cine_truth[3])
+    assert layers.facts(correction)["model"] == "m1"
+    assert panel.labelling.unkept(angiogram) == []
+    correction.undo()
+    assert not correction.data.any()
+
+
+def test_an_earlier_revision_is_seen_and_taken_back(viewer, qtbot, panel, labels, still, still_truth):
+    id = labels.add(still, still_truth, annotator="anna").id
+    labels.update_mask(id, np.zeros_like(still_truth), "bert")
+    angiogram = viewer.add_image(still)
+    qtbot.waitUntil(lambda: panel.history.topLevelItemCount() == 2)
+    panel.history.setCurrentItem(panel.history.topLevelItem(1))
+    qtbot.waitUntil(lambda: layers.labels_of(viewer, "revision", angiogram) is not None)
+    shown = layers.labels_of(viewer, "revision", angiogram)
+    assert np.array_equal(shown.data != 0, still_truth)
+    assert not shown.editable
+    viewer.layers.reverse()
+    with said(qtbot, panel):
+        click(qtbot, panel.back)
+    assert [(r.revision, r.annotator) for r in labels.revisions(id)] == [(1, "anna"), (2, "bert"), (3, "anna")]
+    correction = panel.labelling.correction(angiogram)
+    assert np.array_equal(correction.data != 0, still_truth)
+    correction.undo()
+    assert not correction.data.any()
+    qtbot.waitUntil(lambda: panel.history.topLevelItemCount() == 3)
+
+
+def test_the_queue_of_a_cine(viewer, qtbot, panel, labels, cine, cine_truth):
+    for index in (0, 2):
+        labels.add(cine[index], cine_truth[index], frame_index=index)
+    panel.labelling.refresh()
+    angiogram = viewer.add_image(cine)
+    layers.show_frame(viewer, angiogram, 0)
+    shows(qtbot, panel.position, "Frame 1 of 8 · accepted")
+    click(qtbot, panel.next)
+    shows(qtbot, panel.position, "Frame 2 of 8")
+    click(qtbot, panel.unlabelled)
+    shows(qtbot, panel.position, "Frame 4 of 8")
+    click(qtbot, panel.previous)
+    shows(qtbot, panel.position, "Frame 3 of 8 · accepted")
+    qtbot.mouseClick(panel.strip, Qt.MouseButton.LeftButton, pos=QPoint(panel.strip.middle(7), 8))
+    shows(qtbot, panel.position, "Frame 8 of 8")
+    click(qtbot, panel.next)
+    shows(qtbot, panel.position, "the last frame")
+    assert panel.session.index == 7
+
+
+def test_most_uncertain_first(viewer, qtbot, panel, cine):
+    angiogram = viewer.add_image(cine)
+    layers.show_frame(viewer, angiogram, 0)
+    panel.order.setCurrentIndex(1)
+    panel.order.activated.emit(1)
+    shows(qtbot, panel.position, "No frame is segmented yet")
+    prediction = Prediction("m", cine.shape)
+    for index, bits in {0: 0.3, 5: 0.2, 1: 0.1}.items():
+        prediction.keep(index, np.zeros(cine.shape[1:], np.float32), bits)
+    panel.session.predictions[angiogram] = prediction
+    panel.session.predicted.emit(prediction)
+    shows(qtbot, panel.position, "3 segmented; the others come last")
+    for expected in (5, 1, 2):
+        click(qtbot, panel.next)
+        index_is(qtbot, panel, expected)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    for number in (1, 2, 10):
+        cv2.imwrite(str(folder / f"{number}.png"), np.asarray(synthesize(number, size=64).frame))
+    return folder
+
+
+def test_a_folder_to_its_end(viewer, qtbot, panel, labels, folder):
+    panel.walk.work_through(folder)
+    for number in (1, 2, 3):
+        shows(qtbot, panel.position, f"File {number} of 3")
+        angiogram = panel.session.angiogram
+        qtbot.waitUntil(lambda angiogram=angiogram: panel.labelling.known.layer is angiogram)
+        draw(viewer, angiogram, 0)
+        accepted(qtbot, panel)
+    shows(qtbot, panel.position, "All done: 3 accepted.")
+    assert len(labels.records("accepted")) == 3
+    assert len(layers.angiograms(viewer)) == 1, "files that are kept are closed"
+    click(qtbot, panel.previous)
+    shows(qtbot, panel.position, "File 2 of 3 · accepted")
+
+
+def test_a_file_with_work_on_it_is_never_closed(viewer, qtbot, panel, folder):
+    panel.walk.work_through(folder)
+    shows(qtbot, panel.position, "File 1 of 3")
+    first = panel.session.angiogram
+    drawn = draw(viewer, first, 0)
+    click(qtbot, panel.next)
+    shows(qtbot, panel.position, "stays open, hidden")
+    assert first in viewer.layers
+    assert not first.visible
+    click(qtbot, panel.previous)
+    qtbot.waitUntil(lambda: panel.session.angiogram is first)
+    assert first.visible
+    assert panel.labelling.correction(first).visible
+    assert np.array_equal(panel.labelling.correction(first).data != 0, drawn)
+
+
+def test_a_folder_seen_before_goes_on_where_it_was_left(viewer, qtbot, panel, labels, folder):
+    frame = cv2.imread(str(folder / "1.png"), cv2.IMREAD_UNCHANGED)
+    labels.add(frame, frame > 255)
+    viewer.add_image(np.zeros((20, 20), np.uint8))
+    panel.walk.work_through(folder)
+    shows(qtbot, panel.position, "File 2 of 3")
+
+
+def test_an_empty_folder_is_a_sentence(viewer, panel, qtbot, still, tmp_path, notifications):
+    viewer.add_image(still)
+    (tmp_path / "empty").mkdir()
+    panel.walk.work_through(tmp_path / "empty")
+    qtbot.waitUntil(lambda: bool(notifications))
+    assert "holds no angiogram" in notifications.pop().message
+    assert "holds no angiogram" in panel.position.text()
+    assert panel.walk.folder is None
+
+
+def test_groups(viewer, qtbot, panel, labels, cine, tmp_path):
+    angiogram = viewer.add_image(cine)
+    layers.show_frame(viewer, angiogram, 0)
+    index_is(qtbot, panel, 0)
+    draw(viewer, angiogram, 0)
+    accepted(qtbot, panel)
+    assert len(labels.records()[0].group) == 16, "frames of a run stay together"
+    with said(qtbot, panel):
+        panel.group.selectAll()
+        qtbot.keyClicks(panel.group, "p7")
+        qtbot.keyClick(panel.group, Qt.Key.Key_Return)
+    assert labels.records()[0].group == "p7"
+    index_is(qtbot, panel, 1)
+    draw(viewer, angiogram, 1)
+    accepted(qtbot, panel)
+    assert {record.group for record in labels.records()} == {"p7"}
+
+
+def test_the_patient_of_a_dicom_file_is_a_pseudonym(viewer, qtbot, panel, labels, still, tmp_path):
+    header = pydicom.Dataset()
+    header.PatientID, header.PatientName = "12345", "Doe^Jane"
+    header.file_meta = pydicom.dataset.FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    header.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.12.1"
+    header.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    header.save_as(tmp_path / "run.dcm", enforce_file_format=True)
+    facts = {"role": "angiogram", "source": tmp_path / "run.dcm"}
+    draw(viewer, viewer.add_image(still, metadata={layers.KEY: facts}), 0)
+    qtbot.waitUntil(lambda: len(panel.group.text()) == 16)
+    accepted(qtbot, panel)
+    assert labels.records()[0].group == panel.group.text()
+    stored = " ".join(path.read_text() for path in labels.folder.rglob("*.json"))
+    assert not any(secret in stored for secret in ("12345", "Doe", "run.dcm"))
+
+
+def test_a_folder_that_disappears_loses_nothing(viewer, qtbot, panel, labels, still, notifications):
+    angiogram = viewer.add_image(still)
+    drawn = draw(viewer, angiogram, 0)
+    shutil.move(labels.folder, labels.folder.with_name("elsewhere"))
+    accepted(qtbot, panel)
+    assert "could not be written to" in notifications.pop().message
+    shows(qtbot, panel.trouble, "not there any more")
+    assert panel.state.text().startswith("Not saved.")
+    assert np.array_equal(panel.labelling.correction(angiogram).data != 0, drawn)
+    shutil.move(labels.folder.with_name("elsewhere"), labels.folder)
+    accepted(qtbot, panel)
+    shows(qtbot, panel.counts, "1 accepted")
+    assert panel.trouble.isHidden()
+
+
+def test_a_set_that_cannot_be_written_to(viewer, qtbot, panel, labels, still, notifications):
+    (labels.folder / ".lock").mkdir()
+    draw(viewer, viewer.add_image(still), 0)
+    accepted(qtbot, panel)
+    assert "could not be written to" in notifications.pop().message
+    assert panel.keep.isEnabled()
+
+
+def test_two_windows_on_one_set(viewer, qtbot, panel, labels, still, make_napari_viewer):
+    other = docked(make_napari_viewer(), LabelSet.open(labels.folder))
+    other.viewer.add_image(still)
+    shows(qtbot, other.known, "no label yet")
+    draw(viewer, viewer.add_image(still), 0)
+    accepted(qtbot, panel)
+    shows(qtbot, other.counts, "1 accepted")
+    shows(qtbot, other.known, "accepted by reader 1")
+    mask = draw(other.viewer, other.session.angiogram, 0, slice(60, 70))
+    accepted(qtbot, other)
+    shows(qtbot, panel.known, "revision 2")
+    assert np.array_equal(labels.mask(labels.find(still).id), mask)
+
+
+def test_layers_deleted_in_between(viewer, qtbot, panel, cine):
+    angiogram = viewer.add_image(cine)
+    draw(viewer, angiogram, 0)
+    viewer.layers.remove(panel.labelling.correction(angiogram))
+    with pytest.raises(LabelError, match="Nothing is drawn"):
+        panel.accept()
+    viewer.layers.remove(angiogram)
+    shows(qtbot, panel.position, "Open an angiogram")
+    shows(qtbot, panel.known, "No angiogram is open")
+    assert not panel.keep.isEnabled()

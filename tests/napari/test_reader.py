@@ -1,0 +1,207 @@
+"""Files come in as layers: lazily, with their window, at their fullest frame; what is broken ends in a sentence."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import tifffile
+from napari.layers import Image
+
+from napari_vasomim import _reader
+from napari_vasomim.layers import current_index, facts, role
+from tests.core.test_angiogram import write_dicom
+from vasomim_core.angiogram import Angiogram, Frames, read_angiogram
+from vasomim_core.files import write_png
+
+READER = "napari-vasomim"
+
+
+@pytest.fixture
+def decoded(monkeypatch) -> list[int]:
+    """The frames that were decoded, as they are."""
+    seen: list[int] = []
+    block = _reader.read_angiogram
+
+    def counting(path):
+        angiogram = block(path)
+        inner = angiogram.frames
+        frames = Frames(lambda i: seen.append(i) or inner[i], inner.shape, inner.dtype, angiogram.source)
+        return Angiogram(frames, angiogram.source, window=angiogram.window, angles=angiogram.angles)
+
+    monkeypatch.setattr(_reader, "read_angiogram", counting)
+    return seen
+
+
+def fullest(viewer, qtbot) -> int:
+    """Wait for the search; returns what it found."""
+    layer = viewer.layers[-1]
+    qtbot.waitUntil(lambda: "fullest_frame" in facts(layer), timeout=10_000)
+    return facts(layer)["fullest_frame"]
+
+
+def test_a_still_is_one_layer_named_after_its_file(viewer, still, tmp_path):
+    write_png(tmp_path / "case 12.png", still)
+    (layer,) = viewer.open(tmp_path / "case 12.png", plugin=READER)
+    assert isinstance(layer, Image)
+    assert layer.name == "case 12"
+    assert role(layer) == "angiogram"
+    np.testing.assert_array_equal(layer.data, still)
+    np.testing.assert_array_equal(layer.scale, 1)
+
+
+def test_a_long_run_opens_without_being_decoded(viewer, decoded, tmp_path, qtbot):
+    tifffile.imwrite(tmp_path / "run.tif", np.random.default_rng(0).integers(0, 255, (200, 64, 64), np.uint8))
+    (layer,) = viewer.open(tmp_path / "run.tif", plugin=READER)
+    assert layer.data.shape == (200, 64, 64)
+    fullest(viewer, qtbot)
+    # Three for the grey levels, two for the canvas.
+    assert len(set(decoded)) <= 5 + _reader.SEARCHED_FRAMES
+
+
+def test_it_opens_where_the_vessels_are_fullest(viewer, cine, cine_truth, tmp_path, qtbot):
+    run = np.concatenate([cine, cine[:1].repeat(8, 0)])  # contrast agent washed out again
+    tifffile.imwrite(tmp_path / "run.tif", run)
+    (layer,) = viewer.open(tmp_path / "run.tif", plugin=READER)
+    found = fullest(viewer, qtbot)
+    assert current_index(viewer, layer) == found
+    assert cine_truth[found].sum() > 0.9 * cine_truth.sum(axis=(1, 2)).max()
+
+
+def test_it_stays_where_the_person_has_gone_meanwhile(viewer, cine, tmp_path, qtbot, monkeypatch):
+    moved: list[bool] = []
+
+    def search(frames):
+        while not moved:
+            time.sleep(0.005)
+        return 7
+
+    monkeypatch.setattr(_reader, "fullest_frame", search)
+    tifffile.imwrite(tmp_path / "run.tif", cine)
+    (layer,) = viewer.open(tmp_path / "run.tif", plugin=READER)
+    qtbot.wait(50)  # the place where it opened is noted in the first turn of the event loop
+    viewer.dims.set_current_step(0, 2)
+    moved.append(True)
+    assert fullest(viewer, qtbot) == 7
+    assert current_index(viewer, layer) == 2
+
+
+def test_dicom_keeps_its_window_and_tells_no_name(viewer, tmp_path, qtbot):
+    frames = np.full((3, 32, 32), 900, np.uint16)
+    path = write_dicom(
+        tmp_path / "DOE_JOHN",
+        frames,
+        WindowCenter=1000,
+        WindowWidth=401,
+        FrameTime=66.7,
+        PositionerPrimaryAngle=-30,
+        PositionerSecondaryAngle=20.2,
+        PatientName="DOE^JOHN",
+    )
+    (layer,) = viewer.open(path, plugin=READER)
+    assert layer.name == "XA RAO 30 CRA 20"
+    assert layer.contrast_limits == [799.5, 1199.5]
+    frames[:, 0, :2] = 10, 4000
+    path = write_dicom(tmp_path / "again", frames, WindowCenter=1000, WindowWidth=401)
+    (again,) = viewer.open(path, plugin=READER)
+    qtbot.waitUntil(lambda: again.contrast_limits_range == [10, 4000])  # the person can widen it
+    assert again.contrast_limits == [799.5, 1199.5]
+    assert facts(layer)["frame_time_ms"] == pytest.approx(66.7)
+    assert facts(layer)["angles"] == (-30, pytest.approx(20.2))
+    assert facts(layer)["window"] == (1000, 401)
+
+
+@pytest.mark.parametrize(
+    ("angles", "words"),
+    [
+        (None, []),
+        ((0.2, -0.3), ["AP"]),
+        ((0, 25), ["AP", "CRA 25"]),
+        ((90, 0), ["LAO 90"]),
+        ((-5, -5), ["RAO 5", "CAU 5"]),
+    ],
+)
+def test_angles_are_said_as_people_say_them(angles, words):
+    assert _reader.view_of(angles) == words
+
+
+def test_a_narrow_image_is_no_colour_image(viewer, tmp_path):
+    write_png(tmp_path / "narrow.png", np.zeros((40, 3), np.uint8))
+    (layer,) = viewer.open(tmp_path / "narrow.png", plugin=READER)
+    assert not layer.rgb
+    assert layer.data.shape == (40, 3)
+
+
+def test_a_folder_gives_a_layer_for_each_file(viewer, still, tmp_path):
+    for name in ("2.png", "10.png"):
+        write_png(tmp_path / "frames" / name, still)
+    viewer.open(tmp_path / "frames", plugin=READER)
+    assert [layer.name for layer in viewer.layers] == ["2", "10"]
+
+
+def test_single_frames_can_be_stacked(viewer, cine, tmp_path):
+    paths = []
+    for index, frame in enumerate(cine):
+        paths.append(tmp_path / f"{index}.png")
+        write_png(paths[-1], frame)
+    (layer,) = viewer.open(paths, stack=True, plugin=READER)
+    np.testing.assert_array_equal(np.asarray(layer.data), cine)
+
+
+def test_a_file_that_is_not_ours_is_refused_before_reading(tmp_path):
+    (tmp_path / "README").write_text("no angiogram")
+    assert _reader.get_reader(str(tmp_path / "README")) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n cut", b"not an image at all" * 20])
+def test_a_broken_file_is_a_sentence(content, viewer, tmp_path, notifications):
+    (tmp_path / "broken.png").write_bytes(content)
+    viewer.open(tmp_path / "broken.png", plugin=READER)
+    assert not viewer.layers
+    (note,) = notifications
+    assert "broken.png" in note.message
+
+
+def test_what_can_be_read_of_a_folder_is_opened(viewer, still, tmp_path, notifications):
+    write_png(tmp_path / "frames" / "good.png", still)
+    (tmp_path / "frames" / "bad.tif").write_bytes(b"II*\0")
+    viewer.open(tmp_path / "frames", plugin=READER)
+    assert [layer.name for layer in viewer.layers] == ["good"]
+    assert len(notifications) == 1
+
+
+def test_a_folder_too_large_to_open_is_a_sentence(viewer, tmp_path, notifications, monkeypatch):
+    monkeypatch.setattr(_reader, "MOST_FILES", 2)
+    for index in range(3):
+        write_png(tmp_path / "many" / f"{index}.png", np.zeros((8, 8), np.uint8))
+    viewer.open(tmp_path / "many", plugin=READER)
+    assert not viewer.layers
+    assert "holds 3 angiograms" in notifications.pop().message
+
+
+def test_a_damaged_frame_is_black_and_told_once(viewer, cine, tmp_path, notifications, monkeypatch):
+    tifffile.imwrite(tmp_path / "run.tif", cine)
+    good = read_angiogram(tmp_path / "run.tif")
+
+    def failing(index):
+        if index == 2:
+            raise ValueError
+        return good.frames[index]
+
+    frames = Frames(failing, good.frames.shape, good.frames.dtype, good.source)
+    monkeypatch.setattr(_reader, "read_angiogram", lambda path: Angiogram(frames, good.source))
+    (layer,) = viewer.open(tmp_path / "run.tif", plugin=READER)
+    for step in (2, 3, 2):
+        viewer.dims.set_current_step(0, step)
+    assert not layer.data[2].any()
+    (note,) = notifications
+    assert "Frame 2" in note.message
+
+
+def test_two_windows_open_each_their_own(make_napari_viewer, cine, tmp_path, qtbot):
+    tifffile.imwrite(tmp_path / "run.tif", cine)
+    viewers = [make_napari_viewer(), make_napari_viewer()]
+    for viewer in viewers:
+        viewer.open(tmp_path / "run.tif", plugin=READER)
+    qtbot.waitUntil(lambda: all("fullest_frame" in facts(viewer.layers[0]) for viewer in viewers), timeout=10_000)
