@@ -1,0 +1,176 @@
+"""Takes the pictures of the guide in the real window, on synthetic angiograms alone.
+
+    QT_API=pyqt6 python docs/pictures.py            # all; names of panels after it choose some
+
+The window works in a temporary folder: no model, label set or journal of the person who runs it is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+SIZE = 1366, 768
+
+
+class Window:
+    """A napari window with the workbench and a synthetic left coronary tree in it."""
+
+    def __init__(self) -> None:
+        from qtpy.QtWidgets import QApplication
+
+        from napari_vasomim.app import open_window
+
+        self.viewer = open_window()
+        self.viewer.window._qt_window.resize(*SIZE)
+        self._application = QApplication.instance()
+        self.wait(3)
+        docks = self.viewer.window._qt_window.findChildren(_workbench())
+        self.bench: Any = docks[0]
+        self.viewer.reset_view()
+        self.source = self.bench.session.need_angiogram()
+
+    def wait(self, seconds: float, until: Callable[[], Any] = lambda: False) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not until():
+            self._application.processEvents()
+            time.sleep(0.01)
+
+    def only(self, *roles: str) -> None:
+        """Show the angiogram and the layers with these roles."""
+        from napari_vasomim import layers
+
+        for layer in self.viewer.layers:
+            layer.visible = layer is self.source or layers.role(layer) in roles
+
+    def save(self, name: str) -> None:
+        self.wait(0.5)
+        self.viewer.window._qt_window.grab().save(str(HERE / f"{name}.png"))
+
+
+def _workbench() -> type:
+    from napari_vasomim.widgets.workbench import Workbench
+
+    return Workbench
+
+
+def segment(window: Window) -> None:
+    from napari_vasomim.widgets.segment import SegmentPanel
+
+    panel = window.bench.show_panel(SegmentPanel)
+    panel.now.click()
+    window.wait(60, lambda: window.bench.session.predictions.get(window.source))
+    panel.outline.setChecked(False)
+    window.save("segment")
+
+
+def vesselness(window: Window) -> None:
+    from napari_vasomim.widgets.vesselness import VesselnessPanel
+
+    window.only("vesselness", "anatomy")
+    window.bench.show_panel(VesselnessPanel)
+    window.wait(3)
+    window.save("vesselness")
+
+
+def masking(window: Window) -> None:
+    from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
+
+    window.only("mask")
+    window.bench.show_panel(MaskPreviewPanel)
+    window.wait(15, lambda: any(layer.name == "masking ratio" for layer in window.viewer.layers))
+    window.save("masking")
+
+
+def correct(window: Window) -> None:
+    from napari_vasomim import layers
+    from napari_vasomim.editing import editor_of
+    from napari_vasomim.widgets.correct import CorrectPanel
+
+    window.only("prediction")
+    panel = window.bench.show_panel(CorrectPanel)
+    panel.begin.click()
+    window.wait(1)
+    panel.tools["trace"].click()
+    tools = editor_of(window.bench.session, panel.correction).tools
+    truth = next(layer for layer in window.viewer.layers if layers.role(layer) == "truth")
+    start, end = missing_branch(np.asarray(truth.data) > 0, tools.mask)
+    tools.trace_to(start)
+    tools.hover(end)
+    window.save("correct")
+    tools.take(None)
+
+
+def missing_branch(truth: np.ndarray, found: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The two ends of the longest piece of centreline that was not found."""
+    from scipy.ndimage import label
+    from skimage.morphology import skeletonize
+
+    pieces, count = label(skeletonize(truth) & ~found, np.ones((3, 3)))
+    points = np.argwhere(pieces == max(range(1, count + 1), key=lambda n: (pieces == n).sum()))
+    start = points[np.abs(points - points.mean(0)).sum(1).argmax()]
+    end = points[np.abs(points - start).sum(1).argmax()]
+    return tuple(start), tuple(end)
+
+
+def labels(window: Window) -> None:
+    from napari_vasomim.widgets.label_set import LabelSetPanel
+    from vasomim_core.data.labelset import LabelSet
+    from vasomim_core.data.synthetic import synthesize
+
+    folder = Path(tempfile.mkdtemp(prefix="coronaries-"))
+    kept = LabelSet.create(folder, "coronaries")
+    for seed in range(20, 32):
+        made = synthesize(seed, size=256)
+        kept.add(made.frame, made.mask, annotator="reader 1", group=f"group {seed % 5}")
+    window.bench.session.open_label_set(kept)
+    panel = window.bench.show_panel(LabelSetPanel)
+    window.wait(2)
+    panel.accept()
+    window.wait(2)
+    window.only("correction")
+    window.save("labels")
+
+
+def finetune(window: Window) -> None:
+    from napari_vasomim.widgets.train import FinetunePanel
+
+    panel = window.bench.show_panel(FinetunePanel)
+    window.wait(30, panel.start.isEnabled)
+    panel.start.click()
+    window.wait(240, lambda: panel.view.job.status().progress > 0.6)
+    window.save("finetune")
+    panel.view.job.cancel()
+
+
+PICTURES = {
+    "segment": segment,
+    "vesselness": vesselness,
+    "masking": masking,
+    "correct": correct,
+    "labels": labels,
+    "finetune": finetune,
+}
+
+
+def main() -> None:
+    chosen = sys.argv[1:] or list(PICTURES)
+    with tempfile.TemporaryDirectory() as place:
+        for variable in ("VASOMIM_MODELS", "VASOMIM_JOURNAL", "XDG_CONFIG_HOME"):
+            os.environ[variable] = str(Path(place) / variable.lower())
+        window = Window()
+        for name in chosen:
+            PICTURES[name](window)
+        window.viewer.close()
+
+
+if __name__ == "__main__":
+    main()
