@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QMessageBox
 
-from napari_vasomim import jobs
+from napari_vasomim import engine, jobs
 from napari_vasomim.editing import Editor, editors
-from napari_vasomim.notify import tell
+from napari_vasomim.notify import tell, told
 from napari_vasomim.session import Session
 
 PROPERTY = "vasomim_guard"
+_open: weakref.WeakSet[ClosingGuard] = weakref.WeakSet()
+"""Of the windows that have a panel of ours: the inference child is theirs together."""
 
 
 class ClosingGuard(QObject):
@@ -23,43 +27,62 @@ class ClosingGuard(QObject):
         session: of its viewer.
     """
 
-    def __init__(self, window: QWidget, session: Session):
+    def __init__(self, window: Any, session: Session):
         super().__init__(window)
-        self._window, self._session = window, session
+        self._window: Any = window
+        self._session = session
+        self._then: list[Callable[[], Any]] = []
+        _open.add(self)
         window.installEventFilter(self)
         window.setProperty(PROPERTY, self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Let the window close, or not."""
-        if event is not None and event.type() == QEvent.Type.Close and watched is self._window:
-            try:
-                if not self.may_close():
-                    event.ignore()
-                    return True
-                for editor in editors(self._session):
-                    editor.close()
-            except Exception as error:  # a defect of ours must not lock a person in
-                tell(error)
-        return False
+        if event is None or event.type() != QEvent.Type.Close or watched is not self._window:
+            return False
+        try:
+            if not self.may_close():
+                event.ignore()
+                return True
+        except Exception as error:  # a defect of ours must not lock a person in
+            tell(error)
+        self._close(event)
+        return True
+
+    def _close(self, event: QEvent) -> None:
+        # Not left to Qt: napari asks, too, and only a window that really closes may let go of its work.
+        self._window.event(event)
+        if event.isAccepted():
+            told(self.let_go)()
 
     def may_close(self) -> bool:
-        """Ask about each thing that closing touches; False = the person wants to stay."""
+        """Ask about each thing that closing touches; False = the person wants to stay, and nothing was done."""
+        self._then = []
         unsaved = [editor for editor in editors(self._session) if editor.unsaved]
         if unsaved:
             answer = self.ask_about_work(unsaved)
             if answer == "cancel":
                 return False
             if answer == "discard":
-                for editor in unsaved:
-                    editor.discard()
+                self._then += [editor.discard for editor in unsaved]
         for job in self._session.jobs:
             status = job.status()
             if status.alive:
                 answer = self.ask_about_run(status)
                 if answer == "stay":
                     return False
-                {"keep": job.leave, "stop": job.stop, "cancel": job.cancel}[answer]()
+                self._then.append({"keep": job.leave, "stop": job.stop, "cancel": job.cancel}[answer])
         return True
+
+    def let_go(self) -> None:
+        """Do what was answered, and end what nobody needs any more."""
+        for act in self._then:
+            told(act)()
+        for editor in editors(self._session):
+            editor.close()
+        _open.discard(self)
+        if not _open:
+            engine.shared().close()
 
     def ask_about_work(self, unsaved: list[Editor]) -> str:
         """Keep for the next start, discard, or cancel."""

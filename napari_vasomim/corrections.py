@@ -36,7 +36,7 @@ def ensure_correction(
     if layer is not None and layer.data.shape == layers.result_shape(angiogram):
         return layer
     facts: dict[str, Any] = {"role": "correction", "source": angiogram, "model": None}
-    layer = viewer.add_labels(
+    layer = Labels(
         np.zeros(layers.result_shape(angiogram), np.uint8) if data is None else data,
         name="correction",
         opacity=0.5,
@@ -45,7 +45,8 @@ def ensure_correction(
         **layers.placed_like(angiogram),
     )
     layer.selected_label = VESSEL
-    editor_of(Session.of(viewer), layer, continues)
+    editor_of(Session.of(viewer), layer, continues)  # before anyone else sees the layer and asks for its editor
+    viewer.add_layer(layer)
     return layer
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
+from psygnal import Signal
 
 from napari_vasomim import layers, strokes
 from napari_vasomim.journal import Entry, Journal
 from napari_vasomim.notify import told
+from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
 from napari_vasomim.tools import VesselTools
 
@@ -31,7 +33,7 @@ KEYS = {
     "Esc": "end the trace",
     "A": "accept and go on",
 }
-"""What the panel lists; the letters up to C, Backspace, Esc, G and A are bound on our own layer, the rest is napari's."""
+"""What the panel lists; T, R, C, G, A, Backspace and Esc are bound on our own layer, the rest is napari's."""
 
 
 @cache
@@ -51,6 +53,9 @@ class Editor:
         grow_threshold: probability down to which growing goes.
     """
 
+    unsaved_changed = Signal()
+    """A frame was accepted."""
+
     def __init__(self, session: Session, layer: Labels, source: Image, continues: Entry | None = None):
         self._session = session
         self.layer, self.source = layer, source
@@ -61,6 +66,8 @@ class Editor:
         strokes.steps(layer).made.connect(self._changed)
         journal().follow(layer, self._about(), continues)
         session.accepted.connect(self._accepted)
+        session.predicted.connect(self._predicted)
+        session.pixels_changed.connect(self._pixels_changed)
         session.viewer.layers.events.removed.connect(self._removed)
         self._bind_keys()
 
@@ -70,6 +77,8 @@ class Editor:
         self._undo.close()
         strokes.steps(self.layer).made.disconnect(self._changed)
         self._session.accepted.disconnect(self._accepted)
+        self._session.predicted.disconnect(self._predicted)
+        self._session.pixels_changed.disconnect(self._pixels_changed)
         self._session.viewer.layers.events.removed.disconnect(self._removed)
         (journal().leave if self.unsaved else journal().done)(self.layer)
         _editors.pop(self.layer, None)
@@ -95,13 +104,24 @@ class Editor:
     def _changed(self, step: strokes.Step) -> None:
         if step.boxes is None:
             self.unsaved.add(layers.current_index(self._session.viewer, self.layer))
-        for box in step.boxes or ():
-            self.unsaved.update([0] if box.frame is None else [box.frame])
+        self.unsaved.update(box.frame for box in step.boxes or ())
         self._session.drawn.emit(self.layer)
 
     def _accepted(self, layer: Labels, index: int) -> None:
-        if layer is self.layer:
+        if layer is self.layer and index in self.unsaved:
             self.unsaved.discard(index)
+            if not self.unsaved:  # what is kept in a label set is not offered as unfinished
+                journal().done(layer)
+                journal().follow(layer, self._about())
+            self.unsaved_changed.emit()
+
+    def _predicted(self, prediction: Prediction) -> None:
+        if prediction is self._session.predictions.get(self.source):
+            self.tools.probability_changed()
+
+    def _pixels_changed(self, source: Image) -> None:
+        if source is self.source:
+            self.tools.pixels_changed()
 
     def _removed(self, event: Any) -> None:
         if event.value is self.layer:
@@ -113,17 +133,25 @@ class Editor:
         self.tools.grow(self.grow_threshold)
 
     def _bind_keys(self) -> None:
-        def bind(key: str, action: Any) -> None:
-            guarded = told(action)
-            self.layer.bind_key(key, lambda _: guarded(), overwrite=True)
-
+        bind = self._bind
         bind("T", lambda: self.tools.take("trace"))
         bind("R", lambda: self.tools.take("remove"))
         bind("C", lambda: self.tools.take("cut"))
         bind("G", self.grow)
         bind("A", self._session.request_accept)
-        bind("Backspace", self.tools.step_back)
-        bind("Escape", self.tools.end_trace)
+        self.tools.changed.connect(self._tool_changed)
+
+    def _tool_changed(self, tool: str | None) -> None:
+        """Without a tool of ours, Esc is napari's: it gives up a stroke or a polygon."""
+        for key, action in {"Backspace": self.tools.step_back, "Escape": self.tools.end_trace}.items():
+            if tool is not None:
+                self._bind(key, action)
+            else:
+                self.layer.bind_key(key, None)
+
+    def _bind(self, key: str, action: Any) -> None:
+        guarded = told(action)
+        self.layer.bind_key(key, lambda _: guarded(), overwrite=True)
 
 
 _editors: weakref.WeakKeyDictionary[Labels, Editor] = weakref.WeakKeyDictionary()

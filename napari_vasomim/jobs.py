@@ -118,11 +118,14 @@ class Job:
     def __init__(self, run: Path, child: subprocess.Popen[bytes] | None = None):
         self.run = run
         self._folder, self._child = RunFolder(run), child
+        self._cancelling = False
         self._sign = (time.monotonic(), 0.0)  # when the child was last seen at work, and its processor time then
 
     def status(self) -> RunStatus:
         """How the run stands now; takes well under a millisecond."""
         child = self._child
+        if self._cancelling:  # by another thread, which will say how it ended
+            return self._folder.status(alive=True)
         if child is None:
             return self._folder.status()
         code = child.poll()  # before the events are read: what a dead child has said is complete
@@ -155,14 +158,18 @@ class Job:
         process = self._process()
         if process is None:
             return
-        EventLog(self.run).write("stop")
-        _end_tree(process)
-        if self._child is not None:
-            with suppress(subprocess.TimeoutExpired):
-                self._child.wait(1)
-            self._child = None
-        if self._folder.status(alive=False).state != "finished":
-            self._end("cancelled")
+        self._cancelling = True
+        try:
+            EventLog(self.run).write("stop")
+            _end_tree(process)
+            if self._child is not None:
+                with suppress(subprocess.TimeoutExpired):
+                    self._child.wait(1)
+                self._child = None
+            if self._folder.status(alive=False).state != "finished":
+                self._end("cancelled")
+        finally:
+            self._cancelling = False
 
     def leave(self) -> None:
         """Let the run go on by itself; `attach` takes it up again, in this session or a later one."""

@@ -93,6 +93,12 @@ def forget_steps(layer: Labels) -> None:
         layer.mode = mode
 
 
+def show(layer: Labels) -> None:
+    """Make a hidden layer visible. Said of a visible one, napari would put its mode back to an earlier one."""
+    if not layer.visible:
+        layer.visible = True
+
+
 class Box(NamedTuple):
     """A rectangle of one frame, from `top` and `left` up to but without `bottom` and `right`; frame 0 of a still."""
 
@@ -300,7 +306,7 @@ def _plane(layer: Labels, frame: int | None, new: NDArray[Any]) -> NDArray[Any]:
 def _set(layer: Labels, frame: int | None, changed: NDArray[np.bool_], value: Any) -> int:
     rows, columns = np.nonzero(changed)
     if rows.size:
-        layer.visible = True
+        show(layer)
         time = () if frame is None else (np.full(rows.size, frame),)
         with layer.block_history():
             layer.data_setitem((*time, rows, columns), value)

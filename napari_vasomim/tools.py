@@ -7,9 +7,9 @@ Dragging still moves the camera, except while cutting.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
 
-import cv2
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
@@ -32,6 +32,18 @@ HELP = {
     "remove": "Click a piece to remove all of it; red is what goes.",
     "cut": "Drag across a vessel; red is what is erased.",
 }
+
+
+class Anchor(NamedTuple):
+    """Where a trace stands after a click.
+
+    Attributes:
+        point: (row, column).
+        painted: whether the piece that leads here changed a pixel, and so is a step of the undo history.
+    """
+
+    point: tuple[float, float]
+    painted: bool
 
 
 class VesselTools:
@@ -58,70 +70,132 @@ class VesselTools:
         self.tool: Tool | None = None
         self._preview: Labels | None = None
         self._tracer: Tracer | None = None
-        self._traced: tuple[Any, ...] = ()
-        self._anchors: list[tuple[float, float]] = []
-        self._press, self._move, self._double = told(self._pressed), told(self._moved), told(self._ended)
-        self._drag = self._guarded_drag
-        layer.events.mode.connect(self._mode_changed)
-        viewer.dims.events.current_step.connect(self._frame_changed)
+        self._traced = -1
+        self._seen: NDArray[np.float32] | None = None
+        self._anchors: list[Anchor] = []
+        self._stepping = False
+        self._pointer = (0.0, 0.0)
+        self._press, self._move, self._double = told(self._released), told(self._moved), told(self._double_clicked)
+        self._drag = self._dragged
+        layer.events.mode.connect(self._unusable)
+        strokes.steps(layer).made.connect(self._other_step)
+        for event in self._viewer_events():
+            event.connect(self._viewer_changed)
+        viewer.layers.events.removed.connect(self._layer_removed)
+        viewer.layers.selection.events.active.connect(self._keep_layer_active)
 
     # Taking up and putting down
 
     def take(self, tool: Tool | None) -> None:
-        """Take up a tool, or put it down with None; the same tool again puts it down."""
-        if self._viewer.dims.ndisplay != 2 and tool is not None:
+        """Take up a tool, or put it down with None; the same tool again puts it down.
+
+        Raises:
+            InputError: the viewer does not show single frames of the layer.
+        """
+        if tool is not None and not self._shows_frames():
             raise InputError(
-                "The vessel tools work in the 2-D view; switch to it with the button below the layer list."
+                "The vessel tools work in the 2-D view of single frames; "
+                "go back to it with the buttons below the layer list."
             )
         if tool == self.tool:
             tool = None
         self._put_down()
-        self.tool = tool
         if tool is not None:
-            # Our own layer's mode first: its change would put the tool down again.
-            self.tool = None
-            self.layer.mode = "pan_zoom"
+            strokes.show(self.layer)  # before the mode: napari brings back the one it had when it was hidden
+            self.layer.mode = "pan_zoom"  # first: while a tool is up, a change of the mode puts it down
             self.tool = tool
             self._viewer.layers.selection.active = self.layer
             self._preview = self._add_preview(PREVIEW[tool])
             self.layer.mouse_pan = tool != "cut"
             self.layer.cursor = "crosshair"
-            self.layer.mouse_drag_callbacks.append(self._drag)
-            self.layer.mouse_move_callbacks.append(self._move)
+            for callbacks, ours in self._callbacks():
+                callbacks.append(ours)
             self._viewer.help = HELP[tool]
         self.changed.emit(tool)
 
     def close(self) -> None:
         """Put the tool down and let go of layer and viewer."""
         self._put_down()
-        self.layer.events.mode.disconnect(self._mode_changed)
-        self._viewer.dims.events.current_step.disconnect(self._frame_changed)
+        self.layer.events.mode.disconnect(self._unusable)
+        strokes.steps(self.layer).made.disconnect(self._other_step, missing_ok=True)
+        for event in self._viewer_events():
+            event.disconnect(self._viewer_changed)
+        self._viewer.layers.events.removed.disconnect(self._layer_removed)
+        self._viewer.layers.selection.events.active.disconnect(self._keep_layer_active)
+
+    def probability_changed(self) -> None:
+        """The model was asked again; most often about other frames than the one that is traced on."""
+        if self._tracer is not None:
+            seen: Any = self._seen
+            now: Any = self._probability(self._traced)
+            self._tracer = self._tracer if np.array_equal(seen, now) else None
+
+    def pixels_changed(self) -> None:
+        """The angiogram got other pixels."""
+        self._tracer = None
+        if self._preview is not None and layers.result_shape(self._source) != self.layer.data.shape:
+            self._unusable()  # these are no longer the pixels that are corrected here
 
     def _put_down(self) -> None:
         self.tool = None
         self._anchors = []
-        if self._preview is not None and self._preview in self._viewer.layers:
-            self._viewer.layers.remove(self._preview)
-        self._preview = None
-        for callbacks, ours in (
-            (self.layer.mouse_drag_callbacks, self._drag),
-            (self.layer.mouse_move_callbacks, self._move),
-        ):
+        preview, self._preview = self._preview, None
+        if preview is not None and preview in self._viewer.layers:
+            self._viewer.layers.remove(preview)
+        for callbacks, ours in self._callbacks():
             if ours in callbacks:
                 callbacks.remove(ours)
         if self.layer.mode == "pan_zoom":
             self.layer.mouse_pan = True
             self.layer.cursor = "standard"
 
-    def _mode_changed(self, *_: Any) -> None:
-        """The person took up one of napari's own tools."""
+    def _callbacks(self) -> list[tuple[list[Any], Any]]:
+        return [
+            (self.layer.mouse_drag_callbacks, self._drag),
+            (self.layer.mouse_move_callbacks, self._move),
+            (self.layer.mouse_double_click_callbacks, self._double),
+        ]
+
+    def _viewer_events(self) -> tuple[Any, ...]:
+        events = self._viewer.dims.events
+        return events.current_step, events.ndisplay, events.order
+
+    def _shows_frames(self) -> bool:
+        """Whether rows and columns of the layer are what is seen."""
+        dims = self._viewer.dims
+        return dims.ndisplay == 2 and tuple(dims.displayed) == (dims.ndim - 2, dims.ndim - 1)
+
+    def _unusable(self, *_: Any) -> None:
+        """The person took up one of napari's own tools, or the tool cannot work any longer."""
         if self.tool is not None:
             self._put_down()
             self.changed.emit(None)
 
-    def _frame_changed(self, *_: Any) -> None:
-        self._anchors = []
-        self._show(None)
+    def _viewer_changed(self, *_: Any) -> None:
+        if self.tool is not None and not self._shows_frames():
+            self._unusable()
+        self.end_trace()
+
+    def _layer_removed(self, event: Any) -> None:
+        if event.value is self._preview or event.value is self._source:
+            self._unusable()
+
+    def _keep_layer_active(self, event: Any) -> None:
+        if event.value is not None and event.value is self._preview:
+            self._viewer.layers.selection.active = self.layer
+
+    def _other_step(self, step: strokes.Step) -> None:
+        """Something else than a click changed the layer: Backspace may not take that back."""
+        if not self._stepping:
+            self.end_trace()
+
+    @contextmanager
+    def _own_step(self) -> Iterator[None]:
+        self._stepping = True
+        try:
+            yield
+        finally:
+            self._stepping = False
 
     # What the tools do; each also without a mouse, for keys, buttons and scripts
 
@@ -142,10 +216,11 @@ class VesselTools:
         painted = 0
         if self._anchors:
             path = tracer.path_to(point)
-            painted = self._apply(tracer.painted(path), 1)
+            with self._own_step():
+                painted = self._apply(tracer.painted(path), 1)
             point = (float(path[-1][0]), float(path[-1][1]))
         tracer.start(point)
-        self._anchors.append(point)
+        self._anchors.append(Anchor(point, painted > 0))
         self._show(None)
         return painted
 
@@ -156,12 +231,14 @@ class VesselTools:
 
     def step_back(self) -> None:
         """Take the last traced piece back and go on from where it began."""
-        if len(self._anchors) > 1:
-            self._anchors.pop()
-            self.layer.undo()
-            self._get_tracer().start(self._anchors[-1])
-        else:
+        if len(self._anchors) < 2:
             self.end_trace()
+            return
+        if self._anchors.pop().painted:
+            with self._own_step():
+                self.layer.undo()
+        self._get_tracer().start(self._anchors[-1].point)
+        self.hover(self._pointer)
 
     def remove_at(self, point: tuple[float, float]) -> int:
         """Erase the connected piece at a point."""
@@ -188,46 +265,54 @@ class VesselTools:
         return strokes.apply(self.layer, None if self.layer.ndim == 2 else self.index, changed, value)
 
     def _get_tracer(self) -> Tracer:
-        probability = self._probability(self.index)
-        key = (self.index, bool(layers.facts(self._source).get("bright_vessels")), probability is not None)
-        if self._tracer is None or key != self._traced:
-            self._tracer = Tracer(layers.frame_of(self._source, self.index), probability)
-            self._traced = key
+        if self._tracer is None or self._traced != self.index:
+            self._traced = self.index
+            self._seen = self._probability(self.index)
+            self._tracer = Tracer(layers.frame_of(self._source, self.index), self._seen)
+            if self._anchors:
+                self._tracer.start(self._anchors[-1].point)
         return self._tracer
 
     # The mouse
 
-    def _guarded_drag(self, layer: Labels, event: Any) -> Iterator[None]:
-        """napari drives a generator through press, moves and release."""
+    def _dragged(self, layer: Labels, event: Any) -> Iterator[None]:
+        """What napari drives through press, moves and release."""
         start, a = np.array(event.pos), layers.pixel_at(self.layer, event.position)
         dragged = False
         yield
         while event.type == "mouse_move":
             dragged |= bool(np.abs(np.array(event.pos) - start).max() > CLICK_PX)
-            if self.tool == "cut":
+            if self.tool == "cut" and event.button == 1:
                 self._show(cut(np.ones(self.mask.shape, bool), a, layers.pixel_at(self.layer, event.position)))
             yield
         self._press(event, a, dragged)
 
-    def _pressed(self, event: Any, a: tuple[float, float], dragged: bool) -> None:
+    def _released(self, event: Any, a: tuple[float, float], dragged: bool) -> None:
         point = layers.pixel_at(self.layer, event.position)
         if self.tool == "cut":
             self._show(None)
-            if dragged:
+            if dragged and event.button == 1:
                 self.cut(a, point)
         elif dragged:
             return  # the camera was moved
         elif event.button == 2:
             self.end_trace()
-        elif self._inside(point):
+        elif event.button == 1 and self._inside(point):
             if self.tool == "trace":
                 self.trace_to(point)
             elif self.tool == "remove":
                 self.remove_at(point)
                 self._show(None)
 
+    def _double_clicked(self, layer: Labels, event: Any) -> None:
+        self.end_trace()
+
     def _moved(self, layer: Labels, event: Any) -> None:
-        point = layers.pixel_at(self.layer, event.position)
+        self.hover(layers.pixel_at(self.layer, event.position))
+
+    def hover(self, point: tuple[float, float]) -> None:
+        """Show what a click at this point would do."""
+        self._pointer = point
         if not self._inside(point):
             self._show(None)
         elif self.tool == "trace" and self._anchors:
@@ -235,9 +320,6 @@ class VesselTools:
             self._show(tracer.painted(tracer.path_to(point)))
         elif self.tool == "remove":
             self._show(piece_at(self.mask, point))
-
-    def _ended(self, layer: Labels, event: Any) -> None:
-        self.end_trace()
 
     def _inside(self, point: tuple[float, float]) -> bool:
         height, width = self.mask.shape
@@ -247,11 +329,12 @@ class VesselTools:
 
     def _add_preview(self, colour: str) -> Labels:
         placed = layers.placed_like(self.layer)
-        size = layers.frame_size(self.layer)
         if self.layer.ndim == 3:  # one frame that is seen at all times
-            placed = {"scale": self.layer.scale[-2:], "translate": self.layer.translate[-2:]}
+            placed = {name: value[-2:] for name, value in placed.items() if name in ("scale", "translate", "units")}
+            placed["rotate"], placed["shear"] = self.layer.rotate[-2:, -2:], self.layer.shear[-1:]
+            placed["affine"] = self.layer.affine.set_slice([1, 2])
         preview = self._viewer.add_labels(
-            np.zeros(size, np.uint8),
+            np.zeros(layers.frame_size(self.layer), np.uint8),
             name="tool preview",
             colormap=DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: colour}),
             opacity=0.75,
@@ -271,5 +354,5 @@ class VesselTools:
                 return
             preview.data[...] = 0
         else:
-            cv2.copyTo(mask.astype(np.uint8), None, preview.data)
+            preview.data[...] = mask
         preview.refresh()

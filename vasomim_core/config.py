@@ -167,15 +167,17 @@ class FinetuneConfig:
         run: folder for this run; must not hold another one.
         val: labelled frames to choose the best epoch on; None = a tenth of the labelled ones, split by group.
         init: model to start from, by name or path (pretrained encoder or segmenter); None = from scratch.
-        architecture: network: ViT with a pyramid decoder, U-Net, or UNeXt-S; that of `init` where it is a segmenter.
+        architecture: network: ViT with a pyramid decoder, U-Net, U-Net with residual units, or UNeXt-S; that of `init`
+            where it is a segmenter.
         encoder: size of the ViT; that of `init` where there is one.
         patch_size: side of a ViT's patch; that of `init` where there is one.
-        width: channels at full resolution of the ViT's decoder or the U-Net.
+        width: channels at the finest level of the ViT's decoder or of a U-Net.
         fraction: share of the labelled frames to use; the subset changes with the seed.
         frame_size: longer side to which frames are scaled, in training and later in use.
         input_size: side of the training crops.
         augment: random scale, rotation, flip, grey levels, noise and blur.
         dice_weight: w in (1 − w)·BCE + w·Dice.
+        cldice_weight: weight of soft clDice, which asks for unbroken centrelines, on top of that; 0 = off.
         layer_decay: factor of the learning rate from one ViT block to the one below it.
         drop_path: stochastic depth of the ViT.
         validate_every: epochs between two validations.
@@ -187,7 +189,7 @@ class FinetuneConfig:
     run: Path
     val: Path | None = None
     init: str | None = None
-    architecture: Literal["vit", "unet", "unext"] = "vit"
+    architecture: Literal["vit", "unet", "resunet", "unext"] = "vit"
     encoder: Annotated[Literal["tiny", "small", "base", "large"], Ui(advanced=True)] = "small"
     patch_size: Annotated[int, Ui(min=4, max=32, unit="px", advanced=True)] = 16
     width: Annotated[int, Ui(min=4, max=128, advanced=True)] = 16
@@ -196,6 +198,7 @@ class FinetuneConfig:
     input_size: Annotated[int, Ui(min=32, max=2048, step=32, unit="px")] = 256
     augment: bool = True
     dice_weight: Annotated[float, Ui(min=0, max=1, step=0.05, advanced=True)] = 0.5
+    cldice_weight: Annotated[float, Ui(min=0, max=10, step=0.1, advanced=True)] = 0.0
     layer_decay: Annotated[float, Ui(min=0.1, max=1, step=0.05, advanced=True)] = 0.75
     drop_path: Annotated[float, Ui(min=0, max=0.9, step=0.05, advanced=True)] = 0.1
     validate_every: Annotated[int, Ui(min=1, max=1000, unit="epochs", advanced=True)] = 1

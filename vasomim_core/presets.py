@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from vasomim_core.config import FinetuneConfig, PretrainConfig, check
-from vasomim_core.data.labelled import check_labels, open_labels
-from vasomim_core.errors import VasoMIMError
+from vasomim_core.data.labelled import check_labels, open_labels, split_by_group, take_fraction
+from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.models.catalogue import Card, find_model, read_card
 
 Name = Literal["quick", "balanced", "thorough"]
@@ -186,11 +186,16 @@ def describe(preset: dict[str, Any]) -> str:
     )
 
 
-def check_before_training(labels: Path) -> tuple[list[str], list[str], dict[str, Any]]:
+def check_before_training(
+    labels: Path, val: Path | None = None, fraction: float = 1.0, seed: int = 0
+) -> tuple[list[str], list[str], dict[str, Any]]:
     """Look at labelled frames before a run; reads each of them once (about 20 ms a frame), so not in a window's thread.
 
     Args:
         labels: as for `open_labels`.
+        val: frames to validate on, likewise; None = a tenth of `labels`, which then needs two groups.
+        fraction: share of `labels` that will be used, in (0, 1].
+        seed: of the draw of that share.
 
     Returns:
         Problems (sentences; a run would fail), warnings (sentences; probably mistakes), and counts: `frames`,
@@ -198,6 +203,7 @@ def check_before_training(labels: Path) -> tuple[list[str], list[str], dict[str,
     """
     try:
         frames = open_labels(labels)
+        validation = open_labels(val) if val is not None else []
     except (VasoMIMError, OSError) as error:
         return [str(error)], [], {}
     found = check_labels(frames)
@@ -208,10 +214,19 @@ def check_before_training(labels: Path) -> tuple[list[str], list[str], dict[str,
         "sizes": {f"{w}×{h}": count for (h, w), count in found.sizes.items()},
     }
     problems, warnings = [], list(found.warnings)
-    if found.groups < 2:
+    used = take_fraction(frames, fraction, seed) if fraction < 1 else frames
+    shared = {frame.frame_sha256 for frame in used} & {frame.frame_sha256 for frame in validation}
+    if shared:
+        warnings.append(f"{len(shared)} of {len(validation)} validation frames are also learned from: scores flatter.")
+    try:
+        if val is None:
+            split_by_group(used, 0.1, seed)
+    except LabelError:
+        which = f"The {len(used)} labelled frames" + (f" that a fraction of {fraction:g} takes" if fraction < 1 else "")
         problems.append(
-            f"All {found.frames} labelled frames are of one group (patient or sequence) and cannot be split: "
-            "choose validation frames of their own, or label frames of a second patient."
+            f"{which} are all of one group (one patient or sequence), so that none can be held out to validate on: "
+            "accept frames of a second patient in the Labels panel, or choose other labelled frames as val under "
+            "All settings."
         )
     if len(found.empty) == found.frames:
         problems.append("No mask has a single vessel pixel: there is nothing to learn from.")

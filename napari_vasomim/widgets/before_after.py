@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageOps
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
@@ -15,9 +16,10 @@ from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QScrollArea, QVBoxLayou
 from napari_vasomim import engine
 from napari_vasomim.background import Newest
 from napari_vasomim.deliver import deliver
+from napari_vasomim.notify import told
 from napari_vasomim.widgets.kit import SPACE, Progress, header, hint
 from vasomim_core.config import FinetuneConfig
-from vasomim_core.data.labelled import LabelledFrame, training_and_validation
+from vasomim_core.data.labelled import LabelledFrame, labels_fingerprint, training_and_validation
 from vasomim_core.errors import RunError, VasoMIMError
 from vasomim_core.figures import overlay
 from vasomim_core.metrics import dsc
@@ -25,7 +27,11 @@ from vasomim_core.models.catalogue import find_model, read_card
 from vasomim_core.training.runs import MODEL, load_config
 
 SHOWN = 8
+"""Frames that are shown; the means are of all."""
 SIDE = 230
+"""Of a picture, in pixels."""
+NO_BEFORE = "The run did not start from a model that segments, so that there is no before."
+CHANGED = "Labels were added or changed since the run, so that some of these frames may have been learned from."
 RIGHT, MISSED, EXTRA = "#1fc8db", "#ffb000", "#ff4fa3"
 
 
@@ -46,8 +52,11 @@ class BeforeAfter(QDialog):
         self.before: list[float] = []
         self.after: list[float] = []
         layout = QVBoxLayout(self)
+        self.notes = hint()
+        self.notes.hide()
         self.summary = hint("Reading the held-out frames…")
         layout.addWidget(self.summary)
+        layout.addWidget(self.notes)
         layout.addWidget(
             hint(
                 f"<span style='color:{RIGHT}'>■</span> found&nbsp;&nbsp; "
@@ -64,6 +73,8 @@ class BeforeAfter(QDialog):
         self._grid.setSpacing(SPACE)
         for column, text in enumerate(("angiogram", "before", "after")):
             self._grid.addWidget(header(text), 0, column)
+        self._grid.setColumnStretch(3, 1)
+        self._grid.setRowStretch(SHOWN + 1, 1)
         scroll.setWidget(inside)
         layout.addWidget(scroll, 1)
         self._frames: list[LabelledFrame] = []
@@ -71,30 +82,37 @@ class BeforeAfter(QDialog):
         self._reading = Newest(self, self._begin, self._failed)
         self._reading.ask(self._read)
 
-    def _read(self) -> tuple[list[LabelledFrame], list[str | None]]:
+    def _read(self) -> tuple[list[LabelledFrame], list[str | None], list[str]]:
         config = load_config(self._run)
         if not isinstance(config, FinetuneConfig):
             raise RunError(f"{self._run.name} is no finetuning run; choose one")
-        _, held_out = training_and_validation(config.labels, config.val, config.fraction, config.training.seed)
+        learned, held_out = training_and_validation(config.labels, config.val, config.fraction, config.training.seed)
         before = None
         try:  # an encoder alone cannot segment, and a model may have been removed since
             if config.init and read_card(find_model(config.init)).kind in ("segmenter", "segmentor"):
                 before = str(find_model(config.init))
         except VasoMIMError:
             before = None
-        return held_out, [before, str(self._run / MODEL)]
+        notes = [] if before else [NO_BEFORE]
+        if read_card(self._run / MODEL).data.get("sha256") != labels_fingerprint(learned):
+            notes.append(CHANGED)
+        return held_out, [before, str(self._run / MODEL)], notes
 
-    def _begin(self, found: tuple[list[LabelledFrame], list[str | None]]) -> None:
-        self._frames, self._models = found
-        if self._models[0] is None:
-            self.summary.setText("The run did not start from a model that segments, so there is no before.")
+    def _begin(self, found: tuple[list[LabelledFrame], list[str | None], list[str]]) -> None:
+        self._frames, self._models, notes = found
+        self.notes.setText("<br>".join(notes))
+        self.notes.setVisible(bool(notes))
         self._next(0, 0)
 
     def _next(self, row: int, column: int) -> None:
         if row == len(self._frames):
             self.progress.hide()
             return
-        frame, truth = self._frames[row].frame(), np.asarray(self._frames[row].mask(), bool)
+        try:
+            frame, truth = self._frames[row].frame(), np.asarray(self._frames[row].mask(), bool)
+        except (VasoMIMError, OSError) as error:  # the labels may have gone since
+            self._failed(error)
+            return
         model = self._models[column]
         self.progress.show_step(2 * row + column, 2 * len(self._frames))
         if column == 0 and row < SHOWN:
@@ -112,7 +130,9 @@ class BeforeAfter(QDialog):
         if model is None:
             self._next(row, 1)
         else:
-            deliver(engine.shared().call("segment", frame=frame, model=model, flips=False), self, done, self._failed)
+            deliver(
+                engine.shared().call("segment", frame=frame, model=model, flips=False), self, told(done), self._failed
+            )
 
     def _summarise(self) -> None:
         parts = [
@@ -120,8 +140,9 @@ class BeforeAfter(QDialog):
             for word, scores in (("before", self.before), ("after", self.after))
             if scores
         ]
+        count = max(len(self.before), len(self.after))
         self.summary.setText(
-            f"<b>Mean DSC on {max(len(self.before), len(self.after))} held-out frames: {', '.join(parts)}</b>"
+            f"<b>Mean DSC on {count} held-out frame{'s' if count != 1 else ''}: {', '.join(parts)}</b>"
         )
 
     def _show(self, row: int, column: int, image: NDArray[np.uint8], caption: str) -> None:
@@ -132,11 +153,11 @@ class BeforeAfter(QDialog):
         picture.setPixmap(_pixmap(image))
         layout.addWidget(picture)
         layout.addWidget(QLabel(caption))
-        self._grid.addWidget(cell, row + 1, column)
+        self._grid.addWidget(cell, row + 1, column, Qt.AlignmentFlag.AlignTop)
 
     def _failed(self, error: Exception) -> None:
         self.progress.hide()
-        self.summary.setText(str(error))
+        self.summary.setText(html.escape(str(error)))
 
 
 def _compared(frame: NDArray[np.uint8], found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -149,8 +170,7 @@ def _compared(frame: NDArray[np.uint8], found: NDArray[np.bool_], truth: NDArray
 
 
 def _pixmap(image: NDArray[np.uint8]) -> QPixmap:
-    picture = Image.fromarray(image).convert("RGB")
-    picture.thumbnail((SIDE, SIDE))
+    picture = ImageOps.contain(Image.fromarray(image).convert("RGB"), (SIDE, SIDE))
     data = np.ascontiguousarray(picture)
     height, width = data.shape[:2]
     return QPixmap.fromImage(QImage(data.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,14 +85,15 @@ class CorrectPanel(Panel):
         self.body.addWidget(fold)
 
         self._editor: Editor | None = None
+        self._followed: weakref.WeakSet[Labels] = weakref.WeakSet()
         for signal in (
             self.session.angiogram_changed,
             self.session.frame_changed,
             self.session.drawn,
             self.session.predicted,
-            self.session.accepted,
         ):
             self.follow(signal, self._refresh)
+        self.follow(self.session.drawn, self._offer_what_was_deleted)
         self._refresh()
         self.offer.look()
 
@@ -143,7 +145,7 @@ class CorrectPanel(Panel):
         shown = layers.find(self.viewer, "prediction", self.session.need_angiogram())
         if shown is not None:
             shown.visible = False  # two masks on top of each other cannot be told apart
-        layer.visible = True
+        strokes.show(layer)
         self.viewer.layers.selection.active = layer
         self._refresh()
 
@@ -203,15 +205,20 @@ class CorrectPanel(Panel):
             widget.setEnabled(there)
         self.undo.setEnabled(layer is not None and strokes.undo_depth(layer) > 0)
         self.redo.setEnabled(layer is not None and strokes.redo_depth(layer) > 0)
-        if layer is not None and (self._editor is None or self._editor.layer is not layer):
-            self._editor = editor_of(self.session, layer)
+        self._editor = editor_of(self.session, layer) if layer is not None else None
+        if layer is not None and self._editor is not None:
             self._editor.grow_threshold = self.threshold.value()
-            self.follow(self._editor.tools.changed, self._show_tool)
-            self.follow(layer.events.mode, self._show_tool)
-        elif layer is None:
-            self._editor = None
+            if layer not in self._followed:
+                self._followed.add(layer)
+                self.follow(self._editor.tools.changed, self._show_tool)
+                self.follow(self._editor.unsaved_changed, self._refresh)
+                self.follow(layer.events.mode, self._show_tool)
         self._show_tool()
         self.state.setText(self._sentence(layer))
+
+    def _offer_what_was_deleted(self, layer: Labels | None) -> None:
+        if layer is None:
+            self.offer.look()
 
     def _sentence(self, layer: Labels | None) -> str:
         if self.session.angiogram is None:
@@ -222,7 +229,9 @@ class CorrectPanel(Panel):
         saved = self.session.index not in self._editor.unsaved
         here = "This frame: nothing drawn" if not drawn else f"This frame: {'kept' if saved else 'drawn, not accepted'}"
         others = len(self._editor.unsaved - {self.session.index})
-        return here + (f"; {others} other frames are not accepted." if others else ".")
+        if not others:
+            return f"{here}."
+        return f"{here}; {others} other frame{'s are' if others > 1 else ' is'} not accepted."
 
 
 class Offer(QFrame):
@@ -249,9 +258,10 @@ class Offer(QFrame):
         self.setVisible(bool(found))
         if self._entry is not None:
             entry = self._entry
-            more = f" {len(found) - 1} older ones wait too." if len(found) > 1 else ""
+            older = len(found) - 1
+            more = f" {older} older one{'s wait' if older > 1 else ' waits'} too." if older else ""
             self.text.setText(
-                f"<b>Unfinished work</b> on {entry.about['about'].get('angiogram', 'an angiogram')} "
+                f"<b>Unfinished work</b> on {entry.about.get('angiogram', 'an angiogram')} "
                 f"from {entry.when:%d %b, %H:%M}: {entry.strokes} strokes on {len(entry.frames)} "
                 f"frame{'s' if len(entry.frames) != 1 else ''} were not accepted.{more}"
             )
@@ -260,7 +270,7 @@ class Offer(QFrame):
         entry, session = self._entry, self._panel.session
         if entry is None:
             return
-        about = entry.about["about"]
+        about = entry.about
         source = self._source(about)
         if source is None:
             raise InputError(
@@ -285,17 +295,22 @@ class Offer(QFrame):
         """The angiogram of the entry: one that is open and fits, else read from its file again."""
         viewer = self._panel.viewer
 
+        path = about.get("path")
+
         def fits(layer: Any) -> bool:
-            same = (list(layers.frame_size(layer)), layers.frame_count(layer)) == (about["frame"], about["frames"])
-            return same and layer.name == about["angiogram"]
+            return (list(layers.frame_size(layer)), layers.frame_count(layer)) == (about["frame"], about["frames"])
+
+        def known(layer: Any) -> bool:
+            """By its file, for a layer may be renamed; by its name where there is no file."""
+            source = layers.facts(layer).get("source")
+            return str(source) == path if path and source else layer.name == about["angiogram"]
 
         for layer in layers.angiograms(viewer):
-            if fits(layer):
+            if known(layer) and fits(layer):
                 return layer
-        path = about.get("path")
         if path and Path(path).exists():
             for layer in viewer.open(path, plugin="napari-vasomim"):
-                if layers.is_angiogram(layer):
+                if layers.is_angiogram(layer) and fits(layer):
                     return layer
         return None
 

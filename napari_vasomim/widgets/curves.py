@@ -103,10 +103,10 @@ class Curves(QWidget):
         """
         for event in events:
             kind = event.get("event")
-            if kind == "step":
+            if kind == "step" and event.keys() >= {"step", "loss"}:
                 self._steps.append(event["step"])
                 self._losses.append(event["loss"])
-            elif kind == "validation" and "dsc" in event["scores"]:
+            elif kind == "validation" and "dsc" in (event.get("scores") or {}):
                 self._validations.append((event["step"], event["epoch"], event["scores"]["dsc"]))
             elif kind == "start":
                 self._keep_until(event.get("resumed", 0))

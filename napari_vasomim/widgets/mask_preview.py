@@ -64,7 +64,7 @@ class Found:
         anatomy: bool (H, W).
     """
 
-    key: tuple[int, str, bool]
+    key: tuple[int, Mode, bool]
     layer: Image
     index: int
     frame: NDArray[np.uint8]
@@ -142,6 +142,7 @@ class MaskPreviewPanel(Panel):
         self.body.addWidget(self.progress)
 
         self._vessels: Found | None = None
+        self._drawn_for: Asked | None = None
         self._answers: dict[str, tuple[Asked, dict[str, Any]]] = {}
         self._film: object | None = None
         self._calls: dict[str, Future[dict[str, Any]]] = {}
@@ -169,7 +170,7 @@ class MaskPreviewPanel(Panel):
         self.follow(self.session.frame_changed, self._changed)
         self.follow(self.session.angiogram_changed, self._angiogram_changed)
         self.follow(self.session.pixels_changed, self._pixels_changed)
-        self._model_row = 0
+        self.follow(self.session.models_changed, self._fill_models)
         self._fill_models()
         self._angiogram_changed()
 
@@ -202,7 +203,7 @@ class MaskPreviewPanel(Panel):
 
         self._finding.ask(find)
 
-    def _key(self, layer: Image) -> tuple[int, str, bool]:
+    def _key(self, layer: Image) -> tuple[int, Mode, bool]:
         bright = bool(layers.facts(layer).get("bright_vessels"))
         return self.session.index, self.anatomy.currentData(), bright
 
@@ -226,8 +227,9 @@ class MaskPreviewPanel(Panel):
 
     def _draw(self) -> None:
         asked = self._asked()
-        if asked is None:
+        if asked is None or asked == self._drawn_for:
             return
+        self._drawn_for = asked
         self._ask("mask_preview", asked, self._show_mask, epoch=asked.epoch, **vars(asked.settings))
         self._rest.start()
         if asked.model:
@@ -238,7 +240,7 @@ class MaskPreviewPanel(Panel):
 
     def _ask_heat_map(self) -> None:
         asked = self._asked()
-        if asked is not None:
+        if asked is not None and not self._has("masking_heat_map", asked):
             self._ask("masking_heat_map", asked, self._show_heat_map, **vars(asked.settings))
 
     def _ask(self, method: str, asked: Asked, show: Callable[[Asked, dict[str, Any]], None], **arguments: Any) -> None:
@@ -258,6 +260,7 @@ class MaskPreviewPanel(Panel):
         deliver(self._calls[method], self, told(done), self._failed)
 
     def _failed(self, error: Exception) -> None:
+        self._drawn_for = None
         self.state.setText(str(error) if isinstance(error, VasoMIMError) else "")
         tell(error)
 
@@ -320,6 +323,7 @@ class MaskPreviewPanel(Panel):
             widget.setEnabled(there)
         self.animation.setEnabled(there and self._film is None)
         if not there:
+            self._vessels = None
             self.state.setText("No angiogram is open: drop a file onto the window, or use File ▸ Open Sample.")
         self._changed()
 
@@ -328,12 +332,17 @@ class MaskPreviewPanel(Panel):
             self._vessels = None
 
     def _fill_models(self) -> None:
+        chosen = self.model.currentData()
         self.model.clear()
         self.model.addItem("none", "")
         for name, card in catalogue.models().items():
             if card.kind == "autoencoder":
                 self.model.addItem(name, name)
+        if chosen and self.model.findData(chosen) < 0:
+            self.model.addItem(Path(chosen).stem, chosen)
         self.model.addItem("use a file…", None)
+        self._model_row = max(0, self.model.findData(chosen)) if chosen else 0
+        self.model.setCurrentIndex(self._model_row)
 
     def _model_chosen(self, *_: Any) -> None:
         if self.model.currentData() is None:
@@ -377,8 +386,9 @@ class MaskPreviewPanel(Panel):
         """Write all views with their colour bars and settings as one PNG.
 
         Raises:
-            InputError: what is to be in it was not computed yet.
+            InputError: no angiogram is open, or what is to be in it was not computed yet.
         """
+        self.session.need_angiogram()
         asked = self._asked()
         wanted = ("mask_preview", "masking_heat_map", *(("reconstruct",) if asked and asked.model else ()))
         if asked is None or not self._is_current(asked.found) or not all(self._has(m, asked) for m in wanted):
@@ -426,8 +436,9 @@ class MaskPreviewPanel(Panel):
         """Draw masks at evenly spaced epochs in the inference child, then write them as a GIF.
 
         Raises:
-            InputError: the vessels were not found yet.
+            InputError: no angiogram is open, or its vessels were not found yet.
         """
+        self.session.need_angiogram()
         found, settings = self._vessels, self.settings()
         if found is None or not self._is_current(found):
             raise InputError("The masks are still being drawn; save the animation when they are shown.")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import time
+import html
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QGridLayout, QMessageBox, QProgressBar, QVBoxLayout, QWidget
 
 from napari_vasomim import jobs
-from napari_vasomim.background import Newest
+from napari_vasomim.background import beside
 from napari_vasomim.notify import copy, inform, told
 from napari_vasomim.widgets.curves import Curves
 from napari_vasomim.widgets.kit import SPACE, button, hint
@@ -18,15 +20,21 @@ POLL_MS = 500
 RESUMABLE = ("stopped", "cancelled", "lost", "failed")
 STATES = {
     "starting": "starting",
-    "preparing": "preparing the frames",
+    "preparing": "preparing",
     "running": "running",
-    "stopping": "stopping after this step",
+    "stopping": "ending",
     "finished": "finished",
-    "stopped": "stopped, model kept",
+    "stopped": "stopped",
     "failed": "failed",
     "cancelled": "cancelled",
-    "lost": "ended without a word (killed, or the computer was switched off)",
+    "lost": "ended without a word",
 }
+USE = {
+    "finetune": "Put it among the models and make it the model of the Segment panel",
+    "pretrain": "Put it among the models: Finetune can start from it, and Masking shows what it reconstructs",
+}
+HEIGHT = 200
+"""Of the curves, in pixels."""
 
 
 class RunView(QWidget):
@@ -35,7 +43,7 @@ class RunView(QWidget):
     ended = Signal(object)
     """A run that was alive when it was first looked at has ended; carries its `RunStatus`."""
     use_model = Signal(object)
-    """The person wants this run's model (its path) as the active one."""
+    """The person wants this run's model (its path)."""
     resumed = Signal(object)
     """A run goes on; carries its `Job`."""
     compare = Signal(object)
@@ -49,29 +57,30 @@ class RunView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE)
+        self._warnings: list[str] = []
         self.state = hint()
+        self.warnings = hint()
         self.bar = QProgressBar()
         self.facts = hint()
         self.curves = Curves()
+        self.curves.setMinimumWidth(0)  # the panel knows how wide it is
+        self.curves.setFixedHeight(HEIGHT)
         self.stop = button("Stop and keep", self._stop, "Ends after this step and keeps the best model so far")
-        self.cancel = button("Cancel run", self._cancel, "Ends the run now; no model is made")
+        self.cancel = button("Cancel run", self._cancel, "Ends the run now, without waiting for the step in hand")
         self.resume = button("Resume", self._resume, "Goes on exactly where the run stood")
-        self.use = button("Use this model", self._use, "Make it the model of the Segment panel", primary=True)
+        self.use = button("Use this model", self._use, primary=True)
         self.before_after = button("Before / after", self._compare, "Held-out frames by the old and the new model")
         self.report = button("Copy report", self._report, "What a developer needs to know; it names no path and no one")
-        layout.addWidget(self.state)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.facts)
-        layout.addWidget(self.curves)
+        for widget in (self.state, self.bar, self.facts, self.warnings, self.curves):
+            layout.addWidget(widget)
         grid = QGridLayout()
         grid.setSpacing(SPACE)
-        for place, made in enumerate((self.stop, self.cancel, self.resume, self.use, self.before_after, self.report)):
+        for place, made in enumerate((self.stop, self.cancel, self.resume, self.report, self.use, self.before_after)):
             grid.addWidget(made, place // 2, place % 2)
         layout.addLayout(grid)
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
-        self._timer.timeout.connect(told(self.refresh))
-        self._ending = Newest(self, lambda _: self.refresh())
+        self._timer.timeout.connect(self._tick)  # a method: a closure may be collected before its timer
         self.show_run(None)
 
     @property
@@ -84,24 +93,31 @@ class RunView(QWidget):
         self.job = job
         self._follower = jobs.Follower(job.run) if job is not None else None
         self.curves.clear()
+        self._warnings.clear()
+        self._show_warnings([])
         self.setVisible(job is not None)
         if job is None:
             self._timer.stop()
             return
-        self._was_alive = job.status().alive
-        self.refresh()
+        self._was_alive = False
         self._timer.start()
+        self.refresh()
 
     def refresh(self) -> None:
         """Read what the run has written since."""
         if self.job is None or self._follower is None:
             return
-        events = self._follower.new_events()
+        try:
+            status = self.job.status()
+            events = self._follower.new_events()
+        except (OSError, ValueError):
+            self._show_gone()
+            return
         if events:
             self.curves.add_events(events)
-        status = self.job.status()
+            self._show_warnings(events)
         alive = status.alive
-        self.state.setText(f"<b>{status.run.name}</b>: {STATES[status.state]}" + _sentence(status.message))
+        self._show_state(STATES[status.state], status.message)
         self.bar.setRange(0, 0 if status.state == "starting" else 1000)
         self.bar.setValue(round(1000 * status.progress))
         self.bar.setVisible(alive)
@@ -110,16 +126,42 @@ class RunView(QWidget):
         self.stop.setEnabled(status.state in ("preparing", "running"))
         self.cancel.setEnabled(alive)
         self.resume.setEnabled(status.state in RESUMABLE)
-        has_model = status.model is not None and status.job != "segmentor"
-        self.use.setEnabled(has_model and status.job == "finetune")
-        self.before_after.setEnabled(has_model and status.job == "finetune")
+        self.use.setEnabled(status.model is not None and status.job in USE)
+        self.use.setToolTip(USE.get(status.job, ""))
+        self.before_after.setEnabled(status.model is not None)
         self.before_after.setVisible(status.job == "finetune")
-        self.use.setVisible(status.job == "finetune")
+        self.report.setEnabled(True)
         if self._was_alive and not alive:
             self._was_alive = False
             self.ended.emit(status)
         elif alive:
             self._was_alive = True
+
+    @told
+    def _tick(self) -> None:
+        self.refresh()
+
+    def _show_state(self, word: str, message: str) -> None:
+        name = self.run.name if self.run is not None else ""
+        lines = [f"<b>{html.escape(name)}</b>: {word}", *(html.escape(line) for line in message.splitlines())]
+        self.state.setText("<br>".join(lines))
+
+    def _show_warnings(self, events: Iterable[dict[str, Any]]) -> None:
+        for event in events:
+            if event["event"] == "open":  # of an earlier life: it is said again where it still holds
+                self._warnings.clear()
+            elif event["event"] == "warning":
+                self._warnings.append(str(event.get("message", "")))
+        self.warnings.setText("<br>".join(f"⚠ {html.escape(sentence)}" for sentence in self._warnings))
+        self.warnings.setVisible(bool(self._warnings))
+
+    def _show_gone(self) -> None:
+        self._timer.stop()
+        self._show_state("gone", "Its folder cannot be read any more; it was moved or deleted.")
+        for made in (self.stop, self.cancel, self.resume, self.use, self.before_after, self.report):
+            made.setEnabled(False)
+        for widget in (self.bar, self.facts):
+            widget.hide()
 
     def _stop(self) -> None:
         if self.job is not None:
@@ -127,18 +169,25 @@ class RunView(QWidget):
             self.refresh()
 
     def _cancel(self) -> None:
-        question = QMessageBox.question(
-            self, "Cancel the run", "End this run now? What it has learned so far is not made into a model."
+        job = self.job
+        if job is None:
+            return
+        answer = QMessageBox.question(
+            self,
+            "Cancel the run",
+            f"End {job.run.name} now? What it has learned since its last saved state is lost.",
+            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
+            QMessageBox.StandardButton.No,
         )
-        if question == QMessageBox.StandardButton.Yes and self.job is not None:
+        if answer == QMessageBox.StandardButton.Yes:
             self.cancel.setEnabled(False)
-            self._ending.ask(self.job.cancel)  # waits some seconds for the process to end
+            beside(self, job.cancel, lambda _: self.refresh())  # waits some seconds for the process to end
 
     def _resume(self) -> None:
         if self.job is not None:
             job = jobs.resume(self.job.run)
-            self.resumed.emit(job)
             self.show_run(job)
+            self.resumed.emit(job)
 
     def _use(self) -> None:
         if self.job is not None and (model := self.job.status().model) is not None:
@@ -153,22 +202,14 @@ class RunView(QWidget):
             inform("The report is in the clipboard.")
 
 
-def _sentence(message: str) -> str:
-    return f". {message}" if message else "."
-
-
 def _facts(status: jobs.RunStatus) -> list[str]:
     facts: list[str] = []
-    if status.epochs and status.epoch:
-        facts.append(f"epoch {status.epoch} of {status.epochs}")
     if status.eta is not None and status.alive:
         facts.append(f"{_span(status.eta)} left")
-    if "dsc" in status.best:
-        facts.append(f"best validation DSC {status.best['dsc']:.1f} (epoch {status.best_epoch})")
     if status.device:
-        facts.append(str(status.device))
+        facts.append(f"on {status.device.upper()}")
     if status.memory:
-        facts.append(f"{status.memory / 2**30:.1f} GB")
+        facts.append(f"{status.memory / 1e9:.1f} GB at most")
     return facts
 
 
@@ -176,9 +217,3 @@ def _span(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def when(stamp: float) -> str:
-    """A time for a list: today's clock time, else the day."""
-    moment, now = time.localtime(stamp), time.localtime()
-    return time.strftime("%H:%M" if moment[:3] == now[:3] else "%d %b %H:%M", moment)

@@ -91,6 +91,7 @@ class SegmentPanel(Panel):
         self.follow(self.session.pixels_changed, self._pixels_changed)
         self.follow(self.session.frame_changed, self._describe)
         self.follow(self.session.model_changed, self._fill_models)
+        self.follow(self.session.models_changed, self._fill_models)
         self._fill_models()
         self._angiogram_changed()
 

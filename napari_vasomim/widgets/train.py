@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import filecmp
+import html
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHeaderView, QTreeWidget, QTreeWidgetItem
+import psutil
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QScrollArea
 
 from napari_vasomim import jobs, machine
-from napari_vasomim.background import Newest
-from napari_vasomim.notify import inform, told
+from napari_vasomim.background import Newest, beside
+from napari_vasomim.notify import inform, tell, told
 from napari_vasomim.widgets.forms import ConfigForm, Fold
-from napari_vasomim.widgets.kit import Panel, button, choice, hint, row
-from napari_vasomim.widgets.run_view import STATES, RunView, when
+from napari_vasomim.widgets.kit import Panel, button, choice, hint
+from napari_vasomim.widgets.runs import Runs
 from vasomim_core import presets
+from vasomim_core.angiogram import find_angiograms, read_angiogram
 from vasomim_core.config import FinetuneConfig, PretrainConfig
-from vasomim_core.errors import ConfigError
+from vasomim_core.errors import CheckpointError, InputError, VasoMIMError
 from vasomim_core.models import catalogue
 
-LIST_MS = 2000
-SCRATCH = "from scratch"
-NAMED = "run"
+SETTLE_MS = 400
+"""After the last change of a setting that decides what is learned from, until it is checked anew."""
+DOUBLE_CLICK_MS = 1000
+"""Time in which another press of Start is the same press."""
+SCRATCH = "nothing: from scratch"
+Check = tuple[list[str], list[str], int]
 
 
 class TrainPanel(Panel):
@@ -33,75 +42,74 @@ class TrainPanel(Panel):
     config_type: ClassVar[type[FinetuneConfig] | type[PretrainConfig]]
     data_field: ClassVar[str]
     data_words: ClassVar[str]
+    empty: ClassVar[str]
+    shown_elsewhere: ClassVar[tuple[str, ...]] = ()
+    checked_with: ClassVar[tuple[str, ...]] = ()
+    """Settings, besides the folder, that decide whether the run can begin."""
 
     def build(self) -> None:
         """Make the widgets."""
         self._data: Path | None = None
         self._frames = 0
         self._usable = False
-        self.runs_folder = jobs.default_runs_folder()
+        self._preset: dict[str, Any] = {}
         self.form = self.section("New run")
         self.choose = button(f"Choose {self.data_words}…", self._ask_data)
         self.form.addRow(self.choose)
-        self.found = hint()
+        self.found = hint(self.empty)
         self.form.addRow(self.found)
         self.build_base()
         self.preset = choice(
             ("quick: minutes", "quick"),
             ("balanced: an hour or so", "balanced"),
             ("thorough: overnight", "thorough"),
-            tooltip="Sets the fields below to what this machine's memory and time allow",
+            tooltip="Fills all settings with what this machine's memory and the time allow",
         )
         self.form.addRow("preset", self.preset)
-        self.promise = hint()
-        self.body.addWidget(self.promise)
-        self.settings = ConfigForm(self._start_config(), hidden=(self.data_field, NAMED, *self.shown_elsewhere))
-        fold = Fold("Settings")
+        self.name = QLineEdit()
+        self.name.setPlaceholderText(f"{self.job}-{date.today():%Y-%m-%d}")
+        self.name.setToolTip("The run and its model are called so; a taken name gets a number")
+        self.form.addRow("name", self.name)
+        unset: dict[str, Any] = {self.data_field: Path("data"), "run": Path("run")}
+        hidden = (self.data_field, "run", *self.shown_elsewhere)
+        self.settings = ConfigForm(self.config_type(**unset), hidden, flat=True)
+        fold = Fold("All settings")
         fold.body.addWidget(self.settings)
         self.body.addWidget(fold)
+        self.promise = hint()
+        self.body.addWidget(self.promise)
         self.start = button("Start", self.start_run, "Trains in a process of its own; the window stays alive", True)
         self.body.addWidget(self.start)
-
         self.section("Runs")
-        self.none = hint("No run yet. Runs of earlier sessions appear here too.")
-        self.body.addWidget(self.none)
-        self.list = QTreeWidget()
-        self.list.setColumnCount(3)
-        self.list.setHeaderLabels(["run", "state", "since"])
-        self.list.setRootIsDecorated(False)
-        self.list.setUniformRowHeights(True)
-        self.list.setFixedHeight(110)
-        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.list.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column in (1, 2):
-            self.list.header().setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        self.list.currentItemChanged.connect(told(self._selected))
-        self.body.addWidget(self.list)
-        self.view = RunView()
-        self.body.addWidget(self.view)
-        self.view.ended.connect(told(self._run_ended))
-        self.view.resumed.connect(self.session.jobs.append)
+        self.runs = Runs(self.session, self.job)
+        self.body.addWidget(self.runs)
+        self.view = self.runs.view
         self.view.use_model.connect(told(self._use_model))
         self.view.compare.connect(told(self._compare))
 
-        self._checking = Newest(self, self._checked)
+        self._checking = Newest(self, self._checked, self._check_failed)
+        self._checked_with = self._decisive()
+        self._again = self._timer(SETTLE_MS, self._check)
+        self._pressed = self._timer(DOUBLE_CLICK_MS, self._estimate)
+        self._reveal = self._timer(50, self._show_run)
         self.preset.currentIndexChanged.connect(told(self._apply_preset))
-        self.settings.changed.connect(told(self._estimate))
-        self._look = QTimer(self)
-        self._look.setInterval(LIST_MS)
-        self._look.timeout.connect(told(self.refresh_runs))
-        self._look.start()
-        self.refresh_runs()
-        self._describe_data()
+        self.settings.changed.connect(told(self._settings_changed))
+        self.settings.problem_changed.connect(self._estimate)
+        self._estimate()
 
-    shown_elsewhere: ClassVar[tuple[str, ...]] = ()
+    def _timer(self, milliseconds: int, slot: Any) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(slot)  # a method: a closure may be collected before its timer
+        return timer
 
     # What a subclass says
 
     def build_base(self) -> None:
         """Rows between the data and the preset."""
 
-    def check(self, data: Path) -> tuple[list[str], list[str], int]:
+    def check(self, config: Any) -> Check:
         """Problems and warnings in sentences, and the number of frames; runs in a thread."""
         raise NotImplementedError
 
@@ -113,11 +121,14 @@ class TrainPanel(Panel):
         """Fields that rows of the subclass set."""
         return {}
 
-    # New run
+    def check_base(self) -> None:
+        """Whether what these rows name is still there.
 
-    def _start_config(self) -> Any:
-        unset: dict[str, Any] = {self.data_field: Path("data"), "run": Path("run")}
-        return self.config_type(**unset)
+        Raises:
+            VasoMIMError: it is not.
+        """
+
+    # New run
 
     def config(self) -> Any:
         """The settings of the run to start, without its folder.
@@ -125,116 +136,135 @@ class TrainPanel(Panel):
         Raises:
             ConfigError: a field is out of range.
         """
+        return self._whole(self.settings.value())
+
+    def _whole(self, settings: Any) -> Any:
         given = {self.data_field: self._data or Path("data"), **self.base_changes()}
-        return replace(self.settings.value(), **given)
+        return replace(settings, **given)
 
     def use_data(self, folder: Path) -> None:
         """Take a folder to learn from, and check it."""
         self._data = folder
-        self._usable = False
-        self.found.setText(f"Checking {folder.name}…")
-        self.start.setEnabled(False)
-        self._checking.ask(lambda: (folder, *self.check(folder)))
+        self.found.setText(f"Checking <b>{html.escape(folder.name)}</b>…")
+        self._check()
 
     def _ask_data(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, f"Choose {self.data_words}")
         if folder:
             self.use_data(Path(folder))
 
-    def _checked(self, result: tuple[Path, list[str], list[str], int]) -> None:
-        folder, problems, warnings, frames = result
-        if folder != self._data:
-            return
-        self._frames, self._usable = frames, not problems
-        lines = [f"<b>{folder.name}</b>: {frames} frames", *(f"⚠ {line}" for line in problems + warnings)]
-        self.found.setText("<br>".join(lines))
-        self.start.setEnabled(self._usable)
-        self._apply_preset()
-
-    def _describe_data(self) -> None:
+    @told
+    def _check(self) -> None:
+        self._again.stop()
         if self._data is None:
-            self.found.setText(f"Choose {self.data_words} to learn from.")
-            self.start.setEnabled(False)
+            return
+        self._usable = False
+        self._checked_with = self._decisive()
+        config = self._whole(self.settings.last_value())
 
-    def _apply_preset(self, *_: Any) -> None:
-        changes = self.preset_changes(self.preset.currentData())
-        self.settings.set_value(presets.apply_preset(self.settings.value(), changes))
+        def work() -> tuple[Any, Check]:
+            machine.memory()  # asks for a GPU, which takes a while the first time
+            return config, self.check(config)
+
+        self._checking.ask(work)
         self._estimate()
 
-    def _estimate(self, *_: Any) -> None:
-        try:
-            seconds = presets.estimate(self.config(), self._frames) if self._frames else None
-        except ConfigError as error:
-            self.promise.setText(str(error))
-            self.start.setEnabled(False)
+    def _checked(self, result: tuple[Any, Check]) -> None:
+        config, (problems, warnings, frames) = result
+        data: Path = getattr(config, self.data_field)
+        if data != self._data:
             return
-        self.start.setEnabled(self._usable)
-        self.promise.setText("" if seconds is None else f"About {_minutes(seconds)} on this machine.")
+        self._frames, self._usable = frames, not problems
+        count = f": {frames} frame{'s' if frames != 1 else ''}" if frames else ""
+        lines = [f"<b>{html.escape(data.name)}</b>{count}"]
+        lines += [f"{sign} {html.escape(line)}" for sign, some in (("✖", problems), ("⚠", warnings)) for line in some]
+        self.found.setText("<br>".join(lines))
+        if frames and self._untouched():
+            self._apply_preset()
+        self._estimate()
+
+    def _check_failed(self, error: Exception) -> None:
+        self.found.setText("The check did not come to its end; choose the folder again.")
+        tell(error)
+
+    def _decisive(self) -> tuple[Any, ...]:
+        return tuple(
+            getattr(part, name)
+            for part in (self.settings.last_value(), self.settings.last_value().training)
+            for name in self.checked_with
+            if hasattr(part, name)
+        )
+
+    def _settings_changed(self, *_: Any) -> None:
+        if self._decisive() != self._checked_with and self._data is not None:
+            self._usable = False
+            self._again.start()
+        self._estimate()
+
+    def _untouched(self) -> bool:
+        """Whether the settings are those of the preset; then they may follow the number of frames."""
+        now = self.settings.last_value()
+        return presets.apply_preset(now, self._preset) == now if self._preset else True
+
+    def _apply_preset(self, *_: Any) -> None:
+        if not self._frames:
+            return
+        self._preset = self.preset_changes(self.preset.currentData())
+        self.settings.set_value(presets.apply_preset(self.settings.last_value(), self._preset))
+        self._estimate()
+
+    @told
+    def _estimate(self, *_: Any) -> None:
+        problem = self.settings.problem()
+        self.start.setEnabled(self._usable and not problem and not self._pressed.isActive())
+        self.promise.setText(html.escape(problem) if problem else self._promise())
+        self.promise.setVisible(bool(self.promise.text()))
+
+    def _promise(self) -> str:
+        if not self._frames:
+            return ""
+        config = self.config()
+        by_hand = "" if self._untouched() else " Settings differ from the preset."
+        on_gpu = config.training.device == "auto" and machine.memory()[1]
+        cores = psutil.cpu_count(logical=False) or 2
+        seconds = None if on_gpu else presets.estimate(config, self._frames, cores)
+        if seconds is None:
+            return f"How long it takes on the GPU shows once it runs.{by_hand}"
+        return f"Takes about {_minutes(seconds)} on this machine.{by_hand}"
 
     def start_run(self) -> None:
-        """Start the run in a new folder and follow it."""
+        """Start the run in a new folder and follow it.
+
+        Raises:
+            VasoMIMError: a setting, the data or the model to start from cannot be used.
+        """
+        self._pressed.start()
+        self._estimate()
         config = self.config()
-        run = jobs.new_run_folder(self.runs_folder, f"{self.job}-{(self._data or Path(self.job)).name}")
+        if self._data is None or not self._data.exists():
+            self._check()
+            raise InputError(f"{self._data} is not there any more; choose {self.data_words}.")
+        self.check_base()
+        run = jobs.new_run_folder(self.runs.folder, self.name.text().strip() or self.name.placeholderText())
         job = jobs.start(replace(config, run=run))
-        self.session.jobs.append(job)
-        self.refresh_runs()
-        self._select(run)
-        self.view.show_run(job)
+        self.name.clear()
+        self.runs.follow(job)
+        self._reveal.start()
 
-    # Runs
+    @told
+    def _show_run(self) -> None:
+        """Scroll to the run; once its widgets have their places."""
+        for area in self.findChildren(QScrollArea):
+            area.ensureWidgetVisible(self.view)
 
-    def refresh_runs(self) -> None:
-        """Read the list of runs again."""
-        if not self.isVisible() and self.list.topLevelItemCount():
-            return
-        runs = [status for status in jobs.list_runs(self.runs_folder) if status.job == self.job]
-        known = {self.list.topLevelItem(i).data(0, Qt.ItemDataRole.UserRole): i for i in range(len(self._items()))}
-        if set(known) != {str(status.run) for status in runs}:
-            current = self.view.run
-            self.list.blockSignals(True)
-            self.list.clear()
-            for status in runs:
-                item = QTreeWidgetItem(self.list)
-                item.setData(0, Qt.ItemDataRole.UserRole, str(status.run))
-            if current is not None:
-                self._select(current)
-            self.list.blockSignals(False)
-        for item, status in zip(self._items(), runs, strict=True):
-            item.setText(0, status.run.name)
-            item.setText(1, status.state)
-            item.setText(2, when(status.started))
-            item.setToolTip(0, f"{status.run.name}: {STATES[status.state]}")
-        self.none.setVisible(not runs)
-        self.list.setVisible(bool(runs))
-
-    def _items(self) -> list[QTreeWidgetItem]:
-        return [self.list.topLevelItem(i) for i in range(self.list.topLevelItemCount())]
-
-    def _select(self, run: Path) -> None:
-        self.list.blockSignals(True)
-        for item in self._items():
-            if item.data(0, Qt.ItemDataRole.UserRole) == str(run):
-                self.list.setCurrentItem(item)
-        self.list.blockSignals(False)
-
-    def _selected(self, item: QTreeWidgetItem | None, _before: Any = None) -> None:
-        if item is not None:
-            run = Path(item.data(0, Qt.ItemDataRole.UserRole))
-            if run != self.view.run:
-                self.view.show_run(jobs.attach(run))
-
-    def _run_ended(self, status: jobs.RunStatus) -> None:
-        self.refresh_runs()
-        if status.state == "finished":
-            inform(f"{status.run.name} has finished.")
-        elif status.message:
-            inform(f"{status.run.name}: {status.message}")
+    # Its model
 
     def _use_model(self, model: Path) -> None:
-        """Register the run's model and make it the active one."""
-        name = catalogue.register(model, model.parent.name)
-        self.session.model = name
-        inform(f"{name} is now the model of the Segment panel.")
+        """Put a run's model among the registered ones; copying takes a moment."""
+        beside(self, lambda: _registered(model), self._use_registered)
+
+    def _use_registered(self, name: str) -> None:
+        raise NotImplementedError
 
     def _compare(self, run: Path) -> None:
         """Before and after; only finetuning has it."""
@@ -249,45 +279,91 @@ class FinetunePanel(TrainPanel):
     config_type = FinetuneConfig
     data_field = "labels"
     data_words = "a label set"
+    empty = "Choose a label set to learn from, or open one in the Labels panel."
     shown_elsewhere = ("init",)
+    checked_with = ("val", "fraction", "seed")
 
     def build_base(self) -> None:
         """The model to start from."""
+        self._by_hand = False
+        self._stale = self.session.label_set is not None
         self.base = choice(tooltip="The model to start from; a segmenter needs the fewest labels")
         self.form.addRow("start from", self.base)
         self._fill_bases()
         self.follow(self.session.model_changed, self._fill_bases)
+        self.follow(self.session.models_changed, self._fill_bases)
         self.follow(self.session.label_set_changed, self._label_set_changed)
-        self.base.currentIndexChanged.connect(told(lambda *_: self._apply_preset() if self._frames else None))
-        QTimer.singleShot(0, told(self._label_set_changed))
+        self.base.currentIndexChanged.connect(told(self._apply_preset))
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Check a label set that was opened or added to meanwhile."""
+        super().showEvent(event)
+        self._follow_label_set()
 
     def _fill_bases(self, *_: Any) -> None:
-        chosen = self.base.currentData() if self.base.count() else self.session.model
+        known = catalogue.models()
+        chosen = str(self.base.currentData() if self.base.count() else self.session.model)
         self.base.blockSignals(True)
         self.base.clear()
-        for name, card in catalogue.models().items():
-            words = "pretrained encoder" if card.kind == "autoencoder" else card.architecture
-            self.base.addItem(f"{name} ({words})", name)
-        self.base.addItem(SCRATCH, None)
-        self.base.setCurrentIndex(max(0, self.base.findData(chosen)))
+        for name, card in known.items():
+            self.base.addItem(f"{name} ({_network(card)})", name)
+        self.base.addItem(SCRATCH, "")
+        if self.base.findData(chosen) < 0:  # never another one without a word
+            self.base.addItem(f"{Path(chosen).stem} ({'a file' if Path(chosen).is_file() else 'missing'})", chosen)
+        self.base.setCurrentIndex(self.base.findData(chosen))
         self.base.blockSignals(False)
 
-    def _label_set_changed(self, *_: Any) -> None:
-        if self.session.label_set is not None:
-            self.use_data(self.session.label_set.folder)
+    def _ask_data(self) -> None:
+        before = self._data
+        super()._ask_data()
+        self._by_hand = self._by_hand or self._data != before
 
-    def check(self, data: Path) -> tuple[list[str], list[str], int]:
+    def _label_set_changed(self, *_: Any) -> None:
+        self._stale = True
+        if self.isVisible():
+            self._follow_label_set()
+
+    def _follow_label_set(self) -> None:
+        labels = self.session.label_set
+        if labels is None or not self._stale:
+            return
+        self._stale = False
+        if not self._by_hand or self._data == labels.folder:
+            self.use_data(labels.folder)
+
+    def check(self, config: FinetuneConfig) -> Check:
         """Look at every labelled frame."""
-        problems, warnings, counts = presets.check_before_training(data)
+        problems, warnings, counts = presets.check_before_training(
+            config.labels, config.val, config.fraction, config.training.seed
+        )
         return problems, warnings, counts.get("frames", 0)
 
     def preset_changes(self, name: presets.Name) -> dict[str, Any]:
         """By memory, frames and the model to start from."""
-        return presets.finetune_preset(name, max(1, self._frames), *machine.memory(), self.base.currentData())
+        return presets.finetune_preset(name, self._frames, *machine.memory(), self.base.currentData() or None)
 
     def base_changes(self) -> dict[str, Any]:
         """The model to start from."""
-        return {"init": self.base.currentData()}
+        return {"init": self.base.currentData() or None}
+
+    def check_base(self) -> None:
+        """Whether the model to start from is still there.
+
+        Raises:
+            CheckpointError: it is not.
+        """
+        name = self.base.currentData()
+        try:
+            if name:
+                catalogue.read_card(catalogue.find_model(name))
+        except CheckpointError as error:
+            self._fill_bases()
+            raise CheckpointError(f"{name} cannot be started from any more; choose another model.") from error
+
+    def _use_registered(self, name: str) -> None:
+        self.session.models_changed.emit()
+        self.session.model = name
+        inform(f"{name} is now the model of the Segment panel.")
 
     def _compare(self, run: Path) -> None:
         from napari_vasomim.widgets.before_after import BeforeAfter
@@ -305,20 +381,37 @@ class PretrainPanel(TrainPanel):
     config_type = PretrainConfig
     data_field = "data"
     data_words = "a folder of angiograms"
+    empty = "Choose a folder of angiograms to learn from; all folders in it are searched through."
 
-    def check(self, data: Path) -> tuple[list[str], list[str], int]:
-        """Count the angiograms."""
-        from vasomim_core.angiogram import find_angiograms
-        from vasomim_core.errors import VasoMIMError
-
+    def check(self, config: PretrainConfig) -> Check:
+        """Open every angiogram and count the frames."""
         try:
-            return [], [], len(find_angiograms(data))
-        except VasoMIMError as error:
+            frames = sum(len(read_angiogram(path).frames) for path in find_angiograms(config.data))
+        except (VasoMIMError, OSError) as error:
             return [str(error)], [], 0
+        return [], [], frames
 
     def preset_changes(self, name: presets.Name) -> dict[str, Any]:
         """By memory and frames."""
-        return presets.pretrain_preset(name, max(1, self._frames), *machine.memory())
+        return presets.pretrain_preset(name, self._frames, *machine.memory())
+
+    def _use_registered(self, name: str) -> None:
+        self.session.models_changed.emit()
+        inform(f"{name} can now be chosen in Finetune, to start from, and in Masking.")
+
+
+def _registered(model: Path) -> str:
+    """The name of a run's model among the registered ones; a model that is there already is not copied again."""
+    for name in catalogue.models():
+        if filecmp.cmp(catalogue.find_model(name), model, shallow=False):
+            return name
+    return catalogue.register(model, model.parent.name)
+
+
+def _network(card: catalogue.Card) -> str:
+    if card.kind == "autoencoder":
+        return f"pretrained ViT, {card.options.get('encoder', 'unknown size')}"
+    return presets.NAMED.get(card.architecture, "ViT")
 
 
 def _minutes(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from napari_vasomim.background import Newest
 from napari_vasomim.notify import tell, told
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
 from vasomim_core.anatomy import extract_anatomy, frangi, sato
-from vasomim_core.anatomy.extraction import Robust
+from vasomim_core.anatomy.extraction import Mode, Robust
 
 SCALES = 4
 DEFAULT_SIGMAS = (1.5, 6.0)
@@ -59,15 +60,26 @@ class Cine:
 
 def look(frame: NDArray[np.uint8], settings: Settings) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Vesselness (H, W) float32, scaled to [0, 1], and anatomy (H, W) bool of a frame with dark vessels."""
-    sigmas = tuple(np.geomspace(*settings.sigmas, SCALES))
-    response = (sato if settings.filter == "sato" else frangi)(frame, sigmas)
+    key = frame.tobytes(), frame.shape
+    response = _response(*key, settings.filter, settings.sigmas)
     if settings.mode == "filter":
         anatomy = response > max(0.0, float(np.percentile(response, settings.percentile)))
-    elif settings.mode == "robust":
-        anatomy = extract_anatomy(frame, "robust", settings=Robust(percentile=settings.percentile))
     else:
-        anatomy = extract_anatomy(frame, "as-released")
+        anatomy = _anatomy(*key, settings.mode, settings.percentile if settings.mode == "robust" else None)
     return response / max(float(response.max()), 1e-12), anatomy
+
+
+# Each slider moves one of the two: what it does not touch is not computed again, which halves the wait.
+@lru_cache(maxsize=2)
+def _response(pixels: bytes, size: tuple[int, int], filter_: str, sigmas: tuple[float, float]) -> NDArray[np.float32]:
+    frame = np.frombuffer(pixels, np.uint8).reshape(size)
+    return (sato if filter_ == "sato" else frangi)(frame, tuple(np.geomspace(*sigmas, SCALES)))
+
+
+@lru_cache(maxsize=2)
+def _anatomy(pixels: bytes, size: tuple[int, int], mode: Mode, percentile: float | None) -> NDArray[np.bool_]:
+    settings = None if percentile is None else Robust(percentile=percentile)
+    return extract_anatomy(np.frombuffer(pixels, np.uint8).reshape(size), mode, settings=settings)
 
 
 class VesselnessPanel(Panel):

@@ -8,8 +8,9 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_vasomim.session import Session
+from napari_vasomim.walk import Walk
 from napari_vasomim.widgets.correct import CorrectPanel
-from napari_vasomim.widgets.kit import WIDTH, AngiogramChoice, Panel, follow
+from napari_vasomim.widgets.kit import WIDTH, AngiogramChoice, Panel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.segment import SegmentPanel
@@ -64,8 +65,7 @@ class Workbench(QWidget):
         layout.addWidget(self._stack, 1)
         self._buttons.idClicked.connect(lambda place: self.show_panel(PANELS[place]))
         self.setMinimumWidth(WIDTH)
-        # The key for accepting works before the panel that accepts was looked at.
-        follow(self, self.session.accept_requested, self._accept)
+        Walk.of(self.session.viewer)  # hears the key for accepting before the panel for it was looked at
         self.show_panel(SegmentPanel)
 
     def panel(self, kind: type[P]) -> P:
@@ -81,7 +81,3 @@ class Workbench(QWidget):
         self._stack.setCurrentWidget(shown)
         self._buttons.button(PANELS.index(kind)).setChecked(True)
         return shown
-
-    def _accept(self) -> None:
-        if LabelSetPanel not in self.panels:  # else the panel has heard the request itself
-            self.panel(LabelSetPanel).accept()

@@ -44,7 +44,10 @@ def _own(tmp_path, monkeypatch):
     """Choices and journals of this test alone."""
     from qtpy.QtCore import QSettings
 
+    from napari_vasomim.editing import journal
+
     monkeypatch.setenv("VASOMIM_JOURNAL", str(tmp_path / "journal"))
+    journal.cache_clear()
     QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(tmp_path / "choices"))
 
 

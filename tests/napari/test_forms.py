@@ -15,8 +15,9 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QLabel, QMenu
 
-from napari_vasomim.widgets import forms
-from napari_vasomim.widgets.forms import ConfigForm, NumberBox
+from napari_vasomim.widgets import editors, forms
+from napari_vasomim.widgets.editors import NumberBox
+from napari_vasomim.widgets.forms import ConfigForm
 from vasomim_core.config import (
     FinetuneConfig,
     PretrainConfig,
@@ -51,11 +52,11 @@ def get(config, key):
 
 def enter(qtbot, editor, ui=None):
     """Enter another value as a person would, whatever the editor."""
-    if isinstance(editor, forms.OptionalEditor):
+    if isinstance(editor, editors.OptionalEditor):
         if not editor.check.isChecked():
             qtbot.keyClick(editor.check, Qt.Key.Key_Space)
         enter(qtbot, editor.editor, ui)
-    elif isinstance(editor, forms.TupleEditor):
+    elif isinstance(editor, editors.TupleEditor):
         for part in editor.editors:
             enter(qtbot, part, ui)
     elif isinstance(editor, NumberBox):
@@ -66,9 +67,9 @@ def enter(qtbot, editor, ui=None):
             step = int(ui.step or 1)
             other = int(other) // step * step
         type_into(qtbot, editor.lineEdit(), str(other))
-    elif isinstance(editor, forms.ChoiceBox):
+    elif isinstance(editor, editors.ChoiceBox):
         qtbot.keyClick(editor, Qt.Key.Key_Up if editor.currentIndex() else Qt.Key.Key_Down)
-    elif isinstance(editor, forms.Flag):
+    elif isinstance(editor, editors.Flag):
         qtbot.keyClick(editor, Qt.Key.Key_Space)
     else:
         type_into(qtbot, editor.line, "another/path ")
@@ -257,13 +258,13 @@ def test_the_tab_key_goes_down_the_form_and_nothing_is_wider_than_a_panel(qtbot,
     form.show()
     form.unfold()
     keys = [key for folded in (False, True) for key, _, ui in leaves(config) if ui.advanced == folded]
-    editors = {form.editor(key): key for key in keys}
+    owners = {form.editor(key): key for key in keys}
     order, widget = [], form
     while (widget := widget.nextInFocusChain()) is not form:
         parent = widget
-        while parent is not None and parent not in editors:
+        while parent is not None and parent not in owners:
             parent = parent.parentWidget()
-        key = editors.get(parent)
+        key = owners.get(parent)
         if key and order[-1:] != [key]:
             order.append(key)
     assert order == keys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from scipy.ndimage import label
 from skimage.morphology import skeletonize
@@ -19,33 +19,10 @@ from vasomim_core.data.labelset import LabelSet
 from vasomim_core.data.synthetic import synthesize
 from vasomim_core.metrics import dsc
 
+from .mouse import Mouse
+
 SIZE = 256
 TAUGHT = 10
-
-
-class Mouse:
-    """Moves and clicks on napari's canvas at pixels of a layer."""
-
-    def __init__(self, viewer, layer):
-        self._viewer, self._layer = viewer, layer
-        self._canvas = viewer.window._qt_viewer.canvas
-        self._native = self._canvas.native
-
-    def _point(self, pixel):
-        world = np.asarray(self._layer.data_to_world(pixel))[-2:]
-        centre, zoom = np.asarray(self._viewer.camera.center)[-2:], self._viewer.camera.zoom
-        height, width = self._native.height(), self._native.width()
-        row, column = (world - centre) * zoom + (height / 2, width / 2)
-        return QPoint(round(column), round(row))
-
-    def move(self, pixel):
-        QTest.mouseMove(self._native, self._point(pixel))
-        QTest.qWait(30)
-
-    def click(self, pixel, button=Qt.MouseButton.LeftButton):
-        self.move(pixel)
-        QTest.mouseClick(self._native, button, Qt.KeyboardModifier.NoModifier, self._point(pixel), 20)
-        QTest.qWait(30)
 
 
 def missing_branch(truth, found):

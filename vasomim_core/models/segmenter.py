@@ -1,4 +1,4 @@
-"""Segmenters that are finetuned on labels: a ViT with a pyramid decoder, and a plain U-Net."""
+"""Segmenters that are finetuned on labels: a ViT with a pyramid decoder, and two U-Nets."""
 
 from __future__ import annotations
 
@@ -114,4 +114,30 @@ def unet(width: int = 32) -> nn.Module:
         norm="batch",
     )
     start_from_vessel_share(net.final_conv)
+    return net
+
+
+def resunet(width: int = 16) -> nn.Module:
+    """MONAI's U-Net with residual units, image (B, 3, H, W) → logits (B, 1, H, W); H and W are multiples of 16.
+
+    Its first convolution already halves the sides, so that nearly all work is done on small maps: on a CPU it learns
+    more in an hour than the plain U-Net. 1.6 million values at width 16.
+
+    Args:
+        width: channels at half resolution; twice as many at each of the four levels below, 16 times at the lowest.
+    """
+    from monai.networks.nets import UNet
+
+    net = UNet(
+        spatial_dims=2,
+        in_channels=3,
+        out_channels=1,
+        channels=tuple(width * 2**k for k in range(5)),
+        strides=(2, 2, 2, 2),
+        num_res_units=2,
+        act="relu",
+        norm="batch",
+    )
+    *_, last = (module for module in net.modules() if isinstance(module, nn.Conv2d))
+    start_from_vessel_share(last)
     return net

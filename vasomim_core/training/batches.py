@@ -59,9 +59,20 @@ class BatchPlan:
             )
         self.frames, self.settings, self.processes = frames, settings, processes
         self.batch_size = settings.batch_size
+        self.parts = settings.accumulate
         self.part_size = settings.batch_size // share
         self.steps_per_epoch = max(1, frames // settings.batch_size)
         self.steps = self.steps_per_epoch * settings.epochs
+
+    def more_parts(self) -> int | None:
+        """Into how many parts a batch divides that are at most half as large as now.
+
+        None where it does not, or where several processes would have to agree on it.
+        """
+        if self.processes.count > 1:
+            return None
+        numbers = range(2 * self.parts, self.batch_size + 1)
+        return next((n for n in numbers if self.batch_size % n == 0), None)
 
     def rows(self, part: int) -> slice:
         """The rows of the whole batch that this process computes in this part."""

@@ -25,8 +25,9 @@ from vasomim_core.data.store import FrameStore, Pair, build_store
 from vasomim_core.errors import CheckpointError
 from vasomim_core.inference import probability
 from vasomim_core.metrics import cldice, dsc
-from vasomim_core.models.checkpoint import Card, Preprocessing, read_card, read_state, save_checkpoint
-from vasomim_core.models.registry import build, find_model, load_strictly
+from vasomim_core.models.catalogue import Card, Preprocessing, find_model, read_card
+from vasomim_core.models.checkpoint import read_state, save_checkpoint
+from vasomim_core.models.registry import build, load_strictly
 from vasomim_core.models.segmenter import ViTSegmenter
 from vasomim_core.models.vit import load_encoder
 from vasomim_core.training.crops import Crops
@@ -68,7 +69,7 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
         if config.training.compile:
             network.compile()
         store = _store(training, config, log, processes)
-        learner = SegmentationLearner(network, preprocessing, config.dice_weight)
+        learner = SegmentationLearner(network, preprocessing, config.dice_weight, config.cldice_weight)
 
         def save_model(trained: SegmentationLearner, scores: dict[str, float]) -> None:
             card = Card(
@@ -183,7 +184,7 @@ def _options(config: FinetuneConfig) -> dict[str, Any]:
             "width": config.width,
             "drop_path": config.drop_path,
         }
-    return {"width": config.width} if config.architecture == "unet" else {}
+    return {"width": config.width} if config.architecture in ("unet", "resunet") else {}
 
 
 def layer_decayed_groups(network: nn.Module, decay: float, weight_decay: float) -> list[dict[str, Any]]:

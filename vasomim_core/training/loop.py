@@ -6,6 +6,8 @@ optimiser and the step number alone, and two processes draw what one would have 
 layer looks at its whole batch or draws by itself: batch normalisation and drop path, in finetuning.)
 
 The device is never asked for a value in between: losses add up on it and are read every `log_every` steps.
+
+Where memory does not suffice for a batch, it is computed in more parts from then on, and the events say so.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import pickle
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -172,6 +174,22 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
         sums.clear()
         state.counted = 0
 
+    def gradients(step: int, epoch: int) -> dict[str, Tensor]:
+        """Add up the gradients of one batch, part after part; its losses."""
+        torch.manual_seed(_seed(settings.seed, step, processes.rank))  # dropout and drop path
+        means: dict[str, Tensor] = {}
+        for part in range(plan.parts):
+            batch = {k: v.to(device, non_blocking=True) for k, v in next(loader).items()}
+            moment = Moment(step, epoch, plan.rows(part), plan.batch_size, settings.seed)
+            last = part == plan.parts - 1
+            with wrapped.no_sync() if processes.count > 1 and not last else nullcontext():
+                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                    losses = wrapped(batch, moment)
+                (losses["loss"] / plan.parts).backward()
+            for name, value in losses.items():
+                means[name] = means.get(name, 0.0) + value.detach().double() / plan.parts
+        return means
+
     with stop_on_signal() as stop:
         learner.train()
         for step in range(state.step, steps):
@@ -179,17 +197,20 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
             rate = learning_rate(step, steps, epoch, settings)
             for group in optimiser.param_groups:
                 group["lr"] = rate * group.get("lr_scale", 1.0)
-            torch.manual_seed(_seed(settings.seed, step, processes.rank))  # dropout and drop path
-            for part in range(settings.accumulate):
-                batch = {k: v.to(device, non_blocking=True) for k, v in next(loader).items()}
-                moment = Moment(step, epoch, plan.rows(part), plan.batch_size, settings.seed)
-                last = part == settings.accumulate - 1
-                with wrapped.no_sync() if processes.count > 1 and not last else nullcontext():
-                    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                        losses = wrapped(batch, moment)
-                    (losses["loss"] / settings.accumulate).backward()
-                for name, value in losses.items():
-                    sums[name] = sums.get(name, 0.0) + value.detach().double() / settings.accumulate
+            means = None
+            while means is None:
+                try:
+                    means = gradients(step, epoch)
+                except RuntimeError as error:
+                    parts = plan.more_parts()
+                    if not _out_of_memory(error) or parts is None:
+                        raise
+                    optimiser.zero_grad(set_to_none=True)
+                    plan = BatchPlan(total, replace(settings, accumulate=parts), processes)
+                    loader = plan.loader(job.frames, device, step)
+                    log.write("warning", message=f"memory did not suffice; batches are now computed in {parts} parts")
+            for name, value in means.items():
+                sums[name] = sums.get(name, 0.0) + value
             if settings.clip is not None:
                 norm = nn.utils.clip_grad_norm_(learner.parameters(), settings.clip)
                 sums["gradient_norm"] = sums.get("gradient_norm", 0.0) + norm.double()
@@ -241,6 +262,10 @@ def _validate(job: Job[L], network: L, state: _State, log: EventLog, processes: 
     log.write("validation", step=state.step, epoch=epoch + 1, scores=scores, best=state.best, improved=improved)
     if improved and processes.first:
         job.save_model(network, scores)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _seed(*parts: int) -> int:

@@ -10,7 +10,8 @@ import torch
 from vasomim_core.config import FinetuneConfig, PretrainConfig, Training
 from vasomim_core.data.labelled import open_labels
 from vasomim_core.errors import CheckpointError
-from vasomim_core.models.checkpoint import read_card, read_state
+from vasomim_core.models.catalogue import read_card
+from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.segmenter import ViTSegmenter
 from vasomim_core.training.events import read_events
 from vasomim_core.training.finetune import (
@@ -87,6 +88,18 @@ def test_patience_ends_the_run(config, tmp_path):
     assert reason == "patience"
     end = list(read_events(tmp_path / "run"))[-1]
     assert end["reason"] == "patience"
+
+
+def test_centrelines_count_when_they_are_asked_for(config, tmp_path):
+    losses = {}
+    for weight in (0.0, 1.0):
+        run = tmp_path / str(weight)
+        settings = replace(config, run=run, architecture="resunet", cldice_weight=weight)
+        model, _ = finetune(settings)
+        losses[weight] = next(e["loss"] for e in read_events(run) if e["event"] == "step")
+        assert read_card(model).config["cldice_weight"] == weight
+        assert read_card(model).options == {"width": 4}
+    assert 0 < losses[1.0] - losses[0.0] < 1.01  # the first step has the same weights and views
 
 
 def test_finetuning_starts_from_the_pretrained_encoder(config, encoder):

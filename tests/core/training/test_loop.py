@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
+from torch.utils.data import Dataset
 
 from vasomim_core.config import Training
 from vasomim_core.errors import RunError
 from vasomim_core.training.batches import BatchPlan
 from vasomim_core.training.events import FILE, EventLog, read_events
+from vasomim_core.training.loop import Job, run_training
 from vasomim_core.training.optimisation import learning_rate
 from vasomim_core.training.processes import Processes
 
@@ -86,3 +91,62 @@ def test_events_are_lines_and_a_torn_one_is_skipped(tmp_path):
 def test_only_the_first_process_writes(tmp_path):
     EventLog(tmp_path, writes=False).write("start")
     assert not (tmp_path / FILE).exists()
+
+
+class Hungry(nn.Module):
+    """Fits 1 = w·x, and from the second step on has no memory for more than `fits` rows."""
+
+    def __init__(self, error: Exception, fits: int):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(1))
+        self.error, self.fits, self.asked = error, fits, []
+
+    def forward(self, batch, moment):
+        self.asked.append((moment.step, moment.rows))
+        if moment.step >= 1 and len(batch["x"]) > self.fits:
+            raise self.error
+        return {"loss": ((self.w * batch["x"] - 1) ** 2).mean()}
+
+
+class Numbers(Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, key):
+        return {"x": torch.tensor(float(key[1]))}
+
+
+MEMORY = [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 1")]
+
+
+def train(run: Path, learner: nn.Module) -> None:
+    settings = Training(epochs=2, batch_size=4, warmup=0.0, learning_rate=0.1, device="cpu", log_every=1)
+    job = Job("finetune", learner, [{"params": learner.parameters()}], Numbers(), lambda *_: None)
+    run_training(job, settings, run, EventLog(run), Processes())
+
+
+@pytest.mark.parametrize("error", MEMORY, ids=["cuda", "cpu"])
+def test_a_batch_that_does_not_fit_is_split_and_says_so(tmp_path, error):
+    runs = {fits: tmp_path / str(fits) for fits in (4, 1)}
+    learners = {fits: Hungry(error, fits) for fits in runs}
+    for fits, run in runs.items():
+        run.mkdir()
+        train(run, learners[fits])
+    rows = [rows for step, rows in learners[1].asked if step == 2]
+    assert rows == [slice(n, n + 1) for n in range(4)]
+    events = {fits: list(read_events(run)) for fits, run in runs.items()}
+    assert [e["message"] for e in events[1] if e["event"] == "warning"] == [
+        "memory did not suffice; batches are now computed in 2 parts",
+        "memory did not suffice; batches are now computed in 4 parts",
+    ]
+    assert not [e for e in events[4] if e["event"] == "warning"]
+    losses = {fits: [e["loss"] for e in events[fits] if e["event"] == "step"] for fits in runs}
+    assert losses[1] == pytest.approx(losses[4], abs=1e-5)
+    assert len(losses[1]) == 4
+    assert learners[1].w.item() == pytest.approx(learners[4].w.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("error", [MEMORY[0], RuntimeError("shapes do not fit")], ids=["one frame", "another error"])
+def test_what_smaller_parts_do_not_help_is_raised(tmp_path, error):
+    with pytest.raises(RuntimeError, match=str(error)):
+        train(tmp_path, Hungry(error, 0))

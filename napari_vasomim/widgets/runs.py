@@ -1,0 +1,163 @@
+"""The runs of one job, those of earlier sessions too, and a view of the chosen one."""
+
+from __future__ import annotations
+
+import html
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+
+from napari_vasomim import jobs
+from napari_vasomim.background import Newest
+from napari_vasomim.notify import inform, told, warn
+from napari_vasomim.session import Session
+from napari_vasomim.widgets.kit import SPACE, hint
+from napari_vasomim.widgets.run_view import STATES, RunView
+
+LIST_MS = 2000
+SHOWN = 4
+"""Rows of the list that are seen without scrolling it."""
+RUN = Qt.ItemDataRole.UserRole
+
+
+class Runs(QWidget):
+    """Tells of the end of every run, also while another one, or none, is looked at.
+
+    Args:
+        session: holds the processes that this window has started.
+        job: "finetune" or "pretrain".
+    """
+
+    def __init__(self, session: Session, job: str):
+        super().__init__()
+        self.folder = jobs.default_runs_folder()
+        self._session, self._job = session, job
+        self._alive: set[Path] = set()
+        self.none = hint("No run yet. Runs of earlier sessions appear here too.")
+        self.list = QTreeWidget()
+        self.list.setHeaderLabels(["run", "state", "DSC", "started"])
+        self.list.headerItem().setToolTip(2, "Best DSC on the validation frames, in percent")
+        self.list.setColumnHidden(2, job != "finetune")
+        self.list.setRootIsDecorated(False)
+        self.list.setUniformRowHeights(True)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.list.setAccessibleName("Runs")
+        head = self.list.header()
+        head.setStretchLastSection(False)
+        head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.list.currentItemChanged.connect(told(self._selected))
+        self.list.hide()
+        self.view = RunView()
+        self.view.ended.connect(told(lambda _: self.refresh()))
+        self.view.resumed.connect(told(self.follow))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACE)
+        for widget in (self.none, self.list, self.view):
+            layout.addWidget(widget)
+        self._reading = Newest(self, self._listed)
+        self._timer = QTimer(self)
+        self._timer.setInterval(LIST_MS)
+        self._timer.timeout.connect(self._tick)  # a method: a closure may be collected before its timer
+        self._timer.start()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Read the list when somebody looks."""
+        super().showEvent(event)
+        self.refresh()
+
+    def follow(self, job: jobs.Job) -> None:
+        """Show a run that this window has just started or resumed."""
+        self._session.jobs.append(job)
+        self._alive.add(job.run)
+        if self.view.job is not job:
+            self.view.show_run(job)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the list again, in a thread; while nobody looks, only as long as a run is alive."""
+        if not self.isVisible() and not self._alive:
+            return
+        for job in self._session.jobs:
+            with suppress(OSError, ValueError):
+                job.status()  # only whoever started a process learns how it ended
+        self._reading.ask(lambda: jobs.list_runs(self.folder))
+
+    @told
+    def _tick(self) -> None:
+        self.refresh()
+
+    def _listed(self, found: list[jobs.RunStatus]) -> None:
+        runs = [status for status in found if status.job == self._job]
+        items = [self.list.topLevelItem(i) for i in range(self.list.topLevelItemCount())]
+        if [item.data(0, RUN) for item in items] != [str(status.run) for status in runs]:
+            items = self._renew(runs)
+        for item, status in zip(items, runs, strict=True):
+            item.setText(0, status.run.name)
+            item.setText(1, status.state)
+            item.setText(2, f"{status.best['dsc']:.1f}" if "dsc" in status.best else "")
+            item.setText(3, when(status.started))
+            words = f"{status.run.name}: {STATES[status.state]}"
+            item.setToolTip(0, f"<p>{html.escape(words)}</p>")
+        self.none.setVisible(not runs)
+        self.list.setVisible(bool(runs))
+        ended = [status for status in runs if status.run in self._alive and not status.alive]
+        self._alive -= {status.run for status in runs}  # one that was started meanwhile stays
+        self._alive |= {status.run for status in runs if status.alive}
+        for status in ended:
+            _announce(status)
+        if self.view.run is None and (alive := [status.run for status in runs if status.alive]):
+            self.view.show_run(self._job_in(alive[0]))
+            self._mark()
+
+    def _renew(self, runs: list[jobs.RunStatus]) -> list[QTreeWidgetItem]:
+        place = self.list.verticalScrollBar().value()
+        self.list.blockSignals(True)
+        self.list.clear()
+        items = [QTreeWidgetItem(self.list) for _ in runs]
+        for item, status in zip(items, runs, strict=True):
+            item.setData(0, RUN, str(status.run))
+            item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.list.blockSignals(False)
+        self._mark()
+        self.list.verticalScrollBar().setValue(place)
+        rows = min(len(runs), SHOWN) * max(self.list.sizeHintForRow(0), 18)
+        self.list.setFixedHeight(self.list.header().sizeHint().height() + rows + 2 * self.list.frameWidth() + 2)
+        return items
+
+    def _mark(self) -> None:
+        """Select the run that is looked at, without looking at it anew."""
+        self.list.blockSignals(True)
+        for i in range(self.list.topLevelItemCount()):
+            if self.list.topLevelItem(i).data(0, RUN) == str(self.view.run):
+                self.list.setCurrentItem(self.list.topLevelItem(i))
+        self.list.blockSignals(False)
+
+    def _selected(self, item: QTreeWidgetItem | None, _before: QTreeWidgetItem | None = None) -> None:
+        if item is not None and (run := Path(item.data(0, RUN))) != self.view.run:
+            self.view.show_run(self._job_in(run))
+
+    def _job_in(self, run: Path) -> jobs.Job:
+        """The process that this window has started, if it was this window; else what the folder tells."""
+        own = (job for job in reversed(self._session.jobs) if job.run == run)
+        return next(own, None) or jobs.attach(run)
+
+
+def _announce(status: jobs.RunStatus) -> None:
+    """Say what nobody in this window has asked for."""
+    if status.state == "finished":
+        inform(f"{status.run.name} has finished.")
+    elif status.state in ("failed", "lost"):
+        warn(f"{status.run.name}: {status.message.splitlines()[0]}")
+
+
+def when(stamp: float) -> str:
+    """A time for a list: today's clock time, else the day."""
+    moment, now = time.localtime(stamp), time.localtime()
+    return time.strftime("%H:%M" if moment[:3] == now[:3] else "%d %b", moment)

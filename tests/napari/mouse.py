@@ -1,0 +1,73 @@
+"""A mouse on napari's canvas, aimed at pixels of a layer."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+SETTLE_MS = 15
+LEFT, RIGHT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton, Qt.MouseButton.NoButton
+
+
+class Mouse:
+    """Moves, clicks and drags on the real canvas; pixels are (row, column) or (frame, row, column) of the layer.
+
+    The window must be shown.
+    """
+
+    def __init__(self, viewer, layer):
+        self._viewer, self._layer = viewer, layer
+        self.native = viewer.window._qt_viewer.canvas.native
+        self.camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera  # napari 0.9 moved it
+
+    def point(self, pixel) -> QPoint:
+        """Where on the canvas a pixel is."""
+        whole = (0,) * (self._layer.ndim - len(pixel)) + tuple(pixel)
+        world = np.asarray(self._layer.data_to_world(whole))[-2:]
+        centre, zoom = np.asarray(self.camera.center)[-2:], self.camera.zoom
+        row, column = (world - centre) * zoom + (self.native.height() / 2, self.native.width() / 2)
+        return QPoint(round(column), round(row))
+
+    def move(self, pixel) -> None:
+        QTest.mouseMove(self.native, self.point(pixel))
+        QTest.qWait(SETTLE_MS)
+
+    def click(self, pixel, button=LEFT) -> None:
+        self.move(pixel)
+        QTest.mouseClick(self.native, button, Qt.KeyboardModifier.NoModifier, self.point(pixel), 5)
+        QTest.qWait(SETTLE_MS)
+
+    def double_click(self, pixel) -> None:
+        """As a hand does it: a click, and the second press of it comes as a double click."""
+        self.click(pixel)
+        QTest.mouseDClick(self.native, LEFT, Qt.KeyboardModifier.NoModifier, self.point(pixel), 5)
+        QTest.qWait(SETTLE_MS)
+
+    def drag(self, start, end, steps=6, release=True) -> None:
+        self.move(start)
+        a, b = self.point(start), self.point(end)
+        QTest.mousePress(self.native, LEFT, Qt.KeyboardModifier.NoModifier, a, 5)
+        for k in range(1, steps + 1):
+            self._move_pressed(a + (b - a) * k / steps)
+        if release:
+            self.release(end)
+
+    def release(self, pixel) -> None:
+        QTest.mouseRelease(self.native, LEFT, Qt.KeyboardModifier.NoModifier, self.point(pixel), 5)
+        QTest.qWait(SETTLE_MS)
+
+    def _move_pressed(self, point: QPoint) -> None:
+        """QTest moves without a button; napari needs to see the one that is held."""
+        everywhere = QPointF(self.native.mapToGlobal(point))
+        event = QMouseEvent(
+            QMouseEvent.Type.MouseMove, QPointF(point), everywhere, NONE, LEFT, Qt.KeyboardModifier.NoModifier
+        )
+        QApplication.sendEvent(self.native, event)
+        QTest.qWait(5)
+
+    def key(self, key, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+        QTest.keyClick(self.native, key, modifier)
+        QTest.qWait(SETTLE_MS)

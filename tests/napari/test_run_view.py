@@ -1,0 +1,216 @@
+"""One run followed live: what is shown of each state, and what its buttons do to the process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QMessageBox
+
+from napari_vasomim import jobs
+from napari_vasomim.widgets.run_view import RunView
+from vasomim_core.config import FinetuneConfig, Training
+from vasomim_core.data.synthetic import write_samples
+from vasomim_core.models import catalogue
+from vasomim_core.training.events import EventLog
+from vasomim_core.training.runs import save_config
+
+GB = 10**9
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("labels")
+    write_samples(folder, 6, size=64)
+    return folder
+
+
+@pytest.fixture
+def config(labels, tmp_path, monkeypatch) -> FinetuneConfig:
+    """A run that goes on for longer than a test waits."""
+    monkeypatch.setattr(jobs, "LOWEST", 0)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    training = Training(epochs=5000, batch_size=4, device="cpu", precision="fp32", log_every=1)
+    return FinetuneConfig(
+        labels, tmp_path / "Run of Smith", architecture="unext", frame_size=64, input_size=64, training=training
+    )
+
+
+@pytest.fixture
+def view(qtbot) -> RunView:
+    made = RunView()
+    qtbot.addWidget(made)
+    made.resize(340, 500)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _no_orphans():
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    left = [p for p in psutil.Process().children(recursive=True) if p not in before]
+    left = [p for p in left if p.status() != psutil.STATUS_ZOMBIE]
+    for process in left:
+        process.kill()
+    assert not left
+
+
+@pytest.fixture
+def log(config, view) -> EventLog:
+    """The events of a run that only pretends: its process is this one."""
+    save_config(config.run / "config.yaml", config)
+    made = EventLog(config.run)
+    made.write("open", job="finetune", pid=os.getpid())
+    return made
+
+
+def alive(monkeypatch, living):
+    monkeypatch.setattr(jobs.RunFolder, "process", lambda self: psutil.Process() if living else None)
+
+
+def click(qtbot, button):
+    assert button.isEnabled(), button.text()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def able(view):
+    names = ("stop", "cancel", "resume", "use", "before_after", "report")
+    return {name for name in names if getattr(view, name).isEnabled()}
+
+
+def until(qtbot, view, *states):
+    qtbot.waitUntil(lambda: view.job.status().state in states, timeout=120_000)
+    view.refresh()
+    return view.job.status()
+
+
+def test_without_a_run_there_is_nothing_to_see(view):
+    assert view.isHidden()
+    assert view.run is None
+    view.refresh()
+
+
+def test_each_state_has_its_words_and_buttons(view, log, config, monkeypatch):
+    alive(monkeypatch, True)
+    view.show_run(jobs.attach(config.run))
+    assert "preparing" in view.state.text()
+    assert able(view) == {"stop", "cancel", "report"}
+    log.write("prepare", done=3, total=6)
+    view.refresh()
+    assert "3 of 6" in view.state.text()
+    log.write("start", steps=100, epochs=50, resumed=0, pid=os.getpid(), device="cuda:0")
+    log.write("step", step=25, epoch=13, loss=0.5, eta=600.0, memory=2 * GB)
+    log.write("validation", step=25, epoch=13, scores={"dsc": 71.0}, best=71.0, improved=True)
+    view.refresh()
+    assert "running<br>Trains: epoch 13 of 50; best DSC 71.0 % at epoch 13." in view.state.text()
+    assert view.bar.value() == 250
+    assert not view.bar.isHidden()
+    assert view.facts.text() == "10 min left · on CUDA:0 · 2.0 GB at most"
+    assert view.curves.best() == (13, 71.0)
+    shutil.copyfile(catalogue.find_model("vasomim-demo"), config.run / "model.safetensors")
+    log.write("stop")
+    view.refresh()
+    assert "Stops after the step in hand" in view.state.text()
+    assert able(view) == {"cancel", "use", "before_after", "report"}
+    log.write("end", reason="patience", message="")
+    alive(monkeypatch, False)
+    view.refresh()
+    assert "scores did not rise any more" in view.state.text()  # why it stopped is never a secret
+    assert able(view) == {"use", "before_after", "report"}
+    assert view.bar.isHidden()
+
+
+def test_warnings_of_the_run_are_shown_and_those_of_an_earlier_life_are_not(view, log, config, monkeypatch):
+    alive(monkeypatch, True)
+    view.show_run(jobs.attach(config.run))
+    assert view.warnings.isHidden()
+    log.write("warning", message="memory did not suffice; batches are now computed in 2 parts <b>")
+    view.refresh()
+    assert "computed in 2 parts &lt;b&gt;" in view.warnings.text()
+    assert not view.warnings.isHidden()
+    log.write("open", job="finetune", pid=os.getpid())
+    view.refresh()
+    assert view.warnings.isHidden()
+
+
+def test_a_folder_that_goes_or_breaks_is_said_once(view, log, config, notifications):
+    view.show_run(jobs.attach(config.run))
+    log.write("step", nothing=1)
+    log.write("validation", scores=None)
+    view.refresh()
+    shutil.rmtree(config.run)
+    view.refresh()
+    assert "moved or deleted" in view.state.text()
+    assert able(view) == set()
+    assert notifications == []
+
+
+@pytest.mark.timeout(300)
+def test_stop_keeps_a_model_resume_goes_on_and_a_kill_is_a_failure(qtbot, view, config, labels, notifications):
+    view.show_run(jobs.start(config))
+    assert "starting" in view.state.text()
+    ends, resumed = [], []
+    view.ended.connect(ends.append)
+    view.resumed.connect(resumed.append)
+    qtbot.waitUntil(lambda: view.curves.best() is not None, timeout=120_000)  # the view follows by itself
+    click(qtbot, view.stop)
+    status = until(qtbot, view, "stopped")
+    assert [end.state for end in ends] == ["stopped"]
+    assert catalogue.read_card(status.model).kind == "segmenter"
+    assert able(view) == {"resume", "use", "before_after", "report"}
+
+    click(qtbot, view.resume)
+    assert resumed == [view.job]
+    until(qtbot, view, "running")
+    qtbot.waitUntil(lambda: view.job.status().epoch > status.epoch, timeout=60_000)
+    with open(config.run / "output.log", "a") as output:
+        output.write(f"Traceback:\nlast words of {labels}/Smith.png\n")
+    os.kill(view.job.status().pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+    until(qtbot, view, "failed")
+    assert "SIGKILL" in view.state.text()
+    assert "last words" in view.state.text()
+    assert view.resume.isEnabled()
+    click(qtbot, view.report)
+    report = QApplication.clipboard().text()
+    assert "last words" in report
+    assert "Smith" not in report.replace(config.run.name, "")
+    for path in (labels, config.run.parent, Path.home()):
+        assert str(path) not in report
+    assert "clipboard" in notifications.pop().message
+
+
+@pytest.mark.timeout(300)
+def test_cancel_asks_and_leaves_no_process(qtbot, view, config, monkeypatch):
+    view.show_run(jobs.start(config))
+    pid = view.job.status().pid
+    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: answers.pop(0))
+    click(qtbot, view.cancel)
+    assert psutil.pid_exists(pid)
+    ends, states = [], []
+    view.ended.connect(ends.append)
+    click(qtbot, view.cancel)
+    states.append(view.job.status().state)  # the click came back before the process had ended
+    qtbot.waitUntil(lambda: bool(ends), timeout=20_000)
+    assert states == ["stopping"] or states == ["starting"]
+    assert [end.state for end in ends] == ["cancelled"]
+    assert not psutil.pid_exists(pid)
+    assert able(view) == {"resume", "report"}
+
+
+@pytest.mark.timeout(300)
+def test_a_run_that_goes_on_is_attached_and_stopped(qtbot, view, config):
+    first = jobs.start(replace(config, run=config.run.with_name("left alone")))
+    qtbot.waitUntil(lambda: first.status().state == "running" and first.status().epoch > 1, timeout=120_000)
+    first.leave()
+    view.show_run(jobs.attach(first.run))
+    assert view.curves.best() is not None
+    click(qtbot, view.stop)
+    assert until(qtbot, view, "stopped").model is not None

@@ -1,0 +1,444 @@
+"""Segmenting through the real inference child: what every control does, and what can happen meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from contextlib import suppress
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
+from safetensors.numpy import save_file
+
+from napari_vasomim import engine, layers
+from napari_vasomim.session import Session
+from napari_vasomim.widgets.segment import FILE, SegmentPanel
+from vasomim_core.models.catalogue import FORMAT, WEIGHTS, Card
+
+DEMO = WEIGHTS / "vasomim-demo.safetensors"
+RESULTS = ("prediction", "probability", "uncertainty")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_child():
+    yield
+    engine.shared().close()
+
+
+@pytest.fixture
+def model(qapp):
+    """A viewer without a window, for what concerns layers alone; many times faster."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def beside(qtbot):
+    """Opens the panel of a viewer without a window."""
+
+    def open_panel(model):
+        panel = SegmentPanel(model)
+        qtbot.addWidget(panel)
+        panel.show()
+        return panel
+
+    return open_panel
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What the engine was asked for."""
+    asked, call = [], engine.shared().call
+
+    def counted(method, **arguments):
+        if method != "hello":
+            asked.append((method, arguments))
+        return call(method, **arguments)
+
+    monkeypatch.setattr(engine.shared(), "call", counted)
+    return asked
+
+
+def docked(viewer):
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel, area="right")
+    return panel
+
+
+def click(qtbot, button):
+    assert button.isEnabled(), button.text()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def done(qtbot, panel):
+    qtbot.waitUntil(lambda: panel._task is None and panel.now.isEnabled(), timeout=60_000)
+
+
+def child():
+    """The process id of the child."""
+    return engine.shared()._child._process.pid
+
+
+@pytest.fixture
+def halted(qtbot):
+    """Stops the child, so that what is asked of it stays unanswered for as long as a test wants."""
+    engine.shared().call("hello").result(60)
+    pid = child()
+    os.kill(pid, signal.SIGSTOP)
+    yield pid
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_one_frame_of_a_still(model, beside, qtbot, still, still_truth):
+    image = model.add_image(still, scale=(0.3, 0.3), translate=(7, -4), rotate=20)
+    panel = beside(model)
+    assert panel.state.text() == "Not segmented yet."
+    assert not panel.all.isEnabled()
+    click(qtbot, panel.now)
+    assert not panel.now.isEnabled()
+    done(qtbot, panel)
+    for role in RESULTS:
+        found = layers.find(model, role, image)
+        assert found.data.shape == image.data.shape
+        for corner in ((0, 0), (255, 0), (0, 255)):
+            np.testing.assert_allclose(found.data_to_world(corner), image.data_to_world(corner))
+    mask = layers.find(model, "prediction", image).data > 0
+    dice = 2 * (mask & still_truth).sum() / (mask.sum() + still_truth.sum())
+    assert dice > 0.5
+    assert "on cpu" in panel.state.text() or "on cuda" in panel.state.text()
+    assert "s a frame" in panel.state.text()
+    assert panel.session.angiogram is image
+    assert model.layers.selection.active is image
+
+
+def test_the_threshold_acts_on_what_is_stored(model, beside, qtbot, cine, calls):
+    image = model.add_image(cine)
+    panel = beside(model)
+    click(qtbot, panel.all)
+    done(qtbot, panel)
+    assert [method for method, _ in calls] == ["segment"] * 8
+    prediction = panel.session.predictions[image]
+    masks = layers.find(model, "prediction", image)
+    before = masks.data.copy()
+    panel.threshold.setValue(0.9)
+    index = panel.session.index
+    assert masks.data[index].sum() < before[index].sum()
+    np.testing.assert_array_equal(masks.data[index] > 0, prediction.probability(index) >= np.float32(230 / 255))
+    model.dims.set_current_step(0, 0)  # before the other frames have followed
+    qtbot.waitUntil(lambda: all((masks.data[k] > 0).sum() == prediction.mask(k).sum() for k in range(8)))
+    panel.threshold.setValue(0.02)
+    qtbot.waitUntil(lambda: (masks.data != 0).sum() > (before != 0).sum())
+    assert len(calls) == 8
+
+
+def test_the_frames_shown_next_have_the_new_threshold_also_when_another_image_is_chosen(
+    model, beside, qtbot, cine, still
+):
+    other = model.add_image(still)
+    image = model.add_image(cine)
+    panel = beside(model)
+    click(qtbot, panel.all)
+    done(qtbot, panel)
+    panel.threshold.setValue(0.97)
+    panel.session.angiogram = other
+    masks, prediction = layers.find(model, "prediction", image), panel.session.predictions[image]
+    qtbot.waitUntil(lambda: all((masks.data[k] > 0).sum() == prediction.mask(k).sum() for k in range(8)))
+    panel.threshold.setValue(0.3)
+    assert prediction.threshold == 0.97
+
+
+def test_flips_outline_and_uncertainty(model, beside, qtbot, still, calls):
+    image = model.add_image(still)
+    panel = beside(model)
+    click(qtbot, panel.now)
+    done(qtbot, panel)
+    plain = layers.find(model, "probability", image).data.copy()
+    panel.outline.setChecked(True)
+    panel.uncertain.setChecked(True)
+    assert layers.find(model, "prediction", image).contour > 0
+    uncertainty = layers.find(model, "uncertainty", image)
+    assert uncertainty.visible
+    assert uncertainty.data.min() >= 0
+    assert 0.5 < uncertainty.data.max() <= 1
+    panel.flips.setChecked(True)
+    click(qtbot, panel.now)
+    done(qtbot, panel)
+    assert [arguments["flips"] for _, arguments in calls] == [False, True]
+    assert panel.session.predictions[image].flips
+    flipped = layers.find(model, "probability", image).data
+    assert not np.array_equal(plain, flipped)
+    assert np.abs(plain - flipped).mean() < 0.1
+    assert layers.find(model, "prediction", image).contour > 0
+    panel.outline.setChecked(False)
+    panel.uncertain.setChecked(False)
+    assert layers.find(model, "prediction", image).contour == 0
+    assert not uncertainty.visible
+
+
+def test_a_cancelled_cine_stops_and_stays_stopped(model, beside, qtbot, cine, calls, halted):
+    image = model.add_image(cine)
+    panel = beside(model)
+    click(qtbot, panel.all)
+    os.kill(halted, signal.SIGCONT)
+    qtbot.waitUntil(lambda: len(calls) == 3, timeout=60_000)
+    os.kill(halted, signal.SIGSTOP)
+    click(qtbot, panel.progress.cancel)
+    assert "Cancelled" in panel.state.text()
+    assert panel.now.isEnabled()
+    assert not panel.progress.isVisible()
+    kept = list(panel.session.predictions[image].frames)
+    os.kill(halted, signal.SIGCONT)
+    engine.shared().call("hello").result(60)
+    qtbot.wait(100)
+    assert len(calls) == 3
+    assert panel.session.predictions[image].frames == kept
+    click(qtbot, panel.all)
+    done(qtbot, panel)
+    assert panel.session.predictions[image].frames == list(range(8))
+
+
+def test_a_click_after_a_cancel_is_not_mixed_with_the_frame_still_at_work(model, beside, qtbot, cine, calls, halted):
+    image = model.add_image(cine)
+    panel = beside(model)
+    click(qtbot, panel.all)
+    click(qtbot, panel.progress.cancel)
+    model.dims.set_current_step(0, 6)
+    click(qtbot, panel.now)
+    os.kill(halted, signal.SIGCONT)
+    done(qtbot, panel)
+    assert panel.session.predictions[image].frames == [6]
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("happening", ["deleted", "other chosen", "reordered", "renamed", "result deleted", "replaced"])
+def test_what_happens_to_layers_while_a_cine_is_segmented(model, beside, qtbot, cine, calls, happening):
+    other = model.add_image(cine[:, ::-1], name="other")
+    image = model.add_image(cine, name="a")
+    panel = beside(model)
+    click(qtbot, panel.all)
+    qtbot.waitUntil(lambda: len(calls) == 3, timeout=60_000)
+    if happening == "deleted":
+        model.layers.remove(image)
+    elif happening == "other chosen":
+        model.layers.selection.active = other
+    elif happening == "reordered":
+        model.layers.reverse()
+    elif happening == "renamed":
+        image.name = "b"
+        layers.find(model, "prediction", image).name = "c"
+    elif happening == "replaced":
+        image.data = cine[:4, :200, :180]
+    else:
+        model.layers.remove(layers.find(model, "prediction", image))
+    done(qtbot, panel)
+    assert other not in panel.session.predictions
+    if happening == "deleted":
+        assert len(calls) < 8
+        assert panel.state.text() == "Not segmented yet."
+    elif happening == "replaced":
+        assert image not in panel.session.predictions
+        assert layers.find(model, "prediction", image) is None
+        click(qtbot, panel.all)
+        done(qtbot, panel)
+        assert layers.find(model, "prediction", image).data.shape == (4, 200, 180)
+    else:
+        assert panel.session.predictions[image].frames == list(range(8))
+        assert [layers.role(layer) for layer in model.layers].count("prediction") == 1
+
+
+def test_the_settings_of_the_click_count_for_the_whole_cine(model, beside, qtbot, cine, calls, tmp_path):
+    image = model.add_image(cine[:4])
+    panel = beside(model)
+    click(qtbot, panel.all)
+    panel.flips.setChecked(True)
+    panel.use_file(str(shutil.copy(DEMO, tmp_path / "mine.safetensors")))
+    done(qtbot, panel)
+    assert {(arguments["model"], arguments["flips"]) for _, arguments in calls} == {("vasomim-demo", False)}
+    assert panel.session.predictions[image].model == "vasomim-demo"
+
+
+def test_a_dead_child_is_said_and_the_next_click_works(model, beside, qtbot, still, notifications, halted):
+    image = model.add_image(still)
+    panel = beside(model)
+    click(qtbot, panel.now)
+    qtbot.waitUntil(lambda: engine.shared().state == "busy")
+    os.kill(halted, signal.SIGKILL)
+    qtbot.waitUntil(lambda: bool(notifications), timeout=20_000)
+    assert "SIGKILL" in notifications[-1].message
+    assert "next request" in panel.state.text()
+    click(qtbot, panel.now)
+    done(qtbot, panel)
+    assert layers.find(model, "prediction", image).data.any()
+
+
+def test_a_model_from_a_file(model, beside, qtbot, still, tmp_path, monkeypatch, notifications):
+    image = model.add_image(still)
+    panel = beside(model)
+    assert panel.model.currentData() == "vasomim-demo"
+    path = shutil.copy(DEMO, tmp_path / "mine.safetensors")
+
+    def choose(answer):
+        monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(answer), ""))
+        panel.model.setCurrentIndex(panel.model.findData(FILE))
+        panel.model.activated.emit(panel.model.currentIndex())
+
+    choose("")  # the dialog was closed
+    assert panel.session.model == panel.model.currentData() == "vasomim-demo"
+    assert not notifications
+    choose(path)
+    assert panel.session.model == panel.model.currentData() == str(path)
+    assert panel.model.currentText() == "mine"
+    for bad, words in unusable(tmp_path):
+        choose(bad)
+        assert words in notifications.pop().message
+        assert panel.session.model == panel.model.currentData() == str(path)
+    click(qtbot, panel.now)
+    done(qtbot, panel)
+    assert "segmented by mine" in panel.state.text()
+    path.unlink()
+    click(qtbot, panel.now)
+    done(qtbot, panel)
+    assert "does not exist" in notifications.pop().message
+    assert "does not exist" in panel.state.text()
+    assert layers.find(model, "prediction", image).data.any()
+    panel.model.setCurrentIndex(panel.model.findData("vasomim-demo"))
+    panel.model.activated.emit(panel.model.currentIndex())
+    click(qtbot, panel.now)
+    done(qtbot, panel)
+    assert "segmented by vasomim-demo" in panel.state.text()
+
+
+def unusable(folder):
+    """Files that are no segmenter, and what is said of each."""
+    text, cut, other = folder / "text.safetensors", folder / "cut.safetensors", folder / "other.safetensors"
+    text.write_text("no model")
+    cut.write_bytes(DEMO.read_bytes()[:5000])
+    header = {"vasomim": json.dumps({"format": FORMAT, **asdict(Card("autoencoder", "mae"))})}
+    save_file({"x": np.zeros(1)}, other, metadata=header)
+    return [
+        (text, "text.safetensors"),
+        (cut, "cut.safetensors"),
+        (other, "other.safetensors is a pretrained autoencoder"),
+        (folder / "none.safetensors", "does not exist"),
+    ]
+
+
+def test_a_model_that_a_run_has_made_is_offered(model, beside, models_folder):
+    panel = beside(model)
+    models_folder.mkdir()
+    shutil.copy(DEMO, models_folder / "left-coronary.safetensors")
+    panel.session.models_changed.emit()
+    assert panel.model.findData("left-coronary") >= 0
+    assert panel.model.currentData() == "vasomim-demo"
+
+
+def test_two_files_of_one_name_are_two_models(model, beside, qtbot, cine, tmp_path):
+    image = model.add_image(cine)
+    panel = beside(model)
+    for k, folder in enumerate(("a", "b")):
+        (tmp_path / folder).mkdir()
+        panel.use_file(str(shutil.copy(DEMO, tmp_path / folder / "model.safetensors")))
+        model.dims.set_current_step(0, k)
+        click(qtbot, panel.now)
+        done(qtbot, panel)
+    assert panel.session.predictions[image].frames == [1]
+    assert not layers.find(model, "prediction", image).data[0].any()
+
+
+def test_a_model_that_is_gone_at_the_start_gives_way(model, beside):
+    Session.of(model).model = "/nowhere/gone.safetensors"
+    panel = beside(model)
+    assert panel.session.model == panel.model.currentData() == "vasomim-demo"
+
+
+@pytest.mark.parametrize("kind", ["uint16", "float32", "rgb", "inverted"])
+def test_every_kind_of_pixel_gives_about_the_same(model, beside, qtbot, still, kind):
+    data = {
+        "uint16": still.astype(np.uint16) * 200 + 3000,
+        "float32": still.astype(np.float32) / 255,
+        "rgb": np.repeat(still[..., None], 3, axis=2),
+        "inverted": 255 - still,
+    }[kind]
+    reference = model.add_image(still)
+    image = model.add_image(data, rgb=kind == "rgb")
+    panel = beside(model)
+    if kind == "inverted":
+        panel.session.set_bright_vessels(True)
+    for chosen in (reference, image):
+        panel.session.angiogram = chosen
+        click(qtbot, panel.now)
+        done(qtbot, panel)
+    first, second = (layers.find(model, "probability", layer).data for layer in (reference, image))
+    if kind == "inverted":
+        np.testing.assert_array_equal(first, second)
+    else:
+        assert np.abs(first - second).mean() < 0.02
+
+
+def test_saying_that_vessels_are_bright_forgets_what_was_found_in_the_other_polarity(model, beside, qtbot, still):
+    image = model.add_image(255 - still)
+    panel = beside(model)
+    click(qtbot, panel.now)
+    done(qtbot, panel)
+    panel.session.set_bright_vessels(True)
+    assert image not in panel.session.predictions
+    assert panel.state.text() == "Not segmented yet."
+    assert not layers.find(model, "prediction", image).data.any()
+    panel.threshold.setValue(0.2)
+    assert not layers.find(model, "prediction", image).data.any()
+
+
+def test_a_frame_that_cannot_be_read_is_said(model, beside, qtbot, notifications):
+    model.add_image(np.full((64, 64), np.nan, np.float32), contrast_limits=(0, 1))
+    panel = beside(model)
+    click(qtbot, panel.now)
+    assert "not finite" in notifications.pop().message
+    assert panel.now.isEnabled()
+    assert not panel.progress.isVisible()
+
+
+def test_every_button_without_an_image_says_what_to_do(model, beside, qtbot, notifications):
+    panel = beside(model)
+    assert "No angiogram is open" in panel.state.text()
+    for button in (panel.now, panel.all):
+        assert not button.isEnabled()
+        button.clicked.emit()  # as by a shortcut
+        assert "No angiogram is open" in notifications.pop().message
+    panel.threshold.setValue(0.7)
+    panel.outline.setChecked(True)
+    panel.uncertain.setChecked(True)
+    panel.cancel()
+    panel.progress.cancel.clicked.emit()
+
+
+def test_two_windows_do_not_mix(make_napari_viewer, qtbot, still, cine):
+    first, second = make_napari_viewer(), make_napari_viewer()
+    a, b = first.add_image(still), second.add_image(cine)
+    one, two = docked(first), docked(second)
+    click(qtbot, one.now)
+    click(qtbot, two.now)
+    done(qtbot, one)
+    done(qtbot, two)
+    two.threshold.setValue(0.9)
+    assert one.threshold.value() == pytest.approx(one.session.predictions[a].threshold) != 0.9
+    assert len(first.layers) == len(second.layers) == 4
+    assert two.session.predictions[b].frames == [two.session.index]
+    assert b not in one.session.predictions
+
+
+def test_the_window_closes_while_the_engine_works(make_napari_viewer, qtbot, still, halted):
+    viewer = make_napari_viewer()
+    viewer.add_image(still)
+    panel = docked(viewer)
+    click(qtbot, panel.now)
+    viewer.close()  # the last window takes the child with it
+    with suppress(ProcessLookupError):
+        os.kill(halted, signal.SIGCONT)
+    qtbot.wait(200)
+    assert engine.shared().state == "off"
