@@ -39,6 +39,7 @@ class Window:
         self.source = self.bench.session.need_angiogram()
 
     def wait(self, seconds: float, until: Callable[[], Any] = lambda: False) -> None:
+        """Let the window live for some seconds, or until something has come true."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and not until():
             self._application.processEvents()
@@ -52,6 +53,7 @@ class Window:
             layer.visible = layer is self.source or layers.role(layer) in roles
 
     def save(self, name: str) -> None:
+        """Write the window as it looks now."""
         self.wait(0.5)
         self.viewer.window._qt_window.grab().save(str(HERE / f"{name}.png"))
 

@@ -72,7 +72,7 @@ def test_defaults_lie_in_their_ranges_and_steps_are_no_larger(job):
         ({"labels": "a", "run": "b", "fraction": 2.0}, "fraction is 2"),
         ({"labels": "a", "run": "b", "training": {"epochs": 0}}, r"training\.epochs is 0"),
         ({"labels": "a", "run": "b", "training": {"epochs": "ten"}}, "'ten'"),
-        ({"labels": "a", "run": "b", "architecture": "resnet"}, "choose one of vit, unet, unext"),
+        ({"labels": "a", "run": "b", "architecture": "resnet"}, "choose one of vit, unet"),
         ({"labels": "a", "run": "b", "augment": 1}, "augment is 1"),
         ({"labels": "a"}, "lack run"),
         ({"labels": "a", "run": "b", "lr": 1}, "unknown setting 'lr'"),
