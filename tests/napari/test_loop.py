@@ -105,7 +105,7 @@ def test_the_whole_loop(make_napari_viewer, qtbot, tmp_path, monkeypatch, taught
     qtbot.waitUntil(lambda: finetune.view.job.status().state == "finished", timeout=240_000)
     qtbot.waitUntil(finetune.view.use.isEnabled, timeout=5_000)
     qtbot.mouseClick(finetune.view.use, Qt.MouseButton.LeftButton)
-    assert bench.session.model == run.name
+    qtbot.waitUntil(lambda: bench.session.model == run.name, timeout=10_000)
 
     bench.show_panel(SegmentPanel)
     qtbot.mouseClick(segment.now, Qt.MouseButton.LeftButton)

@@ -152,7 +152,7 @@ def test_backspace_takes_pieces_back_and_goes_on_from_there(desk, branch):
 
 def test_backspace_takes_nothing_back_that_the_trace_did_not_paint(desk, branch):
     desk = desk()
-    first, middle, last = branch
+    first, middle, _ = branch
     everything = np.ones((256, 256), bool)
     desk.put(everything)
     desk.mouse.key(Qt.Key.Key_T)

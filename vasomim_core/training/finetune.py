@@ -17,9 +17,7 @@ from vasomim_core.data.labelled import (
     LabelledFrame,
     check_labels,
     labels_fingerprint,
-    open_labels,
-    split_by_group,
-    take_fraction,
+    training_and_validation,
 )
 from vasomim_core.data.store import FrameStore, Pair, build_store
 from vasomim_core.errors import CheckpointError
@@ -58,7 +56,7 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
     """
     processes = processes or Processes()
     with open_run(config, processes, resume) as log:
-        training, validation = labelled_parts(config)
+        training, validation = training_and_validation(config.labels, config.val, config.fraction, config.training.seed)
         for message in (*check_labels(training).warnings, *shared_frames(training, validation)):
             log.write("warning", message=message)
         with seeded(config.training.seed):
@@ -106,19 +104,6 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
         )
         reason = run_training(job, config.training, config.run, log, processes)
         return finish_run(config.run, reason, log, processes), reason
-
-
-def labelled_parts(config: FinetuneConfig) -> tuple[list[LabelledFrame], list[LabelledFrame]]:
-    """The frames to learn from and the frames to choose the best epoch on, never of one group.
-
-    `fraction` comes first: with a tenth of a thousand labels, and no `val`, ninety are learned from and ten chosen on.
-    """
-    frames = open_labels(config.labels)
-    if config.fraction < 1:
-        frames = take_fraction(frames, config.fraction, config.training.seed)
-    if config.val is not None:
-        return frames, open_labels(config.val)
-    return split_by_group(frames, 0.1, config.training.seed)
 
 
 def shared_frames(training: Sequence[LabelledFrame], validation: Sequence[LabelledFrame]) -> list[str]:

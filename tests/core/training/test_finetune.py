@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vasomim_core.config import FinetuneConfig, PretrainConfig, Training
-from vasomim_core.data.labelled import open_labels
+from vasomim_core.data.labelled import open_labels, training_and_validation
 from vasomim_core.errors import CheckpointError
 from vasomim_core.models.catalogue import read_card
 from vasomim_core.models.checkpoint import read_state
@@ -16,7 +16,6 @@ from vasomim_core.models.segmenter import ViTSegmenter
 from vasomim_core.training.events import read_events
 from vasomim_core.training.finetune import (
     finetune,
-    labelled_parts,
     layer_decayed_groups,
     score_network,
     shared_frames,
@@ -42,6 +41,10 @@ def encoder(labelled, tmp_path_factory):
     data = labelled / "images"
     model, _ = pretrain(PretrainConfig(data=data, run=run, segmentor_epochs=1, training=QUICK, **small))
     return model
+
+
+def labelled_parts(config):
+    return training_and_validation(config.labels, config.val, config.fraction, config.training.seed)
 
 
 def test_training_and_validation_share_no_frame_and_change_with_the_seed(config):
