@@ -20,6 +20,7 @@ from napari_vasomim.tools import VesselTools
 
 KEYS = {
     "T": "trace a vessel",
+    "J": "join a branch to what is drawn",
     "R": "remove a piece",
     "C": "cut across",
     "G": "grow to the probability",
@@ -33,7 +34,7 @@ KEYS = {
     "Esc": "end the trace",
     "A": "accept and go on",
 }
-"""What the panel lists; T, R, C, G, A, Backspace and Esc are bound on our own layer, the rest is napari's."""
+"""What the panel lists; T, J, R, C, G, A, Backspace and Esc are bound on our own layer, the rest is napari's."""
 
 
 @cache
@@ -135,6 +136,7 @@ class Editor:
     def _bind_keys(self) -> None:
         bind = self._bind
         bind("T", lambda: self.tools.take("trace"))
+        bind("J", lambda: self.tools.take("join"))
         bind("R", lambda: self.tools.take("remove"))
         bind("C", lambda: self.tools.take("cut"))
         bind("G", self.grow)

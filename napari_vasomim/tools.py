@@ -1,4 +1,4 @@
-"""The vessel tools at work on a correction layer: trace, remove a piece, cut, grow; every one an undoable step.
+"""The vessel tools at work on a correction layer: trace, join, remove a piece, cut, grow; every one an undoable step.
 
 What a click would do is seen under the cursor before the click, on a preview layer that goes with the tool.
 Dragging still moves the camera, except while cutting.
@@ -22,13 +22,14 @@ from napari_vasomim.notify import told
 from vasomim_core.correction import Tracer, cut, grow, piece_at
 from vasomim_core.errors import InputError
 
-Tool = Literal["trace", "remove", "cut"]
+Tool = Literal["trace", "join", "remove", "cut"]
 CLICK_PX = 4
 """The pointer may move this far on the screen between press and release of a click."""
-PREVIEW = {"trace": "#63ff8f", "remove": "#ff4d6d", "cut": "#ff4d6d"}
+PREVIEW = {"trace": "#63ff8f", "join": "#63ff8f", "remove": "#ff4d6d", "cut": "#ff4d6d"}
 HELP = {
     "trace": "Click along a vessel; the green path is what the next click paints. Right click or Esc ends it, "
     "Backspace takes the last piece back.",
+    "join": "Click the far end of a missed branch; the green path from what is drawn already is painted.",
     "remove": "Click a piece to remove all of it; red is what goes.",
     "cut": "Drag across a vessel; red is what is erased.",
 }
@@ -71,6 +72,7 @@ class VesselTools:
         self._preview: Labels | None = None
         self._tracer: Tracer | None = None
         self._traced = -1
+        self._joined: tuple[Tracer, NDArray[np.bool_]] | None = None
         self._seen: NDArray[np.float32] | None = None
         self._anchors: list[Anchor] = []
         self._stepping = False
@@ -137,8 +139,10 @@ class VesselTools:
             self._unusable()  # these are no longer the pixels that are corrected here
 
     def _put_down(self) -> None:
+        if self.tool is not None:
+            self._viewer.help = ""
         self.tool = None
-        self._anchors = []
+        self._anchors, self._joined = [], None
         preview, self._preview = self._preview, None
         if preview is not None and preview in self._viewer.layers:
             self._viewer.layers.remove(preview)
@@ -240,6 +244,15 @@ class VesselTools:
         self._get_tracer().start(self._anchors[-1].point)
         self.hover(self._pointer)
 
+    def join_at(self, point: tuple[float, float]) -> int:
+        """Paint the vessel that leads from what is drawn already to a point.
+
+        Raises:
+            InputError: nothing is drawn on this frame.
+        """
+        joiner = self._get_joiner()
+        return self._apply(joiner.painted(joiner.path_to(point)), 1)
+
     def remove_at(self, point: tuple[float, float]) -> int:
         """Erase the connected piece at a point."""
         return self._apply(piece_at(self.mask, point), 0)
@@ -273,6 +286,14 @@ class VesselTools:
                 self._tracer.start(self._anchors[-1].point)
         return self._tracer
 
+    def _get_joiner(self) -> Tracer:
+        """A tracer that starts at all that is drawn; the costs of the frame are kept from one step to the next."""
+        tracer, mask = self._get_tracer(), self.mask
+        if self._joined is None or self._joined[0] is not tracer or not np.array_equal(mask, self._joined[1]):
+            tracer.start_from(mask)
+            self._joined = tracer, mask
+        return tracer
+
     # The mouse
 
     def _dragged(self, layer: Labels, event: Any) -> Iterator[None]:
@@ -300,6 +321,9 @@ class VesselTools:
         elif event.button == 1 and self._inside(point):
             if self.tool == "trace":
                 self.trace_to(point)
+            elif self.tool == "join":
+                self.join_at(point)
+                self._show(None)
             elif self.tool == "remove":
                 self.remove_at(point)
                 self._show(None)
@@ -318,6 +342,10 @@ class VesselTools:
         elif self.tool == "trace" and self._anchors:
             tracer = self._get_tracer()
             self._show(tracer.painted(tracer.path_to(point)))
+        elif self.tool == "join":
+            if self.mask.any():
+                joiner = self._get_joiner()
+                self._show(joiner.painted(joiner.path_to(point)))
         elif self.tool == "remove":
             self._show(piece_at(self.mask, point))
 

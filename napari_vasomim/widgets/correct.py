@@ -22,7 +22,7 @@ from napari_vasomim.widgets.forms import Fold
 from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
 from vasomim_core.errors import InputError
 
-OURS = {"trace": "Trace", "remove": "Remove piece", "cut": "Cut"}
+OURS = {"trace": "Trace", "join": "Join", "remove": "Remove", "cut": "Cut"}
 NAPARIS = {"paint": "Brush", "erase": "Eraser", "fill": "Fill"}
 NAPARIS_HELP = {
     "paint": "Hold the left button and draw; [ and ] change the brush.",
@@ -55,7 +55,7 @@ class CorrectPanel(Panel):
         grid = QGridLayout()
         grid.setSpacing(SPACE)
         self.tools: dict[str, QPushButton] = {}
-        keys = {"trace": "T", "remove": "R", "cut": "C", "paint": "P", "erase": "E", "fill": "F"}
+        keys = {"trace": "T", "join": "J", "remove": "R", "cut": "C", "paint": "P", "erase": "E", "fill": "F"}
         for place, (name, words) in enumerate((OURS | NAPARIS).items()):
             made = button(f"{words}  ({keys[name]})", partial(self.take, name), HELP.get(name) or NAPARIS_HELP[name])
             made.setCheckable(True)
@@ -63,7 +63,7 @@ class CorrectPanel(Panel):
                 "QPushButton:checked { background: palette(highlight); color: palette(highlighted-text); }"
             )
             self.tools[name] = made
-            grid.addWidget(made, place // 3, place % 3)
+            grid.addWidget(made, place // len(OURS), place % len(OURS))
         self.body.addLayout(grid)
         self.help = hint(PLAIN_HELP)
         self.help.setMinimumHeight(3 * self.help.fontMetrics().height())

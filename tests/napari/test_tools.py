@@ -223,6 +223,33 @@ def test_outside_the_frame_nothing_is_shown_or_painted(desk, branch):
 
 
 @pytest.mark.parametrize("place", ["scaled still", "scaled cine"])
+def test_join_leads_from_what_is_drawn_to_the_click(desk, branch, place):
+    desk = desk(place)
+    first, middle, last = branch
+    desk.mouse.key(Qt.Key.Key_J)
+    desk.mouse.move(last)
+    assert not desk.seen.any()  # nothing is drawn that could be joined
+    stump = np.zeros((256, 256), bool)
+    stump[first[0] - 3 : first[0] + 4, first[1] - 3 : first[1] + 4] = True
+    desk.put(stump)
+    desk.mouse.move(middle)
+    desk.mouse.move(last)
+    seen = desk.seen
+    assert (seen & stump).any()
+    assert np.hypot(*(np.argwhere(seen) - last).T).min() < 6
+    desk.mouse.click(last)
+    assert (desk.drawn == stump | seen).all()
+    assert strokes.undo_depth(desk.layer) == 2
+    desk.mouse.key(Qt.Key.Key_T)  # a trace begins where it is clicked, not at what is drawn
+    desk.mouse.click(middle)
+    desk.mouse.key(Qt.Key.Key_J)
+    desk.layer.undo()
+    desk.mouse.move(middle)
+    desk.mouse.move(last)
+    assert (desk.seen == seen).all()
+
+
+@pytest.mark.parametrize("place", ["scaled still", "scaled cine"])
 def test_remove_takes_the_piece_that_was_red(desk, place):
     desk = desk(place)
     mask = np.zeros((256, 256), bool)
