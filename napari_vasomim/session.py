@@ -21,9 +21,9 @@ from napari_vasomim.jobs import Job
 from napari_vasomim.prediction import Prediction
 from vasomim_core.data.labelset import LabelSet
 from vasomim_core.errors import InputError
+from vasomim_core.models.catalogue import DEFAULT_MODEL
 
 SETTLE_MS = 30
-DEFAULT_MODEL = "vasomim-demo"
 
 
 class Session:

@@ -3,7 +3,7 @@
 `python -m vasomim_core.serving` answers requests on standard input over standard output, one at a time and in order,
 until its input closes. A message is a line of JSON, then the bytes of the arrays that the line announces:
 
-    {"kind": "segment", "values": {"model": "vasomim-demo"}, "arrays": [["frame", "uint8", [512, 512]]]}
+    {"kind": "segment", "values": {"model": "vasomim-fast"}, "arrays": [["frame", "uint8", [512, 512]]]}
 
 The kind of a request is its method; that of a reply is "answer" or "error". Nothing is ever unpickled.
 torch is imported by the methods that need it, hence a client may import this module for its messages alone.
@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vasomim_core.errors import ConfigError, InputError, VasoMIMError
-from vasomim_core.models.catalogue import find_model
+from vasomim_core.models.catalogue import DEFAULT_MODEL, find_model
 
 if TYPE_CHECKING:
     import torch
@@ -168,7 +168,7 @@ class Service:
             "threads": torch.get_num_threads(),
         }
 
-    def segment(self, frame: NDArray[np.uint8], model: str = "vasomim-demo", flips: bool = False) -> dict[str, Any]:
+    def segment(self, frame: NDArray[np.uint8], model: str = DEFAULT_MODEL, flips: bool = False) -> dict[str, Any]:
         """Segment a frame; the two models used last stay loaded.
 
         Args:

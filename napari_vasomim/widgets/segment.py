@@ -259,8 +259,8 @@ class SegmentPanel(Panel):
         self.model.addItem(FILE, FILE)
         row_ = self.model.findData(active)
         if row_ < 0:  # the active model is gone
-            row_ = 0
-            self.session.model = str(self.model.itemData(0))
+            self.session.model = catalogue.DEFAULT_MODEL
+            row_ = self.model.findData(catalogue.DEFAULT_MODEL)
         self.model.setCurrentIndex(row_)
         self.model.blockSignals(False)
         self._describe_model()

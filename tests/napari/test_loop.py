@@ -50,6 +50,7 @@ def test_the_whole_loop(make_napari_viewer, qtbot, tmp_path, monkeypatch, taught
     viewer.window._qt_window.resize(1366, 768)
     bench = Workbench(viewer)
     viewer.window.add_dock_widget(bench, area="right")
+    bench.session.model = "vasomim-demo"
     frame, truth = taught[0]
     angiogram = viewer.add_image(frame, name="left coronary")
     qtbot.wait(200)

@@ -259,8 +259,8 @@ def test_the_settings_of_the_click_count_for_the_whole_cine(model, beside, qtbot
     panel.flips.setChecked(True)
     panel.use_file(str(shutil.copy(DEMO, tmp_path / "mine.safetensors")))
     done(qtbot, panel)
-    assert {(arguments["model"], arguments["flips"]) for _, arguments in calls} == {("vasomim-demo", False)}
-    assert panel.session.predictions[image].model == "vasomim-demo"
+    assert {(arguments["model"], arguments["flips"]) for _, arguments in calls} == {("vasomim-fast", False)}
+    assert panel.session.predictions[image].model == "vasomim-fast"
 
 
 def test_a_dead_child_is_said_and_the_next_click_works(model, beside, qtbot, still, notifications, halted):
@@ -280,7 +280,7 @@ def test_a_dead_child_is_said_and_the_next_click_works(model, beside, qtbot, sti
 def test_a_model_from_a_file(model, beside, qtbot, still, tmp_path, monkeypatch, notifications):
     image = model.add_image(still)
     panel = beside(model)
-    assert panel.model.currentData() == "vasomim-demo"
+    assert panel.model.currentData() == "vasomim-fast"
     path = shutil.copy(DEMO, tmp_path / "mine.safetensors")
 
     def choose(answer):
@@ -289,7 +289,7 @@ def test_a_model_from_a_file(model, beside, qtbot, still, tmp_path, monkeypatch,
         panel.model.activated.emit(panel.model.currentIndex())
 
     choose("")  # the dialog was closed
-    assert panel.session.model == panel.model.currentData() == "vasomim-demo"
+    assert panel.session.model == panel.model.currentData() == "vasomim-fast"
     assert not notifications
     choose(path)
     assert panel.session.model == panel.model.currentData() == str(path)
@@ -335,7 +335,7 @@ def test_a_model_that_a_run_has_made_is_offered(model, beside, models_folder):
     shutil.copy(DEMO, models_folder / "left-coronary.safetensors")
     panel.session.models_changed.emit()
     assert panel.model.findData("left-coronary") >= 0
-    assert panel.model.currentData() == "vasomim-demo"
+    assert panel.model.currentData() == "vasomim-fast"
 
 
 def test_two_files_of_one_name_are_two_models(model, beside, qtbot, cine, tmp_path):
@@ -354,7 +354,7 @@ def test_two_files_of_one_name_are_two_models(model, beside, qtbot, cine, tmp_pa
 def test_a_model_that_is_gone_at_the_start_gives_way(model, beside):
     Session.of(model).model = "/nowhere/gone.safetensors"
     panel = beside(model)
-    assert panel.session.model == panel.model.currentData() == "vasomim-demo"
+    assert panel.session.model == panel.model.currentData() == "vasomim-fast"
 
 
 @pytest.mark.parametrize("kind", ["uint16", "float32", "rgb", "inverted"])

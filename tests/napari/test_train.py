@@ -281,10 +281,10 @@ def test_every_field_arrives_in_the_run(qtbot, viewer, labels, tmp_path, spawned
 
 def test_the_model_to_start_from_arrives_and_brings_its_network(qtbot, panel, labels, spawned):
     checked(qtbot, panel, labels)
-    assert panel.base.currentData() == "vasomim-demo"
+    assert panel.base.currentData() == "vasomim-fast"
     click(qtbot, panel.start)
     config = load_config(spawned[0])
-    assert (config.init, config.architecture) == ("vasomim-demo", "unext")
+    assert (config.init, config.architecture) == ("vasomim-fast", "resunet")
 
 
 # The start
@@ -384,7 +384,7 @@ def test_a_run_from_the_window_equals_that_of_the_command_line(qtbot, panel, lab
     assert panel.base.currentData() == ""
     panel._use_model(status.model)  # a second press
     qtbot.wait(300)
-    assert list(catalogue.models()) == ["vasomim-demo", status.run.name]
+    assert list(catalogue.models()) == ["vasomim-demo", "vasomim-fast", status.run.name]
 
 
 @pytest.mark.timeout(300)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from vasomim_core.angiogram import Angiogram, to_uint8
 from vasomim_core.cli.common import Options, angiograms, passing_pages, write_masks, write_pages
+from vasomim_core.models.catalogue import DEFAULT_MODEL
 
 Inputs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(name="input")]
 
@@ -100,7 +101,7 @@ class Segment(Options):
 
     inputs: Inputs
     output: Path
-    model: str = "vasomim-demo"
+    model: str = DEFAULT_MODEL
     threshold: float | None = None
     flips: bool = False
     tile: int | None = None

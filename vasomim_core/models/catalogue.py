@@ -21,6 +21,8 @@ from vasomim_core.errors import CheckpointError, VasoMIMError
 from vasomim_core.files import atomic
 
 FORMAT = 1  # of the header's `vasomim` entry
+DEFAULT_MODEL = "vasomim-fast"
+"""The packaged model that segments where no other is asked for."""
 WEIGHTS = Path(__file__).parent / "weights"
 
 
