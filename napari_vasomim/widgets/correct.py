@@ -22,6 +22,7 @@ from napari_vasomim.widgets.forms import Fold
 from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
 from vasomim_core.errors import InputError
 
+COLUMNS = 3
 OURS = {"trace": "Trace", "join": "Join", "remove": "Remove", "cut": "Cut"}
 NAPARIS = {"paint": "Brush", "erase": "Eraser", "fill": "Fill"}
 NAPARIS_HELP = {
@@ -63,7 +64,7 @@ class CorrectPanel(Panel):
                 "QPushButton:checked { background: palette(highlight); color: palette(highlighted-text); }"
             )
             self.tools[name] = made
-            grid.addWidget(made, place // len(OURS), place % len(OURS))
+            grid.addWidget(made, place // COLUMNS, place % COLUMNS)
         self.body.addLayout(grid)
         self.help = hint(PLAIN_HELP)
         self.help.setMinimumHeight(3 * self.help.fontMetrics().height())
