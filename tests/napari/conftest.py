@@ -32,6 +32,14 @@ def _settings(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
+def _window_as_new(_settings):
+    """napari hands the size and the docks of a closed window on to the next one; not so from test to test."""
+    from napari.settings import get_settings
+
+    get_settings().application.reset()
+
+
+@pytest.fixture(autouse=True)
 def models_folder(tmp_path, monkeypatch) -> Path:
     """An empty folder for registered models; the packaged `vasomim-demo` is there besides."""
     folder = tmp_path / "models"
