@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from napari.components import ViewerModel
-from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_vasomim.session import Session
 from napari_vasomim.walk import Walk
@@ -62,6 +62,8 @@ class Workbench(QWidget):
             grid.addWidget(made, place // COLUMNS, place % COLUMNS)
         layout.addLayout(grid)
         self._stack = QStackedWidget()
+        # Else napari may take the workbench for a low widget and fill the dock below it with nothing.
+        self._stack.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         layout.addWidget(self._stack, 1)
         self._buttons.idClicked.connect(lambda place: self.show_panel(PANELS[place]))
         self.setMinimumWidth(WIDTH)
