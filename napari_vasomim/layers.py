@@ -31,10 +31,10 @@ COLOURS = {
     "truth": "#7bd88f",
     "mask": "#ff9d3c",
 }
+"""What a person tells the Labels layers apart by; colours that also differ for the colour-blind."""
 BY_CHANCE = "#4a86c5"
 DRAWN = ("correction", "revision", "truth")
 """Roles of what people drew, which nothing but they themselves may clear."""
-"""What a person tells the Labels layers apart by; colours that also differ for the colour-blind."""
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # BT.601
 
 
