@@ -67,8 +67,8 @@ def main() -> None:
         import napari
         from qtpy.QtWidgets import QApplication
 
-        from napari_vasomim import jobs
-        from napari_vasomim.corrections import ensure_correction
+        from napari_vasomim.correcting.corrections import ensure_correction
+        from napari_vasomim.runs import jobs
         from napari_vasomim.widgets.train import FinetunePanel
         from napari_vasomim.widgets.workbench import Workbench
         from vasomim_core.config import FinetuneConfig

@@ -94,7 +94,7 @@ def masking(window: Window) -> None:
 
 def correct(window: Window) -> None:
     from napari_vasomim import layers
-    from napari_vasomim.editing import editor_of
+    from napari_vasomim.correcting.editing import editor_of
     from napari_vasomim.widgets.correct import CorrectPanel
 
     window.only("prediction")
@@ -143,7 +143,7 @@ def labels(window: Window) -> None:
 
 
 def finetune(window: Window) -> None:
-    from napari_vasomim import jobs
+    from napari_vasomim.runs import jobs
     from napari_vasomim.widgets.train import FinetunePanel
 
     jobs.LOWEST = 0  # nobody else works here

@@ -9,9 +9,10 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QMessageBox
 
-from napari_vasomim import engine, jobs
-from napari_vasomim.editing import Editor, editors
+from napari_vasomim import engine
+from napari_vasomim.correcting.editing import Editor, editors
 from napari_vasomim.notify import tell, told
+from napari_vasomim.runs import jobs
 from napari_vasomim.session import Session
 
 PROPERTY = "vasomim_guard"

@@ -17,8 +17,8 @@ from psygnal import Signal
 from qtpy.QtCore import QObject, QSettings, QTimer
 
 from napari_vasomim import layers
-from napari_vasomim.jobs import Job
 from napari_vasomim.prediction import Prediction
+from napari_vasomim.runs.jobs import Job
 from vasomim_core.data.labelset import LabelSet
 from vasomim_core.errors import InputError
 from vasomim_core.models.catalogue import DEFAULT_MODEL

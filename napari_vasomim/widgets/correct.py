@@ -12,12 +12,13 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QMessageBox, QPushButton, QVBoxLayout
 
-from napari_vasomim import layers, strokes
-from napari_vasomim.corrections import ensure_correction
-from napari_vasomim.editing import KEYS, Editor, editor_of, journal
-from napari_vasomim.journal import Entry
+from napari_vasomim import layers
+from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting.corrections import ensure_correction
+from napari_vasomim.correcting.editing import KEYS, Editor, editor_of, journal
+from napari_vasomim.correcting.journal import Entry
+from napari_vasomim.correcting.tools import HELP
 from napari_vasomim.notify import inform
-from napari_vasomim.tools import HELP
 from napari_vasomim.widgets.forms import Fold
 from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
 from vasomim_core.errors import InputError

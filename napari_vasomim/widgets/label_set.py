@@ -23,9 +23,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vasomim import layers
-from napari_vasomim.annotation_queue import FileSource, count_words
+from napari_vasomim.labelling.queue import FileSource, count_words
+from napari_vasomim.labelling.walk import Walk
 from napari_vasomim.notify import told
-from napari_vasomim.walk import Walk
 from napari_vasomim.widgets.frame_strip import FrameStrip
 from napari_vasomim.widgets.kit import Panel, button, choice, header, hint, row
 from vasomim_core.data.labelset import STATUSES, LabelSet, Record

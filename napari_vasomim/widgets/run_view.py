@@ -10,9 +10,9 @@ from typing import Any
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QGridLayout, QMessageBox, QProgressBar, QVBoxLayout, QWidget
 
-from napari_vasomim import jobs
 from napari_vasomim.background import beside
 from napari_vasomim.notify import copy, inform, told
+from napari_vasomim.runs import jobs
 from napari_vasomim.widgets.curves import Curves
 from napari_vasomim.widgets.kit import SPACE, button, hint
 

@@ -11,9 +11,9 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
-from napari_vasomim import jobs
 from napari_vasomim.background import Newest
 from napari_vasomim.notify import inform, told, warn
+from napari_vasomim.runs import jobs
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.kit import SPACE, hint
 from napari_vasomim.widgets.run_view import STATES, RunView

@@ -14,9 +14,9 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QScrollArea
 
-from napari_vasomim import jobs, machine
 from napari_vasomim.background import Newest, beside
 from napari_vasomim.notify import inform, tell, told
+from napari_vasomim.runs import jobs, machine
 from napari_vasomim.widgets.forms import ConfigForm, Fold
 from napari_vasomim.widgets.kit import Panel, button, choice, hint
 from napari_vasomim.widgets.runs import Runs

@@ -7,8 +7,8 @@ from typing import TypeVar
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
+from napari_vasomim.labelling.walk import Walk
 from napari_vasomim.session import Session
-from napari_vasomim.walk import Walk
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.kit import WIDTH, AngiogramChoice, Panel
 from napari_vasomim.widgets.label_set import LabelSetPanel

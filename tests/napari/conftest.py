@@ -52,7 +52,7 @@ def _own(tmp_path, monkeypatch):
     """Choices and journals of this test alone."""
     from qtpy.QtCore import QSettings
 
-    from napari_vasomim.editing import journal
+    from napari_vasomim.correcting.editing import journal
 
     monkeypatch.setenv("VASOMIM_JOURNAL", str(tmp_path / "journal"))
     journal.cache_clear()

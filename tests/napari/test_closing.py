@@ -14,9 +14,11 @@ from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox
 
-from napari_vasomim import closing, engine, jobs, strokes
+from napari_vasomim import closing, engine
 from napari_vasomim.closing import PROPERTY, ClosingGuard, guard
-from napari_vasomim.editing import editors, journal
+from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting.editing import editors, journal
+from napari_vasomim.runs import jobs
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.segment import SegmentPanel

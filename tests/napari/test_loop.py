@@ -9,7 +9,8 @@ from qtpy.QtTest import QTest
 from scipy.ndimage import label
 from skimage.morphology import skeletonize
 
-from napari_vasomim import jobs, layers
+from napari_vasomim import layers
+from napari_vasomim.runs import jobs
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.segment import SegmentPanel

@@ -17,7 +17,8 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_vasomim import layers, strokes
+from napari_vasomim import layers
+from napari_vasomim.correcting import strokes
 from napari_vasomim.notify import told
 from vasomim_core.correction import Tracer, cut, grow, piece_at
 from vasomim_core.errors import InputError

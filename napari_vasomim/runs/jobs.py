@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from napari_vasomim.run_list import (
+from napari_vasomim.runs.folder import (
     RunFolder,
     RunStatus,
     default_runs_folder,
@@ -31,7 +31,7 @@ from napari_vasomim.run_list import (
     new_run_folder,
     tail,
 )
-from napari_vasomim.run_report import report
+from napari_vasomim.runs.report import report
 from vasomim_core.config import FinetuneConfig, PretrainConfig, check
 from vasomim_core.errors import RunError
 from vasomim_core.training.events import EventLog, Follower

@@ -10,8 +10,8 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_vasomim import layers
-from napari_vasomim.editing import editor_of
-from napari_vasomim.journal import Entry
+from napari_vasomim.correcting.editing import editor_of
+from napari_vasomim.correcting.journal import Entry
 from napari_vasomim.session import Session
 
 VESSEL = 1

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_vasomim import editing, layers, strokes
-from napari_vasomim.corrections import drawn, ensure_correction
-from napari_vasomim.editing import editor_of, editors, journal
+from napari_vasomim import layers
+from napari_vasomim.correcting import editing, strokes
+from napari_vasomim.correcting.corrections import drawn, ensure_correction
+from napari_vasomim.correcting.editing import editor_of, editors, journal
 from napari_vasomim.session import Session
 
 

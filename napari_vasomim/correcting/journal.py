@@ -50,7 +50,7 @@ from napari.layers import Labels
 from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
-from napari_vasomim.strokes import Box, Step, bare, differing, steps
+from napari_vasomim.correcting.strokes import Box, Step, bare, differing, steps
 from vasomim_core.errors import InputError
 from vasomim_core.files import atomic
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from napari_vasomim import jobs
-from napari_vasomim.jobs import Job, attach, list_runs, new_run_folder, report, resume, start
+from napari_vasomim.runs import jobs
+from napari_vasomim.runs.jobs import Job, attach, list_runs, new_run_folder, report, resume, start
 from vasomim_core.config import FinetuneConfig, Training
 from vasomim_core.data.synthetic import write_samples
 from vasomim_core.errors import RunError

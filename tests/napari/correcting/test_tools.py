@@ -7,14 +7,15 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 
-from napari_vasomim import layers, strokes
-from napari_vasomim.corrections import ensure_correction
-from napari_vasomim.editing import editor_of
+from napari_vasomim import layers
+from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting.corrections import ensure_correction
+from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
 from vasomim_core.errors import InputError
 
-from .mouse import RIGHT, Mouse
+from ..mouse import RIGHT, Mouse
 
 PLACES = {
     "still": {},

@@ -14,10 +14,10 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_vasomim import jobs, machine
+from napari_vasomim.runs import jobs, machine
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.train import FinetunePanel, PretrainPanel
-from tests.napari.test_forms import CONFIGS, enter, get, leaves, type_into
+from tests.napari.widgets.test_forms import CONFIGS, enter, get, leaves, type_into
 from vasomim_core.config import FinetuneConfig
 from vasomim_core.data.labelset import LabelSet
 from vasomim_core.data.synthetic import synthesize, write_samples

@@ -14,7 +14,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from napari_vasomim import jobs
+from napari_vasomim.runs import jobs
 from napari_vasomim.widgets.run_view import RunView
 from vasomim_core.config import FinetuneConfig, Training
 from vasomim_core.data.synthetic import write_samples

@@ -11,12 +11,13 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_vasomim import layers, strokes
-from napari_vasomim.journal import Entry, Journal
+from napari_vasomim import layers
+from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting.journal import Entry, Journal
+from napari_vasomim.correcting.tools import VesselTools
 from napari_vasomim.notify import told
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
-from napari_vasomim.tools import VesselTools
 
 KEYS = {
     "T": "trace a vessel",

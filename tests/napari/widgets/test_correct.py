@@ -13,9 +13,10 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QPushButton
 
-from napari_vasomim import layers, strokes
-from napari_vasomim.editing import editor_of, journal
-from napari_vasomim.labelling import Labelling
+from napari_vasomim import layers
+from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting.editing import editor_of, journal
+from napari_vasomim.labelling.labelling import Labelling
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.correct import NAPARIS, OURS, CorrectPanel
 from napari_vasomim.widgets.label_set import LabelSetPanel
@@ -23,8 +24,8 @@ from napari_vasomim.widgets.workbench import Workbench
 from vasomim_core.data.labelset import LabelSet
 from vasomim_core.files import write_png
 
-from .conftest import ROOT
-from .mouse import Mouse
+from ..conftest import ROOT
+from ..mouse import Mouse
 
 
 @pytest.fixture

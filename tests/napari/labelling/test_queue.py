@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_vasomim.annotation_queue import AnnotationQueue, Contents, FileSource, Place
+from napari_vasomim.labelling.queue import AnnotationQueue, Contents, FileSource, Place
 from vasomim_core.data.labelset import LabelSet
 from vasomim_core.errors import LabelError
 

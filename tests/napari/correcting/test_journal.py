@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Labels
 
-from napari_vasomim.journal import Journal
-from napari_vasomim.strokes import apply, apply_values, undo_depth
+from napari_vasomim.correcting.journal import Journal
+from napari_vasomim.correcting.strokes import apply, apply_values, undo_depth
 from vasomim_core.errors import InputError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SHAPE = (4, 24, 32)
 SQUARE = np.zeros(SHAPE[1:], bool)
 SQUARE[4:8, 10:16] = True
@@ -355,7 +355,7 @@ DRAWS = textwrap.dedent("""
     from pathlib import Path
     import numpy as np
     from napari.layers import Labels
-    from napari_vasomim.journal import Journal
+    from napari_vasomim.correcting.journal import Journal
 
     def stroke(layer, number):
         random = np.random.default_rng(number)

@@ -13,10 +13,10 @@ from qtpy.QtCore import QObject
 
 from napari_vasomim import layers
 from napari_vasomim._reader import layer_data
-from napari_vasomim.annotation_queue import AnnotationQueue, Contents, FileSource, Order, Place, count_words
 from napari_vasomim.background import Newest
-from napari_vasomim.corrections import LayerSource
-from napari_vasomim.labelling import Labelling, Saved
+from napari_vasomim.correcting.corrections import LayerSource
+from napari_vasomim.labelling.labelling import Labelling, Saved
+from napari_vasomim.labelling.queue import AnnotationQueue, Contents, FileSource, Order, Place, count_words
 from napari_vasomim.notify import tell, told
 from vasomim_core.angiogram import find_angiograms, read_angiogram
 from vasomim_core.errors import VasoMIMError

@@ -19,12 +19,12 @@ from qtpy.QtCore import QFileSystemWatcher, QObject, QTimer
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_vasomim import layers
-from napari_vasomim.annotation_queue import Contents, sha_of_frames
 from napari_vasomim.background import Newest
-from napari_vasomim.corrections import LayerSource, drawn, ensure_correction, frame_index, stored_frame
+from napari_vasomim.correcting.corrections import LayerSource, drawn, ensure_correction, frame_index, stored_frame
+from napari_vasomim.correcting.strokes import apply_values
+from napari_vasomim.labelling.queue import Contents, sha_of_frames
 from napari_vasomim.notify import tell, told
 from napari_vasomim.session import Session
-from napari_vasomim.strokes import apply_values
 from vasomim_core.angiogram import patient_group
 from vasomim_core.data.labelset import LabelSet, Record, Status, pixel_sha256
 from vasomim_core.errors import InputError, LabelError, VasoMIMError

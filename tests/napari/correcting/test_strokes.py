@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_vasomim.layers import current_index
-from napari_vasomim.strokes import (
+from napari_vasomim.correcting.strokes import (
     Box,
     Step,
     UndoFollows,
@@ -23,6 +22,7 @@ from napari_vasomim.strokes import (
     steps,
     undo_depth,
 )
+from napari_vasomim.layers import current_index
 from vasomim_core.errors import InputError
 
 SQUARE = np.zeros((20, 30), bool)
@@ -134,7 +134,7 @@ def test_forgotten_steps_are_not_undone():
 
 
 def test_a_history_of_unknown_form_is_found_by_comparison(monkeypatch):
-    monkeypatch.setattr("napari_vasomim.strokes._spans", lambda *_: (_ for _ in ()).throw(TypeError()))
+    monkeypatch.setattr("napari_vasomim.correcting.strokes._spans", lambda *_: (_ for _ in ()).throw(TypeError()))
     layer, made = cine(), []
     steps(layer).made.connect(made.append)
     apply(layer, 3, SQUARE, 1)

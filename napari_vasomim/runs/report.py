@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 import vasomim_core
-from napari_vasomim.run_list import tail
+from napari_vasomim.runs.folder import tail
 from vasomim_core.config import card_settings
 from vasomim_core.errors import ConfigError
 from vasomim_core.training.events import read_events
