@@ -42,7 +42,12 @@ def site(tmp_path_factory) -> Path:
     Both are built from a copy of the tree with the build tools installed here; nothing is downloaded.
     """
     work = tmp_path_factory.mktemp("wheel")
-    left_out = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "demo", "runs", "tests", "docs")
+    everywhere = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__")
+    at_the_top = shutil.ignore_patterns("build", "demo", "runs", "tests", "docs")
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        return everywhere(folder, names) | (at_the_top(folder, names) if Path(folder) == ROOT else set())
+
     shutil.copytree(ROOT, work / "tree", ignore=left_out)
     build_source = f"import setuptools.build_meta as build; build.build_sdist({str(work)!r})"
     _python("-c", build_source, cwd=work / "tree")
