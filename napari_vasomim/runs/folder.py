@@ -44,7 +44,7 @@ class RunStatus:
         device: "cpu", "cuda:0", …; empty = not known yet.
         scores: of the last validation, in percent, DSC first; empty before the first, and in pretraining.
         best: of the best validation.
-        best_epoch: the epoch of it; 0 = none.
+        best_epoch: the epoch of it; 0 = none, or the model it started from.
         message: for a person: what it does, or why it ended, after a failure with the last lines of its output.
         model: the model file, as soon as there is one.
         pid: its process, as last known.
@@ -214,7 +214,8 @@ class RunFolder:
         kept = "and kept its model" if model else "before there was a model"
         best = facts.best
         score = "".join(f"; best {k.upper()} {v:.1f} %" for k, v in list(best.get("scores", {}).items())[:1])
-        score += f" at epoch {best['epoch']}" if best.get("epoch") else ""
+        if best:
+            score += f" at epoch {best['epoch']}" if best.get("epoch") else ", that of the model it started from"
         silent = time.time() - heard
         if state == "starting":
             return "The training process starts."

@@ -128,12 +128,14 @@ class Curves(QWidget):
         self._numbers = [("loss", "■", f"loss {smoothed[-1]:.3g}")] if len(steps) else []
         if (known := self.best()) is not None:
             self._numbers.append(("dsc", "■", f"DSC {scores[-1]:.1f}"))
-            self._numbers.append(("dsc", "★", f"{known[1]:.1f} in epoch {known[0]}"))
+            self._numbers.append(
+                ("dsc", "★", f"{known[1]:.1f} " + (f"in epoch {known[0]}" if known[0] else "at the start"))
+            )
         self._show_numbers()
         self._pages.setCurrentIndex(1 if len(steps) or best else 0)
 
     def best(self) -> tuple[int, float] | None:
-        """Epoch (from 1) and DSC in percent of the best validation so far; None before the first."""
+        """Epoch (0 = before the first) and DSC in percent of the best validation so far; None before there is one."""
         if not self._validations:
             return None
         _, epoch, score = max(self._validations, key=lambda validation: validation[2])

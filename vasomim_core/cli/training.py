@@ -81,7 +81,9 @@ class _Job(Options):
         lines.append(f"{result['reason']}: " + (f"model in {result['model']}" if result["model"] else "no model yet"))
         if "validation" in result:
             scores = ", ".join(f"{k} {v:.2f}" for k, v in result["validation"].items() if k != "epoch")
-            lines.append(f"best epoch {result['validation']['epoch']}: {scores} (percent, on the validation part)")
+            epoch = result["validation"]["epoch"]
+            which = f"best epoch {epoch}" if epoch else "no epoch was better than the model it started from"
+            lines.append(f"{which}: {scores} (percent, on the validation part)")
         if result["reason"] == "stopped":
             lines.append(f"go on with --resume {result['run']}")
         return "\n".join(lines)

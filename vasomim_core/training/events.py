@@ -9,7 +9,7 @@ Any number of watchers may follow the file, from the window that started the run
 | start | job, frames, steps, epochs, device, precision, processes, parameters, resumed (first step, or 0), pid |
 | prepare | done, total: frames decoded and their anatomy extracted |
 | step | step, epoch, loss and its terms, learning_rate, beta, frames_per_second, eta (s), memory (bytes) |
-| validation | step, epoch, scores, best (so far), improved |
+| validation | step, epoch (0 = the model it started from), scores, best (so far), improved |
 | checkpoint | step: a state from which the run can be resumed |
 | model | path: a model file that can be used |
 | warning | message |

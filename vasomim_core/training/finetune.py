@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,8 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
         for message in (*check_labels(training).warnings, *shared_frames(training, validation)):
             log.write("warning", message=message)
         with seeded(config.training.seed):
-            network, architecture, options = start_network(config)
+            start = start_network(config)
+            network, architecture, options = start.network, start.architecture, start.options
         # A ViT's positions are those of its training crops: larger frames are seen in tiles of that size.
         tiled = architecture == "vit" and config.input_size < config.frame_size
         preprocessing = Preprocessing(frame_size=config.frame_size, tile=config.input_size if tiled else None)
@@ -100,6 +101,7 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
             save_model=save_model,
             validate=validate,
             validate_every=config.validate_every,
+            validate_start=start.segments,
             patience=config.patience,
         )
         reason = run_training(job, config.training, config.run, log, processes)
@@ -129,8 +131,25 @@ def score_network(
     return {"dsc": round(float(means[0]), 3), "cldice": round(float(means[1]), 3)}
 
 
-def start_network(config: FinetuneConfig) -> tuple[nn.Module, str, dict[str, Any]]:
-    """The network to finetune with its architecture and options.
+@dataclass(frozen=True)
+class Start:
+    """What finetuning starts from.
+
+    Attributes:
+        network: with the weights of `init`, or random ones.
+        architecture: its name in the registry.
+        options: what it was built with.
+        segments: whether it finds vessels already, so that its score before the first step says something.
+    """
+
+    network: nn.Module
+    architecture: str
+    options: dict[str, Any]
+    segments: bool = False
+
+
+def start_network(config: FinetuneConfig) -> Start:
+    """The network to finetune.
 
     `init` may be a segmenter or segmentor (its architecture is taken over, all tensors are loaded), a pretrained
     autoencoder, or a foreign ViT checkpoint in MAE or timm naming (the encoder is loaded).
@@ -140,14 +159,14 @@ def start_network(config: FinetuneConfig) -> tuple[nn.Module, str, dict[str, Any
     """
     if config.init is None:
         options = _options(config)
-        return build(config.architecture, options), config.architecture, options
+        return Start(build(config.architecture, options), config.architecture, options)
     given = Path(config.init)
     path = given if given.is_file() else find_model(config.init)
     card = read_card(path) if path.suffix == ".safetensors" else None
     if card is not None and card.kind in ("segmenter", "segmentor"):
         network = build(card.architecture, card.options)
         load_strictly(network, read_state(path), path)
-        return network, card.architecture, card.options
+        return Start(network, card.architecture, card.options, segments=True)
     if config.architecture != "vit":
         raise CheckpointError(
             f"{path} is a ViT encoder; start from it with architecture vit, not {config.architecture}"
@@ -157,7 +176,7 @@ def start_network(config: FinetuneConfig) -> tuple[nn.Module, str, dict[str, Any
     options = _options(config)
     vit = ViTSegmenter(**options)
     load_encoder(vit.encoder, read_state(path), str(path))
-    return vit, "vit", options
+    return Start(vit, "vit", options)
 
 
 def _options(config: FinetuneConfig) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class Job(Generic[L]):
         save_model: writes the usable model file; called with the learner (its averaged copy when EMA is on).
         validate: scores by name, the first of which decides; None = the last state is the model.
         validate_every: epochs between two validations.
+        validate_start: score the model before its first step as well: training may not leave it worse than it was.
         patience: validations without a gain after which the run ends.
         notes: further fields for each step event (the guidance strength, say).
     """
@@ -69,6 +70,7 @@ class Job(Generic[L]):
     save_model: Callable[[L, dict[str, float]], None]
     validate: Callable[[L], dict[str, float]] | None = None
     validate_every: int = 1
+    validate_start: bool = False
     patience: int | None = None
     notes: Callable[[int], dict[str, float]] = lambda epoch: {}
 
@@ -107,7 +109,8 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and native_bf16(device))
     learner = job.learner.to(device)
     optimiser = torch.optim.AdamW(job.groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
-    ema = ModelEmaV3(learner, decay=settings.ema) if settings.ema else None
+    # Warmed up, else the first epochs' average is that of a network which has hardly learned.
+    ema = ModelEmaV3(learner, decay=settings.ema, use_warmup=True) if settings.ema else None
 
     total = len(job.frames)  # type: ignore[arg-type]
     plan = BatchPlan(total, settings, processes)
@@ -191,6 +194,8 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
         return means
 
     with stop_on_signal() as stop:
+        if job.validate_start and state.step == 0:
+            _validate(job, averaged, state, log, processes, epoch=0)
         learner.train()
         for step in range(state.step, steps):
             epoch = step // plan.steps_per_epoch
@@ -230,7 +235,7 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
             if reading:
                 read(step, epoch, rate)
             if due:
-                _validate(job, averaged, state, log, processes, epoch)
+                _validate(job, averaged, state, log, processes, epoch + 1)
                 learner.train()
                 if job.patience and state.stale >= job.patience:
                     reason = "patience"
@@ -251,7 +256,7 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
 
 
 def _validate(job: Job[L], network: L, state: _State, log: EventLog, processes: Processes, epoch: int) -> None:
-    """Score the model and keep it when it is the best so far; all processes decide alike."""
+    """Score the model after so many epochs and keep it when it is the best so far; all processes decide alike."""
     if job.validate is None:
         return
     network.eval()
@@ -259,7 +264,7 @@ def _validate(job: Job[L], network: L, state: _State, log: EventLog, processes: 
     value = processes.mean(torch.tensor(next(iter(scores.values())), dtype=torch.float64))
     improved = value > state.best
     state.best, state.stale = max(state.best, value), 0 if improved else state.stale + 1
-    log.write("validation", step=state.step, epoch=epoch + 1, scores=scores, best=state.best, improved=improved)
+    log.write("validation", step=state.step, epoch=epoch, scores=scores, best=state.best, improved=improved)
     if improved and processes.first:
         job.save_model(network, scores)
 

@@ -76,12 +76,25 @@ def test_the_best_epoch_is_kept_with_its_score(config):
     assert card.preprocessing.frame_size == 64
     assert str(config.labels) not in str(card.config)  # folders may be named after people
     assert card.config["training"]["epochs"] == 6
-    network, architecture, _ = start_network(replace(config, init=str(model)))
-    assert architecture == "unext"
+    again = start_network(replace(config, init=str(model)))
+    assert again.architecture == "unext"
+    assert again.segments
     _, validation = labelled_parts(longer)
-    assert score_network(network.eval(), card.preprocessing, validation)["dsc"] == max(scores)
+    assert score_network(again.network.eval(), card.preprocessing, validation)["dsc"] == max(scores)
     assert not (config.run / "cache").exists()
     assert not (config.run / "state.pt").exists()
+
+
+def test_a_model_never_gets_worse_by_its_finetuning(config, tmp_path):
+    training = replace(QUICK, epochs=6, learning_rate=1e-2)
+    taught, _ = finetune(replace(config, run=tmp_path / "taught", architecture="unext", training=training))
+    ruined = replace(config, run=tmp_path / "ruined", init=str(taught), training=replace(QUICK, learning_rate=1.0))
+    model, _ = finetune(replace(ruined, training=replace(ruined.training, weight_decay=0.0, clip=None)))
+    first, *later = [e for e in read_events(ruined.run) if e["event"] == "validation"]
+    assert first["epoch"] == 0
+    assert max(e["scores"]["dsc"] for e in later) < first["scores"]["dsc"]
+    before, after = read_state(taught), read_state(model)
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_patience_ends_the_run(config, tmp_path):
@@ -106,11 +119,12 @@ def test_centrelines_count_when_they_are_asked_for(config, tmp_path):
 
 
 def test_finetuning_starts_from_the_pretrained_encoder(config, encoder):
-    network, architecture, options = start_network(replace(config, init=str(encoder), encoder="large"))
-    assert architecture == "vit"
-    assert options["encoder"] == "tiny"  # the checkpoint knows better than the setting
+    start = start_network(replace(config, init=str(encoder), encoder="large"))
+    assert start.architecture == "vit"
+    assert not start.segments
+    assert start.options["encoder"] == "tiny"  # the checkpoint knows better than the setting
     pretrained = read_state(encoder)
-    own = network.encoder.state_dict()
+    own = start.network.encoder.state_dict()
     assert torch.equal(own["blocks.7.mlp.fc2.weight"], pretrained["blocks.7.mlp.fc2.weight"])
 
 
