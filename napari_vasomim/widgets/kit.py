@@ -48,6 +48,8 @@ class Panel(QWidget):
     title = ""
     purpose = ""
     needs_angiogram = True
+    explores: tuple[str, ...] = ()
+    """Roles of the layers that one looks at with this panel alone; the workbench shows them only beside it."""
 
     def __init__(self, napari_viewer: ViewerModel, embedded: bool = False):
         super().__init__()

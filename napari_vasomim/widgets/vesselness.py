@@ -87,6 +87,7 @@ class VesselnessPanel(Panel):
 
     title = "Vesselness"
     purpose = "See the vessels that a filter finds, without any label."
+    explores = ("vesselness", "anatomy")
 
     def build(self) -> None:
         """Make the widgets."""

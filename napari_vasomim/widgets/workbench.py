@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TypeVar
 
 from napari.components import ViewerModel
+from napari.layers import Layer
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
+from napari_vasomim import layers
 from napari_vasomim.labelling.walk import Walk
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.correct import CorrectPanel
@@ -45,6 +48,7 @@ class Workbench(QWidget):
         super().__init__()
         self.session = Session.of(napari_viewer)
         self.panels: dict[type[Panel], Panel] = {}
+        self._put_away: dict[Panel, weakref.WeakSet[Layer]] = {}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -79,7 +83,19 @@ class Workbench(QWidget):
 
     def show_panel(self, kind: type[P]) -> P:
         """Bring a panel to the front."""
-        shown = self.panel(kind)
+        left, shown = self._stack.currentWidget(), self.panel(kind)
+        if left is not shown:
+            if isinstance(left, Panel):
+                self._put_layers_away(left)
+            for layer in self._put_away.pop(shown, ()):
+                layer.visible = True
         self._stack.setCurrentWidget(shown)
         self._buttons.button(PANELS.index(kind)).setChecked(True)
         return shown
+
+    def _put_layers_away(self, panel: Panel) -> None:
+        """Hide what was looked at with a panel: a heat-map over a mask to correct is in the way."""
+        seen = [layer for layer in self.session.viewer.layers if layers.role(layer) in panel.explores and layer.visible]
+        for layer in seen:
+            layer.visible = False
+        self._put_away[panel] = weakref.WeakSet(seen)

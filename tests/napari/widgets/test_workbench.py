@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_vasomim import layers
 from napari_vasomim.widgets.kit import WIDTH
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.segment import SegmentPanel
@@ -225,3 +226,22 @@ def test_closing_the_dock_lets_the_panel_go_and_the_session_lives(viewer, qtbot,
     viewer.window.add_dock_widget(again, area="right")
     assert again.session.viewer is not None
     assert image in viewer.layers
+
+
+def test_what_a_panel_explores_is_in_nobodys_way(viewer, qtbot, still):
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, area="right")
+    angiogram = viewer.add_image(still)
+    bench.show_panel(VesselnessPanel)
+    qtbot.waitUntil(lambda: layers.find(viewer, "anatomy", angiogram) is not None)
+    response, anatomy = (layers.find(viewer, role, angiogram) for role in ("vesselness", "anatomy"))
+    response.visible = False  # as the person wants it
+    bench.show_panel(SegmentPanel)
+    assert not anatomy.visible
+    assert angiogram.visible
+    bench.show_panel(VesselnessPanel)
+    assert anatomy.visible
+    assert not response.visible
+    bench.show_panel(SegmentPanel)
+    viewer.layers.remove(anatomy)
+    bench.show_panel(VesselnessPanel)
