@@ -104,8 +104,7 @@ class ClosingGuard(QObject):
         """Let the run go on, stop and keep its model, cancel it, or do not close."""
         box = self._box(
             "A training run is alive",
-            f"{status.run.name} is at epoch {status.epoch} of {status.epochs}. "
-            "It is a process of its own and can go on without this window.",
+            f"{status.run.name}: {status.message} It is a process of its own and can go on without this window.",
         )
         buttons: dict[Any, str] = {
             box.addButton("Let it go on", QMessageBox.ButtonRole.AcceptRole): "keep",

@@ -141,7 +141,7 @@ class Job:
         """Stop after the step in hand, keep the model and what resuming needs; returns at once.
 
         A run that has not begun to train ends at once and has nothing to keep. On Windows a child without a console
-        may not hear of it; then `cancel` ends it, and `resume` goes on from the last saved state.
+        hears no signal; it reads the `stop` event after its step.
         """
         process = self._process()
         if process is None:

@@ -36,7 +36,7 @@ from vasomim_core.files import atomic
 from vasomim_core.models.registry import choose_device
 from vasomim_core.training.batches import Batch, BatchPlan, Moment
 from vasomim_core.training.events import EventLog
-from vasomim_core.training.host import resident_memory, stop_on_signal
+from vasomim_core.training.host import resident_memory, stop_on_request
 from vasomim_core.training.optimisation import learning_rate, native_bf16
 from vasomim_core.training.processes import Processes
 
@@ -87,7 +87,7 @@ class _State:
 
 
 def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, processes: Processes) -> str:
-    """Train until the last epoch, a stop signal (SIGINT, SIGTERM), or the end of patience.
+    """Train until the last epoch, a request to stop (see `host`), or the end of patience.
 
     Args:
         job: what to train.
@@ -193,7 +193,7 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
                 means[name] = means.get(name, 0.0) + value.detach().double() / plan.parts
         return means
 
-    with stop_on_signal() as stop:
+    with stop_on_request(run) as stop:
         if job.validate_start and state.step == 0:
             _validate(job, averaged, state, log, processes, epoch=0)
         learner.train()

@@ -119,10 +119,10 @@ class Numbers(Dataset):
 MEMORY = [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 1")]
 
 
-def train(run: Path, learner: nn.Module) -> None:
+def train(run: Path, learner: nn.Module) -> str:
     settings = Training(epochs=2, batch_size=4, warmup=0.0, learning_rate=0.1, device="cpu", log_every=1)
     job = Job("finetune", learner, [{"params": learner.parameters()}], Numbers(), lambda *_: None)
-    run_training(job, settings, run, EventLog(run), Processes())
+    return run_training(job, settings, run, EventLog(run), Processes())
 
 
 @pytest.mark.parametrize("error", MEMORY, ids=["cuda", "cpu"])
@@ -150,3 +150,18 @@ def test_a_batch_that_does_not_fit_is_split_and_says_so(tmp_path, error):
 def test_what_smaller_parts_do_not_help_is_raised(tmp_path, error):
     with pytest.raises(RuntimeError, match=str(error)):
         train(tmp_path, Hungry(error, 0))
+
+
+def test_a_stop_event_ends_the_run_where_signals_do_not_reach(tmp_path):
+    class Asking(Hungry):
+        def forward(self, batch, moment):
+            if moment.step == 1:
+                EventLog(tmp_path).write("stop")
+            return super().forward(batch, moment)
+
+    log = EventLog(tmp_path)
+    log.write("open")
+    log.write("stop")  # of the session before
+    log.write("open")
+    assert train(tmp_path, Asking(MEMORY[0], fits=4)) == "stopped"
+    assert [e["step"] for e in read_events(tmp_path) if e["event"] == "step"] == [1, 2]
