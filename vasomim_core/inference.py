@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vasomim_core import objectives
+from vasomim_core.calibration import calibrate
 from vasomim_core.errors import CheckpointError
 from vasomim_core.masking import masked_count
 from vasomim_core.models.catalogue import Preprocessing
@@ -54,7 +55,7 @@ def probability(
     flips: bool = False,
     tile: int | None = None,
 ) -> NDArray[np.float32]:
-    """`predict` for a bare network in eval mode: scale, pad, run, crop, scale back."""
+    """`predict` for a bare network in eval mode: scale, pad, run, crop, scale back, calibrate."""
     height, width = frame.shape
     image = normalise(torch.from_numpy(np.ascontiguousarray(frame))[None].to(device), preprocessing)
     factor = (preprocessing.frame_size or max(height, width)) / max(height, width)
@@ -74,7 +75,7 @@ def probability(
     mean = (total / len(chosen))[: size[0], : size[1]]
     if size != (height, width):
         mean = F.interpolate(mean[None, None], size=(height, width), mode="bilinear", align_corners=False)[0, 0]
-    return mean.clamp(0, 1).cpu().numpy()
+    return calibrate(mean.clamp(0, 1).cpu().numpy(), preprocessing.calibration)
 
 
 def _run(network: nn.Module, image: Tensor, tile: int | None) -> Tensor:

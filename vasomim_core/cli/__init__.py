@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import tyro
 
-from vasomim_core.cli import frames, training
+from vasomim_core.cli import frames, models, training
 from vasomim_core.errors import VasoMIMError
 
 
@@ -45,7 +45,8 @@ COMMANDS: dict[str, Any] = {
     "segment": frames.Segment,
     "evaluate": frames.Evaluate,
     "sample": frames.Sample,
-    "models": frames.Models,
+    "models": models.Models,
+    "package": models.Package,
     "demo": training.Demo,
 }
 

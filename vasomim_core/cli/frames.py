@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -207,42 +207,6 @@ class Sample(Options):
     def summary(self, result: dict[str, Any]) -> str:
         """One line."""
         return f"{result['frames']} synthetic angiograms in {self.output}/images, their masks in {self.output}/masks"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Models(Options):
-    """List the models that can be used by name, or give a finished run's model a name.
-
-    Attributes:
-        add: a run folder or model file to put among them first.
-        name: its name; None = that of its folder. A taken name gets a number.
-    """
-
-    add: Path | None = None
-    name: str | None = None
-
-    def run(self) -> dict[str, Any]:
-        """Register, then read the cards."""
-        from vasomim_core.models.catalogue import find_model, models, register
-
-        if self.add is not None:
-            path = find_model(self.add)
-            register(path, self.name or (path.resolve().parent.name if path.stem == "model" else path.stem))
-        return {name: asdict(card) for name, card in models().items()}
-
-    def summary(self, result: dict[str, Any]) -> str:
-        """A line per model."""
-        if not result:
-            return "no models yet; `vasomim finetune` makes one"
-        lines = []
-        for name, card in result.items():
-            scores = ", ".join(
-                f"{part} DSC {s['dsc']:.2f} / clDice {s['cldice']:.2f}"
-                for part, s in card["scores"].items()
-                if isinstance(s, dict) and "dsc" in s and "cldice" in s
-            )
-            lines.append(f"{name:<20} {card['kind']:<12} {card['description']}" + (f" ({scores})" if scores else ""))
-        return "\n".join(lines)
 
 
 def grey_frames(angiogram: Angiogram) -> Iterator[NDArray[np.uint8]]:

@@ -17,6 +17,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from vasomim_core import __version__
+from vasomim_core.calibration import AS_TRAINED, Calibration
 from vasomim_core.errors import CheckpointError, VasoMIMError
 from vasomim_core.files import atomic
 
@@ -28,7 +29,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What happens to a frame before a network sees it.
+    """What happens to a frame before a network sees it, and to the probability that it gives.
 
     Attributes:
         frame_size: longer side in pixels to which a whole frame is scaled; None = the frame's own size.
@@ -37,6 +38,7 @@ class Preprocessing:
         stride: the sides given to the network are multiples of this, in pixels.
         tile: side in pixels of the overlapping tiles that a scaled frame is seen in; None = whole.
         threshold: probability from which a pixel counts as vessel.
+        calibration: slope and intercept of the logit that make the network's probability honest; see `calibration`.
     """
 
     frame_size: int | None = None
@@ -45,6 +47,7 @@ class Preprocessing:
     stride: int = 32
     tile: int | None = None
     threshold: float = 0.5
+    calibration: Calibration = AS_TRAINED
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def read_card(path: Path) -> Card:
         if values.pop("format") > FORMAT:
             raise CheckpointError(f"{path} was written by a newer version ({values.get('version')}); update VasoMIM")
         stored: dict[str, Any] = values["preprocessing"]
-        for name in ("mean", "std"):
+        for name in {"mean", "std", "calibration"} & stored.keys():
             stored[name] = tuple(stored[name])
         values["preprocessing"] = Preprocessing(**stored)
         return Card(**values)

@@ -1,0 +1,86 @@
+"""Commands about models: which there are, and making one ready to be given away."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from vasomim_core.cli.common import Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models(Options):
+    """List the models that can be used by name, or give a finished run's model a name.
+
+    Attributes:
+        add: a run folder or model file to put among them first.
+        name: its name; None = that of its folder. A taken name gets a number.
+    """
+
+    add: Path | None = None
+    name: str | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Register, then read the cards."""
+        from vasomim_core.models.catalogue import find_model, models, register
+
+        if self.add is not None:
+            path = find_model(self.add)
+            register(path, self.name or (path.resolve().parent.name if path.stem == "model" else path.stem))
+        return {name: asdict(card) for name, card in models().items()}
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """A line per model."""
+        if not result:
+            return "no models yet; `vasomim finetune` makes one"
+        lines = []
+        for name, card in result.items():
+            scores = ", ".join(
+                f"{part} DSC {s['dsc']:.2f} / clDice {s['cldice']:.2f}"
+                for part, s in card["scores"].items()
+                if isinstance(s, dict) and "dsc" in s and "cldice" in s
+            )
+            lines.append(f"{name:<20} {card['kind']:<12} {card['description']}" + (f" ({scores})" if scores else ""))
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package(Options):
+    """Make a trained model ready to be given away: probability calibrated, scores in the card, half precision.
+
+    Attributes:
+        model: a segmenter: a name that `vasomim models` lists, a model file, or a run folder.
+        validation: labelled frames that it has not learned from, to calibrate and score it on.
+        output: `.safetensors` file to write.
+        description: one line for people; None = that of the model.
+    """
+
+    model: str
+    validation: Path
+    output: Path
+    description: str | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Calibrate, score, write."""
+        from vasomim_core.data.labelled import open_labels
+        from vasomim_core.errors import ConfigError
+        from vasomim_core.packaging import package
+
+        if self.output.suffix != ".safetensors":
+            raise ConfigError(f"--output is {self.output}; give a file name that ends in .safetensors")
+        frames = open_labels(self.validation)
+        with tqdm(total=len(frames), unit="frame", disable=None, leave=False) as bar:
+            scores = package(self.model, frames, self.output, self.description, lambda done: bar.update(done - bar.n))
+        return {"model": str(self.output), **scores}
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """Scores, and what calibration has done."""
+        r = result
+        return (
+            f"{r['model']}: DSC {r['dsc']:.2f}, clDice {r['cldice']:.2f} on {r['frames']} frames (percent)\n"
+            f"calibration error {r['ece_as_trained']:.2f} → {r['ece']:.2f} over all pixels, "
+            f"{r['ece_near_as_trained']:.2f} → {r['ece_near']:.2f} near the vessels found (percent)"
+        )
