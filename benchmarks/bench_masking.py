@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from timing import compare
 
-from vasomim_core.masking import guidance_strength, masked_count, sample_mask
+from vasomim_core.masking import masked_count, sample_mask
+from vasomim_core.masking_schedule import guidance_strength
 
 BATCH, PATCHES, RATIO = 256, 196, 0.5
 

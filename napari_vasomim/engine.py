@@ -21,7 +21,7 @@ from psygnal import EmitLoopError, Signal
 
 from vasomim_core import errors
 from vasomim_core.errors import InputError, VasoMIMError
-from vasomim_core.serving import Message, encode, receive, send
+from vasomim_core.messages import Message, encode, receive, send
 
 State = Literal["off", "starting", "idle", "busy"]
 COMMAND = (sys.executable, "-P", "-m", "vasomim_core.serving")  # -P: no module from the current folder

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw
 
 from napari_vasomim.layers import BY_CHANCE, COLOURS
+from napari_vasomim.mask_answers import Asked
+from vasomim_core.errors import InputError
 from vasomim_core.figures import Panel, overlay, save_panels
 from vasomim_core.files import atomic
+from vasomim_core.masking_schedule import MaskingSchedule
 
 GIF_MS = 120
 GIF_SIDE = 512
-
-
-@dataclass(frozen=True)
-class Masking:
-    """The settings of a schedule; the names are those of the paper and of `PretrainConfig`.
-
-    Attributes:
-        patch_size: side of a patch in px.
-        mask_ratio: γ, the share of patches that is masked.
-        sampler: "anatomy", "top-k" or "uniform".
-        beta_start: β_0.
-        beta_end: β_E.
-        epochs: E.
-        seed: of the draw.
-    """
-
-    patch_size: int = 16
-    mask_ratio: float = 0.5
-    sampler: str = "anatomy"
-    beta_start: float = 0.0
-    beta_end: float = 0.5
-    epochs: int = 800
-    seed: int = 0
-
-    def caption(self) -> str:
-        """One line for a figure."""
-        return (
-            f"patch {self.patch_size} px · γ = {self.mask_ratio:g} · {self.sampler} · "
-            f"β from {self.beta_start:g} to {self.beta_end:g} in {self.epochs} epochs · seed {self.seed}"
-        )
 
 
 def on_pixels(grid: NDArray[Any], patch_size: int, size: tuple[int, int]) -> NDArray[Any]:
@@ -69,40 +42,48 @@ def picture(frame: NDArray[np.uint8], shown: NDArray[np.uint8]) -> NDArray[np.ui
 
 
 def save_figure(
-    path: Path,
-    frame: NDArray[np.uint8],
-    anatomy: NDArray[np.bool_],
-    f: NDArray[np.float32],
-    shown: NDArray[np.uint8],
-    share: NDArray[np.float32],
-    settings: Masking,
-    epoch: int,
-    beta: float,
-    more: Sequence[Panel] = (),
+    path: Path, asked: Asked, mask: dict[str, Any], share: NDArray[np.float32], drawn: dict[str, Any] | None = None
 ) -> None:
     """Write one PNG: frame, anatomy, f, one sampled mask, the masking ratio, and what a model made of it.
 
     Args:
         path: of the PNG.
-        frame: uint8 (H, W).
-        anatomy: bool (H, W).
-        f: vascular distribution (rows, columns).
-        shown: `kinds` on pixels, (H, W).
+        asked: the frame with its vessels, and the settings.
+        mask: the answer to "mask_preview".
         share: share of the epochs in which a patch is masked, (rows, columns), in [0, 1].
-        settings: of the schedule.
-        epoch: of the sampled mask.
-        beta: β at that epoch.
-        more: panels to append.
+        drawn: the answer to "reconstruct"; None without a model.
+
+    Raises:
+        InputError: the file cannot be written.
     """
+    frame, anatomy, patch_size = asked.vessels.frame, asked.vessels.anatomy, asked.schedule.patch_size
+    shown = on_pixels(kinds(mask["guided"], mask["masked"]), patch_size, frame.shape)
     panels = [
         Panel("angiogram", frame, limits=(0, 255)),
         Panel("anatomy", overlay(frame, anatomy, ImageColor.getrgb(COLOURS["anatomy"])[:3])),
-        Panel("distribution f", f, colours="inferno", bar=True),
-        Panel(f"mask at epoch {epoch}, β = {beta:.2f}", picture(frame, shown)),
+        Panel("distribution f", mask["f"], colours="inferno", bar=True),
+        Panel(f"mask at epoch {asked.epoch}, β = {mask['beta']:.2f}", picture(frame, shown)),
         Panel("masking ratio", share, colours="viridis", limits=(0, 1), bar=True),
-        *more,
     ]
-    save_panels(path, panels, columns=min(5, len(panels)), caption=settings.caption())
+    if drawn is not None:
+        panels.append(Panel("reconstruction I′", drawn["drawn"], limits=(0, 255)))
+        if drawn.get("view") is not None:
+            seen, again = drawn["view"], drawn["view_of_drawn"]
+            panels += [
+                Panel("S(I)", seen, "magma", (0, 1), bar=True),
+                Panel("S(I′)", again, "magma", (0, 1), bar=True),
+                Panel("S(I′) − S(I)", again - seen, "PiYG", (-1, 1), bar=True),
+            ]
+    with _in_words(path):
+        save_panels(path, panels, columns=min(5, len(panels)), caption=caption(asked.schedule))
+
+
+def caption(schedule: MaskingSchedule) -> str:
+    """The settings in one line."""
+    return (
+        f"patch {schedule.patch_size} px · γ = {schedule.mask_ratio:g} · {schedule.sampler} · "
+        f"β from {schedule.beta_start:g} to {schedule.beta_end:g} in {schedule.epochs} epochs · seed {schedule.seed}"
+    )
 
 
 def save_animation(path: Path, pictures: Sequence[tuple[int, float, NDArray[np.uint8]]]) -> None:
@@ -111,6 +92,9 @@ def save_animation(path: Path, pictures: Sequence[tuple[int, float, NDArray[np.u
     Args:
         path: of the GIF.
         pictures: epoch, β and picture (H, W, 3) uint8 of each step.
+
+    Raises:
+        InputError: the file cannot be written.
     """
     frames = []
     for epoch, beta, rgb in pictures:
@@ -119,8 +103,18 @@ def save_animation(path: Path, pictures: Sequence[tuple[int, float, NDArray[np.u
         ImageDraw.Draw(image).text((8, 6), f"epoch {epoch}   β = {beta:.2f}", fill="white", stroke_width=2,
                                    stroke_fill="black", font_size=18)  # fmt: skip
         frames.append(image.quantize(128))
-    with atomic(path) as temporary, open(temporary, "wb") as file:
+    with _in_words(path), atomic(path) as temporary, open(temporary, "wb") as file:
         frames[0].save(
             file, format="GIF", save_all=True, append_images=frames[1:], duration=[GIF_MS] * (len(frames) - 1) + [1500],
             loop=0,
         )  # fmt: skip
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    """A file that cannot be written becomes a sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{path.name} cannot be written ({reason}); choose another folder.") from error

@@ -9,10 +9,8 @@ import getpass
 import weakref
 from typing import Any, ClassVar
 
-import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
-from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QObject, QSettings, QTimer
 
@@ -127,14 +125,6 @@ class Session:
         if self._angiogram is None:
             raise InputError("No angiogram is open; drop a file onto the window, or use File ▸ Open Sample.")
         return self._angiogram
-
-    def frame(self, index: int | None = None) -> NDArray[np.uint8]:
-        """A frame of the angiogram as uint8 (H, W), vessels dark; the one shown if no index is given.
-
-        Raises:
-            InputError: no angiogram is open, or the frame cannot be read.
-        """
-        return layers.frame_of(self.need_angiogram(), self.index if index is None else index)
 
     def set_bright_vessels(self, bright: bool) -> None:
         """Say that vessels are bright in this angiogram, as in a subtracted or inverted one."""

@@ -9,15 +9,14 @@ Source: VasoMIM (AAAI 2026, arXiv 2508.10794), section "anatomy-guided masking s
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from vasomim_core.errors import ConfigError
-
-Sampler = Literal["uniform", "anatomy", "top-k"]
+from vasomim_core.masking_schedule import Sampler, guidance_strength
 
 
 def vascular_distribution(anatomy: Tensor, patch_size: int) -> Tensor:
@@ -58,29 +57,6 @@ def co_guided_anatomy(anatomy: Tensor, segmentor_logits: Tensor) -> Tensor:
         Soft anatomy, float32 (B, H, W) in [0, 1]. Source: the extended paper (XA-SSL, arXiv 2602.11536).
     """
     return 0.5 * anatomy.float() + 0.5 * torch.sigmoid(segmentor_logits.float()).reshape(anatomy.shape)
-
-
-def guidance_strength(epoch: int, epochs: int, start: float = 0.0, end: float = 0.5) -> float:
-    """Weak-to-strong guidance: β_e = β_0 + (e/E)(β_E − β_0) with e/E = (epoch + 1) / epochs.
-
-    Args:
-        epoch: 0-based epoch, 0 … epochs − 1.
-        epochs: E, the length of the whole schedule, ≥ 1.
-        start: β_0 in [0, 1].
-        end: β_E in [0, 1].
-
-    Returns:
-        The share β_e in [0, 1] of the masked patches that is drawn by anatomy in this epoch.
-
-    Raises:
-        ConfigError: a value out of its range.
-    """
-    if epochs < 1 or not 0 <= epoch < epochs:
-        raise ConfigError(f"epoch {epoch} of {epochs} does not exist; epochs count from 0")
-    for name, value in (("start", start), ("end", end)):
-        if not 0.0 <= value <= 1.0:
-            raise ConfigError(f"guidance strength at the {name} is {value}; give a share between 0 and 1")
-    return start + (epoch + 1) / epochs * (end - start)
 
 
 def masked_count(patches: int, mask_ratio: float) -> int:

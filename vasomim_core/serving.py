@@ -1,19 +1,12 @@
 """The inference child: a process that holds the models, so that a window need not load torch.
 
 `python -m vasomim_core.serving` answers requests on standard input over standard output, one at a time and in order,
-until its input closes. A message is a line of JSON, then the bytes of the arrays that the line announces:
-
-    {"kind": "segment", "values": {"model": "vasomim-fast"}, "arrays": [["frame", "uint8", [512, 512]]]}
-
-The kind of a request is its method; that of a reply is "answer" or "error". Nothing is ever unpickled.
-torch is imported by the methods that need it, hence a client may import this module for its messages alone.
+until its input closes. What a request and a reply look like: `vasomim_core.messages`.
 """
 
 from __future__ import annotations
 
 import gc
-import json
-import math
 import os
 import platform
 import queue
@@ -22,119 +15,22 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vasomim_core.errors import ConfigError, InputError, VasoMIMError
+from vasomim_core.masking_schedule import MaskingSchedule
+from vasomim_core.messages import Message, encode, receive, send
 from vasomim_core.models.catalogue import DEFAULT_MODEL, find_model
 
 if TYPE_CHECKING:
     import torch
-
-    from vasomim_core.masking import Sampler
-
-DTYPES = frozenset({"bool", "uint8", "uint16", "int32", "int64", "float32", "float64"})
-LONGEST_HEADER = 1 << 20  # bytes
-MOST_ARRAYS = 32
-MOST_BYTES = 1 << 30  # in the arrays of one message
-CHUNK = 1 << 20  # bytes read or written at once: whoever else needs the interpreter gets it in between
-
-
-class Message(NamedTuple):
-    """A request or a reply; arrays are values among the others."""
-
-    kind: str
-    values: dict[str, Any]
-
-
-def encode(message: Message) -> list[memoryview]:
-    """A message as the bytes to send.
-
-    Args:
-        message: its values are JSON values, paths, or arrays of one of `DTYPES` (which are not copied).
-
-    Raises:
-        InputError: arrays too large or of another type.
-        TypeError: a value that is neither JSON nor an array.
-    """
-    arrays = {k: _in_order(v) for k, v in message.values.items() if isinstance(v, np.ndarray)}
-    announced = [(name, array.dtype.name, array.shape) for name, array in arrays.items()]
-    _check(announced)
-    plain = {k: v for k, v in message.values.items() if k not in arrays}
-    line = json.dumps({"kind": message.kind, "values": plain, "arrays": announced}, default=_plain).encode() + b"\n"
-    if len(line) > LONGEST_HEADER:
-        raise InputError(f"the values of {message.kind!r} take {len(line)} bytes; give large data as arrays")
-    return [memoryview(line), *(_bytes_of(array) for array in arrays.values())]
-
-
-def send(stream: BinaryIO, parts: list[memoryview]) -> None:
-    """Write an encoded message to a buffered stream, and flush."""
-    for part in parts:
-        for chunk in _chunks(part):
-            stream.write(chunk)
-    stream.flush()
-
-
-def receive(stream: BufferedReader) -> Message | None:
-    """The next message, or None where the stream ends.
-
-    Raises:
-        InputError: what comes is not a message, or announces more than the limits allow.
-    """
-    line = stream.readline(LONGEST_HEADER)
-    if not line.endswith(b"\n") and len(line) < LONGEST_HEADER:
-        return None
-    try:
-        header = json.loads(line)
-        kind, values = str(header["kind"]), dict(header["values"])
-        announced = [(str(name), str(dtype), tuple(shape)) for name, dtype, shape in header["arrays"]]
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError("the stream holds something else than messages") from error
-    _check(announced)
-    for name, dtype, shape in announced:
-        values[name] = np.empty(shape, dtype)
-        for chunk in _chunks(_bytes_of(values[name])):
-            if stream.readinto(chunk) < len(chunk):
-                return None
-    return Message(kind, values)
-
-
-def _bytes_of(array: NDArray[Any]) -> memoryview:
-    """The memory of a contiguous array."""
-    return array.reshape(-1).view(np.uint8).data
-
-
-def _chunks(data: memoryview) -> Iterator[memoryview]:
-    return (data[start : start + CHUNK] for start in range(0, len(data), CHUNK))
-
-
-def _check(arrays: list[tuple[str, str, tuple[Any, ...]]]) -> None:
-    if len(arrays) > MOST_ARRAYS:
-        raise InputError(f"a message of {len(arrays)} arrays is too much; send at most {MOST_ARRAYS}")
-    total = 0
-    for name, dtype, shape in arrays:
-        if dtype not in DTYPES:
-            raise InputError(f"array {name!r} is of type {dtype}; give one of {', '.join(sorted(DTYPES))}")
-        if not all(type(side) is int and side >= 0 for side in shape):
-            raise InputError(f"array {name!r} has the impossible shape {shape}")
-        total += math.prod(shape) * np.dtype(dtype).itemsize
-    if total > MOST_BYTES:
-        raise InputError(f"a message of {total >> 20} MB is too large; send at most {MOST_BYTES >> 20} MB at once")
-
-
-def _in_order(array: NDArray[Any]) -> NDArray[Any]:
-    """Contiguous and in this machine's byte order, which the name of a dtype does not tell."""
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else os.fspath(value)
 
 
 class Service:
@@ -201,16 +97,7 @@ class Service:
         }
 
     def mask_preview(
-        self,
-        anatomy: NDArray[np.bool_],
-        patch_size: int = 16,
-        mask_ratio: float = 0.5,
-        sampler: Sampler = "anatomy",
-        beta_start: float = 0.0,
-        beta_end: float = 0.5,
-        epochs: int = 200,
-        epoch: int = 0,
-        seed: int = 0,
+        self, anatomy: NDArray[np.bool_], patch_size: int = 16, epoch: int = 0, **schedule: Any
     ) -> dict[str, Any]:
         """The mask of one epoch. A seed gives all epochs the same luck: what changes is the guidance alone.
 
@@ -218,13 +105,8 @@ class Service:
             anatomy: bool (H, W); sides that are no multiple of the patch size are filled up with background at the
                 bottom and on the right.
             patch_size: P in pixels.
-            mask_ratio: γ.
-            sampler: "anatomy", "top-k" or "uniform".
-            beta_start: β_0.
-            beta_end: β_E.
-            epochs: E.
             epoch: e, from 0.
-            seed: of the mask.
+            schedule: the other fields of `MaskingSchedule`.
 
         Returns:
             On the patch grid ⌈H/P⌉ × ⌈W/P⌉: `f`, the vascular distribution, float32; `masked`, bool; `guided`, bool,
@@ -236,29 +118,20 @@ class Service:
         """
         import torch
 
-        from vasomim_core.masking import guidance_strength, guided_patches, masked_count, sample_mask
+        from vasomim_core.masking import guided_patches, masked_count, sample_mask
 
+        given = MaskingSchedule(patch_size, **schedule)
         f, grid = _distribution(anatomy, patch_size)
-        beta = guidance_strength(epoch, epochs, beta_start, beta_end)
-        noise = torch.rand((2, *f.shape), generator=torch.Generator().manual_seed(seed))
-        masked = sample_mask(f, mask_ratio, beta, sampler=sampler, noise=noise)
+        beta = given.beta(epoch)
+        noise = torch.rand((2, *f.shape), generator=torch.Generator().manual_seed(given.seed))
+        masked = sample_mask(f, given.mask_ratio, beta, sampler=given.sampler, noise=noise)
         guided = torch.zeros_like(masked)
-        if sampler != "uniform":
-            guided = guided_patches(f, masked_count(f.shape[1], mask_ratio), beta, noise, sampler)
+        if given.sampler != "uniform":
+            guided = guided_patches(f, masked_count(f.shape[1], given.mask_ratio), beta, noise, given.sampler)
         planes = {"f": f, "masked": masked, "guided": guided}
         return {"beta": beta} | {name: plane.reshape(grid).numpy() for name, plane in planes.items()}
 
-    def masking_heat_map(
-        self,
-        anatomy: NDArray[np.bool_],
-        patch_size: int = 16,
-        mask_ratio: float = 0.5,
-        sampler: Sampler = "anatomy",
-        beta_start: float = 0.0,
-        beta_end: float = 0.5,
-        epochs: int = 200,
-        seed: int = 0,
-    ) -> dict[str, Any]:
+    def masking_heat_map(self, anatomy: NDArray[np.bool_], patch_size: int = 16, **schedule: Any) -> dict[str, Any]:
         """How often each patch is masked in a whole schedule, each epoch with luck of its own.
 
         Args and errors as for `mask_preview`.
@@ -270,9 +143,12 @@ class Service:
 
         from vasomim_core.masking import masking_heat_map
 
+        given = MaskingSchedule(patch_size, **schedule)
         f, grid = _distribution(anatomy, patch_size)
-        generator = torch.Generator().manual_seed(seed)
-        share = masking_heat_map(f, mask_ratio, epochs, beta_start, beta_end, generator, sampler)
+        generator = torch.Generator().manual_seed(given.seed)
+        share = masking_heat_map(
+            f, given.mask_ratio, given.epochs, given.beta_start, given.beta_end, generator, given.sampler
+        )
         return {"share": share.reshape(grid).numpy()}
 
     def reconstruct(

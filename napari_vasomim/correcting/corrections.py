@@ -11,10 +11,16 @@ from numpy.typing import NDArray
 
 from napari_vasomim import layers
 from napari_vasomim.correcting.editing import editor_of
-from napari_vasomim.correcting.journal import Entry
+from napari_vasomim.correcting.unfinished import Entry
 from napari_vasomim.session import Session
 
 VESSEL = 1
+
+
+def correction_of(viewer: ViewerModel, angiogram: Image) -> Labels | None:
+    """The correction layer of an angiogram; None while there is none that fits it."""
+    layer = layers.labels_of(viewer, "correction", angiogram)
+    return layer if layer is not None and layer.data.shape == layers.result_shape(angiogram) else None
 
 
 def ensure_correction(
@@ -32,8 +38,8 @@ def ensure_correction(
         data: what a new layer begins with; None = nothing drawn.
         continues: the entry of the journal that `data` comes from.
     """
-    layer = layers.labels_of(viewer, "correction", angiogram)
-    if layer is not None and layer.data.shape == layers.result_shape(angiogram):
+    layer = correction_of(viewer, angiogram)
+    if layer is not None:
         return layer
     facts: dict[str, Any] = {"role": "correction", "source": angiogram, "model": None}
     layer = Labels(
@@ -56,48 +62,3 @@ def drawn(correction: Labels | None, index: int) -> NDArray[np.bool_] | None:
         return None
     data = correction.data if correction.ndim == 2 else correction.data[index]
     return np.asarray(data) != 0
-
-
-def stored_frame(layer: Image, index: int) -> NDArray[Any]:
-    """A frame as a label set keeps it: (H, W) uint8 or uint16, vessels dark.
-
-    Plain 8 and 16-bit frames keep their values; colour, a DICOM window and other types go through `layers.frame_of`.
-
-    Raises:
-        InputError: the frame cannot be read or used.
-    """
-    data: Any = layer.data if layer.ndim == 2 else layer.data[index]
-    frame = np.asarray(data)
-    if layer.rgb or frame.dtype.name not in ("uint8", "uint16") or layers.facts(layer).get("window") is not None:
-        return layers.frame_of(layer, index)
-    return ~frame if layers.facts(layer).get("bright_vessels") else frame
-
-
-def frame_index(layer: Image, index: int) -> int | None:
-    """The index that identifies a frame in a label set: None for a still."""
-    return index if layers.frame_count(layer) > 1 else None
-
-
-class LayerSource:
-    """An open angiogram as a source of the annotation queue.
-
-    Attributes:
-        layer: the angiogram.
-        bright_vessels: a person said that its vessels are bright.
-    """
-
-    def __init__(self, layer: Image) -> None:
-        self.layer = layer
-        self.bright_vessels = bool(layers.facts(layer).get("bright_vessels"))
-
-    def count(self) -> int:
-        """Number of frames."""
-        return layers.frame_count(self.layer)
-
-    def frame(self, index: int) -> NDArray[Any]:
-        """A frame (H, W) as a label set keeps it.
-
-        Raises:
-            InputError: it cannot be read or used.
-        """
-        return stored_frame(self.layer, index)

@@ -13,8 +13,9 @@ from psygnal import Signal
 
 from napari_vasomim import layers
 from napari_vasomim.correcting import strokes
-from napari_vasomim.correcting.journal import Entry, Journal
+from napari_vasomim.correcting.journal import Journal
 from napari_vasomim.correcting.tools import VesselTools
+from napari_vasomim.correcting.unfinished import Entry
 from napari_vasomim.notify import told
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session

@@ -7,23 +7,15 @@ once. Threads may ask it while the window shows it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vasomim_core.angiogram import read_angiogram, to_uint8
-from vasomim_core.data.labelset import INDEX, STATUSES, LabelSet, Record, pixel_sha256
-from vasomim_core.errors import LabelError, VasoMIMError
+from napari_vasomim.labelling.contents import Contents
+from napari_vasomim.labelling.sources import Source
+from vasomim_core.data.labelset import STATUSES, Record, pixel_sha256
+from vasomim_core.errors import VasoMIMError
 
 Order = Literal["file", "uncertain"]
-
-# A few only: an angiogram of one frame holds its pixels.
-_open = lru_cache(maxsize=4)(read_angiogram)
 
 
 class Place(NamedTuple):
@@ -31,127 +23,6 @@ class Place(NamedTuple):
 
     file: int
     frame: int
-
-
-class Source(Protocol):
-    """An angiogram of the queue.
-
-    Attributes:
-        bright_vessels: a person said that its vessels are bright.
-    """
-
-    bright_vessels: bool
-
-    def count(self) -> int:
-        """Number of frames."""
-
-    def frame(self, index: int) -> NDArray[Any]:
-        """A frame (H, W) as a label set keeps it: uint8 or uint16, vessels dark."""
-
-
-class FileSource:
-    """An angiogram in a file, opened at first need.
-
-    Attributes:
-        path: the file.
-        bright_vessels: a person said that its vessels are bright.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.bright_vessels = False
-
-    @cached_property
-    def _count(self) -> int:
-        return len(_open(self.path).frames)
-
-    def count(self) -> int:
-        """Number of frames.
-
-        Raises:
-            InputError: the file cannot be read.
-        """
-        return self._count
-
-    def frame(self, index: int) -> NDArray[Any]:
-        """A frame (H, W) as a label set keeps it.
-
-        Raises:
-            InputError: it cannot be read.
-        """
-        angiogram = _open(self.path)
-        frame = angiogram.frames[index]
-        if angiogram.window is not None or frame.dtype.name not in ("uint8", "uint16"):
-            frame = to_uint8(frame, angiogram.window)
-        return ~frame if self.bright_vessels else frame
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a label set held when it was last looked at.
-
-    Attributes:
-        records: all records, by id.
-        damaged: a sentence for each record that cannot be read.
-    """
-
-    records: Mapping[str, Record] = field(default_factory=dict)
-    damaged: tuple[str, ...] = ()
-    _stamps: Mapping[str, tuple[Any, Record]] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def read(cls, labels: LabelSet, before: Contents | None = None) -> Contents:
-        """Look at a label set; of one that was looked at before, only what changed since is read.
-
-        Raises:
-            LabelError: its folder is not there any more.
-        """
-        if not (labels.folder / INDEX).is_file():
-            raise LabelError(
-                f"{labels.folder} is not there any more: bring it back, or open another label set; "
-                "what you drew is still in this window."
-            )
-        old = before._stamps if before is not None else {}
-        stamps: dict[str, tuple[Any, Record]] = {}
-        damaged = []
-        for path in sorted((labels.folder / "records").glob("[!.]*.json")):
-            try:
-                stat = path.stat()
-                stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-                known = old.get(path.stem)
-                stamps[path.stem] = known if known and known[0] == stamp else (stamp, labels.record(path.stem))
-            except (VasoMIMError, OSError) as error:
-                damaged.append(str(error))
-        return cls({id: record for id, (_, record) in stamps.items()}, tuple(damaged), stamps)
-
-    @cached_property
-    def _ids(self) -> dict[tuple[str, int | None], str]:
-        return {(record.frame_sha256, record.frame_index): id for id, record in self.records.items()}
-
-    def find(self, sha: str, frame_index: int | None) -> Record | None:
-        """The record of a frame, by its `pixel_sha256` and its index in its run (None for a still)."""
-        id = self._ids.get((sha, frame_index))
-        return None if id is None else self.records[id]
-
-    @property
-    def by_status(self) -> dict[str, int]:
-        """Number of frames of each status."""
-        count = Counter(record.status for record in self.records.values())
-        return {status: count[status] for status in STATUSES}
-
-    @property
-    def by_group(self) -> dict[str | None, dict[str, int]]:
-        """Number of frames of each status for each group by name; None = no group, the last."""
-        table: dict[str | None, Counter[str]] = {}
-        for record in self.records.values():
-            table.setdefault(record.group, Counter())[record.status] += 1
-        names = sorted(table, key=lambda name: (name is None, name or ""))
-        return {name: {status: table[name][status] for status in STATUSES} for name in names}
-
-
-def count_words(by_status: Mapping[str, int]) -> str:
-    """Counts as people say them: "12 accepted · 3 skipped"; "no labels yet" if there are none."""
-    return " · ".join(f"{n} {status}" for status, n in by_status.items() if n) or "no labels yet"
 
 
 class AnnotationQueue:
@@ -283,13 +154,3 @@ class AnnotationQueue:
     def segmented(self) -> int:
         """Number of frames of the queue that have an uncertainty."""
         return sum(place.frame % self.every == 0 for place in list(self.uncertainty))
-
-
-def sha_of_frames(source: Source) -> Iterator[tuple[int | None, str]]:
-    """(frame index as in a record, `pixel_sha256`) of each readable frame of an angiogram."""
-    count = source.count()
-    for index in range(count):
-        try:
-            yield (index if count > 1 else None), pixel_sha256(np.asarray(source.frame(index)))
-        except VasoMIMError:
-            continue

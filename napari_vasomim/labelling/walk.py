@@ -1,24 +1,25 @@
-"""The way through the frames to annotate: which comes next, and the opening and closing of files on it."""
+"""The way through the frames to annotate: where a person is in the queue, and where to go next."""
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from napari.components import ViewerModel
-from napari.layers import Image, Layer
+from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
 from napari_vasomim import layers
-from napari_vasomim._reader import layer_data
 from napari_vasomim.background import Newest
-from napari_vasomim.correcting.corrections import LayerSource
-from napari_vasomim.labelling.labelling import Labelling, Saved
-from napari_vasomim.labelling.queue import AnnotationQueue, Contents, FileSource, Order, Place, count_words
+from napari_vasomim.labelling.contents import Contents, count_words
+from napari_vasomim.labelling.files import OpenFiles, read_file
+from napari_vasomim.labelling.kept import Kept
+from napari_vasomim.labelling.queue import AnnotationQueue, Order, Place
+from napari_vasomim.labelling.saving import Saved, Saving
+from napari_vasomim.labelling.sources import FileSource, LayerSource
+from napari_vasomim.labelling.watched_set import WatchedSet
 from napari_vasomim.notify import tell, told
-from vasomim_core.angiogram import find_angiograms, read_angiogram
+from vasomim_core.angiogram import find_angiograms
 from vasomim_core.errors import VasoMIMError
 
 AT_ONCE = 8
@@ -28,10 +29,12 @@ AT_ONCE = 8
 class Walk:
     """Where a person is in the queue of one viewer, and the way on.
 
-    Get it with `Walk.of`. What is accepted, skipped or flagged in its `labelling` makes it go on.
+    Args:
+        watched: the label set that is open.
+        saving: what it accepts, skips or flags makes the walk go on.
+        kept: tells whether a file that is left can be closed.
 
     Attributes:
-        labelling: the labels of the viewer.
         queue: the frames in order.
         folder: whose files are worked through; None for the angiogram that is open.
         message: what there is to say about the queue; empty if nothing.
@@ -41,29 +44,17 @@ class Walk:
     changed = Signal()
     """Another place, queue, or message."""
 
-    _all: ClassVar[weakref.WeakKeyDictionary[ViewerModel, Walk]] = weakref.WeakKeyDictionary()
-
-    @classmethod
-    def of(cls, viewer: Any) -> Walk:
-        """The way through the frames of a viewer, made at first need."""
-        labelling = Labelling.of(viewer)
-        viewer = labelling.session.viewer
-        if viewer not in cls._all:
-            cls._all[viewer] = cls(labelling)
-        return cls._all[viewer]
-
-    def __init__(self, labelling: Labelling):
-        self.labelling = labelling
-        self.session = labelling.session
+    def __init__(self, watched: WatchedSet, saving: Saving, kept: Kept):
+        self.session = watched.session
         self.queue = AnnotationQueue([])
         self.folder: Path | None = None
         self.message = ""
         self.done = False
+        self._watched, self._kept = watched, kept
+        self._files = OpenFiles(self.session)
         self._file = 0
         self._said_at: Place | None = None
-        self._open: weakref.WeakValueDictionary[int, Image] = weakref.WeakValueDictionary()
         self._owner = QObject()
-        self._hidden: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._finding = Newest(self._owner, self._found, self._failed)
         self._seeking = Newest(self._owner, self._sought, self._failed)
         self._fetching = Newest(self._owner, self._fetched, self._failed)
@@ -72,8 +63,8 @@ class Walk:
         self.session.frame_changed.connect(told(self._frame_changed))
         self.session.predicted.connect(told(lambda _: self._gather()))
         self.session.label_set_changed.connect(told(lambda _: self._set_changed()))
-        labelling.changed.connect(told(self.changed.emit))
-        labelling.saved.connect(told(self._saved))
+        watched.changed.connect(told(self.changed.emit))
+        saving.saved.connect(told(self._saved))
         self._angiogram_changed()
 
     # What is worked through
@@ -86,20 +77,21 @@ class Walk:
     def work_here(self) -> None:
         """Work on the angiogram that is open."""
         self.folder = None
-        self._open.clear()
         layer = self.session.angiogram
-        self._start([] if layer is None else [LayerSource(layer)])
-        if layer is not None:
-            self._open[0] = layer
+        self._start({} if layer is None else {LayerSource(layer): layer})
 
     def _found(self, result: tuple[Path, list[Path]]) -> None:
         self.folder, files = result
-        self._open.clear()
-        self._start([FileSource(path) for path in files])
+        self._start(dict.fromkeys(map(FileSource, files)))
         self.next_unlabelled(from_start=True)
 
-    def _start(self, sources: list[Any]) -> None:
-        self.queue = AnnotationQueue(sources, self.queue.every, self.queue.order)
+    def _start(self, sources: dict[Any, Image | None]) -> None:
+        """Begin a queue of sources, each with its angiogram if that is open."""
+        self._files.forget()
+        for file, layer in enumerate(sources.values()):
+            if layer is not None:
+                self._files.put(file, layer)
+        self.queue = AnnotationQueue(list(sources), self.queue.every, self.queue.order)
         self._file, self.done = 0, False
         self._say()
         self._gather()
@@ -122,7 +114,7 @@ class Walk:
     def place(self) -> Place | None:
         """The place that is shown; None while nothing of the queue is."""
         layer = self.session.angiogram
-        if layer is None or self._open.get(self._file) is not layer:
+        if layer is None or self._files.get(self._file) is not layer:
             return None
         return Place(self._file, self.session.index)
 
@@ -165,7 +157,7 @@ class Walk:
         if not self.queue.sources:
             self.session.need_angiogram()
             return
-        queue, contents = self.queue, self.labelling.contents
+        queue, contents = self.queue, self._watched.contents
         here, labels = self.place, self.session.label_set
         place = None if from_start else here
 
@@ -200,16 +192,16 @@ class Walk:
 
     def summary(self) -> str:
         """What became of the queue: "40 accepted · 2 skipped"."""
-        return count_words(self.queue.by_status(self.labelling.contents))
+        return count_words(self.queue.by_status(self._watched.contents))
 
     @property
     def accepted(self) -> int:
         """Number of accepted frames of the queue."""
-        return self.queue.by_status(self.labelling.contents)["accepted"]
+        return self.queue.by_status(self._watched.contents)["accepted"]
 
     def go(self, place: Place) -> None:
         """Show a frame of the queue; opens its file if need be."""
-        layer = self._open.get(place.file)
+        layer = self._files.get(place.file)
         self.done = False
         if layer is not None and layer in self.session.viewer.layers:
             self._arrive(place, layer)
@@ -220,59 +212,41 @@ class Walk:
             return
         self._say("Opening the next file…")
         queue = self.queue
-        self._fetching.ask(lambda: (queue, place, layer_data(read_angiogram(source.path), find_fullest=False)))
+        self._fetching.ask(lambda: (queue, place, read_file(source.path)))
 
     def _fetched(self, result: tuple[AnnotationQueue, Place, Any]) -> None:
-        queue, place, (data, keywords, _) = result
-        if queue is not self.queue:
-            return
-        if queue.sources[place.file].bright_vessels:
-            keywords["metadata"][layers.KEY]["bright_vessels"] = True
-        layer = self.session.viewer.add_image(data, **keywords)
-        self._open[place.file] = layer
-        self._arrive(place, layer)
+        queue, place, read = result
+        if queue is self.queue:
+            bright = queue.sources[place.file].bright_vessels
+            self._arrive(place, self._files.add(place.file, read, bright))
 
     def _failed(self, error: Exception) -> None:
         tell(error)
         self._say(str(error) if isinstance(error, VasoMIMError) else "")
 
     def _arrive(self, place: Place, layer: Image) -> None:
-        left = self._open.get(self._file) if place.file != self._file else None
+        left = self._files.get(self._file) if place.file != self._file else None
         self._file = place.file
-        for part in self._parts(layer):
-            if part in self._hidden:
-                self._hidden.discard(part)
-                part.visible = True
-        self.session.angiogram = layer
+        self._files.show(layer)
         layers.show_frame(self.session.viewer, layer, place.frame)
         self._say(self._leave(left) if left is not None and left is not layer else "")
         self._learn()
 
     def _leave(self, layer: Image) -> str:
         """Close a file that was worked on; one with work on it that no label set has stays open, hidden."""
-        viewer = self.session.viewer
-        if self.folder is None or layer not in viewer.layers:
+        if self.folder is None or layer not in self.session.viewer.layers:
             return ""
-        unkept = self.labelling.unkept(layer)
-        for part in self._parts(layer):
-            if not unkept:
-                viewer.layers.remove(part)
-            elif part.visible:
-                self._hidden.add(part)
-                part.visible = False
-        return "The file before stays open, hidden: what is drawn there was not accepted." if unkept else ""
-
-    def _parts(self, layer: Image) -> list[Layer]:
-        """An angiogram and everything that was made from it."""
-        return [
-            part for part in self.session.viewer.layers if part is layer or layers.facts(part).get("source") is layer
-        ]
+        if not self._kept.missing(layer):
+            self._files.close(layer)
+            return ""
+        self._files.hide(layer)
+        return "The file before stays open, hidden: what is drawn there was not accepted."
 
     # What the window tells
 
     def _angiogram_changed(self) -> None:
         layer = self.session.angiogram
-        if self.folder is None and (layer is not self._open.get(0) or (layer is None) == bool(self.queue.sources)):
+        if self.folder is None and (layer is not self._files.get(0) or (layer is None) == bool(self.queue.sources)):
             self.work_here()
             return
         place = self.place
@@ -295,7 +269,7 @@ class Walk:
 
     def _gather(self) -> None:
         """Take over what models have said about the frames of the queue."""
-        for file, layer in list(self._open.items()):
+        for file, layer in self._files.items():
             prediction = self.session.predictions.get(layer)
             if prediction is not None:
                 self.queue.uncertainty.update(

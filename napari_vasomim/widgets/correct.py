@@ -16,8 +16,8 @@ from napari_vasomim import layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import KEYS, Editor, editor_of, journal
-from napari_vasomim.correcting.journal import Entry
 from napari_vasomim.correcting.tools import HELP
+from napari_vasomim.correcting.unfinished import Entry, discard, restore, unfinished
 from napari_vasomim.notify import inform
 from napari_vasomim.widgets.forms import Fold
 from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
@@ -255,7 +255,7 @@ class Offer(QFrame):
 
     def look(self) -> None:
         """Show the latest unfinished work, if there is any."""
-        found = journal().unfinished()
+        found = unfinished(journal().folder)
         self._entry = found[0] if found else None
         self.setVisible(bool(found))
         if self._entry is not None:
@@ -280,7 +280,7 @@ class Offer(QFrame):
             )
         session.angiogram = source
         old = layers.labels_of(session.viewer, "correction", source)
-        data = journal().restore(entry)
+        data = restore(entry)
         if old is not None and np.asarray(old.data).any():
             raise InputError("This angiogram has a correction already; accept or delete that layer, then restore.")
         if old is not None:
@@ -322,5 +322,5 @@ class Offer(QFrame):
             return
         answer = QMessageBox.question(self, "Discard", f"Discard these {entry.strokes} strokes for good?")
         if answer == QMessageBox.StandardButton.Yes:
-            journal().discard(entry)
+            discard(entry)
             self.look()

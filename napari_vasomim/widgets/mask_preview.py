@@ -2,90 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from napari.layers import Image
-from numpy.typing import NDArray
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QSpinBox
 
-from napari_vasomim import engine, layers
-from napari_vasomim.background import Newest, beside
-from napari_vasomim.deliver import deliver
-from napari_vasomim.mask_figure import Masking, kinds, on_pixels, picture, save_animation, save_figure
+from napari_vasomim.background import beside
+from napari_vasomim.mask_animation import MaskAnimation
+from napari_vasomim.mask_answers import Asked, MaskAnswers, ShownVessels, Vessels
+from napari_vasomim.mask_figure import save_figure
+from napari_vasomim.mask_layers import FROM_MODEL, VIEWS, MaskLayers
 from napari_vasomim.notify import inform, tell, told
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider, whole_slider
-from vasomim_core.anatomy import extract_anatomy
-from vasomim_core.config import Mode
 from vasomim_core.errors import InputError, VasoMIMError
-from vasomim_core.figures import Panel as Picture
+from vasomim_core.masking_schedule import MaskingSchedule
 from vasomim_core.models import catalogue
 
-HEAT_MAP_REST_MS = 300
-ANIMATION_STEPS = 48
-VIEWS: dict[str, tuple[str, ...]] = {
-    "one sampled mask": ("mask",),
-    "distribution f": ("distribution",),
-    "masking ratio over all epochs": ("masking ratio",),
-    "reconstruction I′": ("reconstruction",),
-    "S(I): vessels seen in the frame": ("vessels in I",),
-    "S(I′): vessels seen in the reconstruction": ("vessels in I′",),
-    "difference of S(I′) and S(I)": ("difference",),
-}
-"""What can be looked at, and the roles of the layers that show it."""
-FROM_MODEL = ("reconstruction", "vessels in I", "vessels in I′", "difference")
-STYLES: dict[str, dict[str, Any]] = {
-    "distribution": {"colormap": "inferno", "opacity": 0.75},
-    "masking ratio": {"colormap": "viridis", "opacity": 0.75, "contrast_limits": (0, 1)},
-    "reconstruction": {"colormap": "gray", "contrast_limits": (0, 255)},
-    "vessels in I": {"colormap": "magma", "contrast_limits": (0, 1)},
-    "vessels in I′": {"colormap": "magma", "contrast_limits": (0, 1)},
-    "difference": {"colormap": "PiYG", "contrast_limits": (-1, 1)},
-    "mask": {"opacity": 0.55},
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """The vessels that the masks are drawn for.
-
-    Attributes:
-        key: frame, mode and polarity.
-        layer: the angiogram.
-        index: which frame of it.
-        frame: uint8 (H, W).
-        anatomy: bool (H, W).
-    """
-
-    key: tuple[int, Mode, bool]
-    layer: Image
-    index: int
-    frame: NDArray[np.uint8]
-    anatomy: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What an answer of the engine belongs to; the figure takes only answers that belong together.
-
-    Attributes:
-        found: the vessels.
-        settings: of the schedule.
-        epoch: of the mask.
-        model: that draws, or "".
-    """
-
-    found: Found
-    settings: Masking
-    epoch: int
-    model: str
+EPOCHS = 800
+"""Of the schedule that the form begins with."""
 
 
 class MaskPreviewPanel(Panel):
@@ -96,7 +30,7 @@ class MaskPreviewPanel(Panel):
 
     def build(self) -> None:
         """Make the widgets."""
-        default = Masking()
+        default = MaskingSchedule(epochs=EPOCHS)
         form = self.section("Schedule")
         self.patch_size = choice(*((f"{n} px", n) for n in (8, 16, 32)), tooltip="Side of a patch")
         self.patch_size.setCurrentIndex(1)
@@ -141,16 +75,10 @@ class MaskPreviewPanel(Panel):
         self.progress = Progress(self._cancel_animation)
         self.body.addWidget(self.progress)
 
-        self._vessels: Found | None = None
-        self._drawn_for: Asked | None = None
-        self._answers: dict[str, tuple[Asked, dict[str, Any]]] = {}
-        self._film: object | None = None
-        self._calls: dict[str, Future[dict[str, Any]]] = {}
-        self._finding = Newest(self, self._found)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(HEAT_MAP_REST_MS)
-        self._rest.timeout.connect(told(self._ask_heat_map))
+        self.vessels = ShownVessels(self.session, self, self._found)
+        self.answers = MaskAnswers(self.session, self)
+        self.film: MaskAnimation | None = None
+        self._layers = MaskLayers(self.viewer, self.view.currentData())
         self.epochs.valueChanged.connect(told(self._epochs_changed))
         changed = told(self._changed)
         for signal in (
@@ -167,16 +95,19 @@ class MaskPreviewPanel(Panel):
             signal.connect(changed)
         self.model.activated.connect(told(self._model_chosen))
         self.view.currentIndexChanged.connect(told(self._view_changed))
+        self.follow(self.answers.starting, self._engine_starts)
+        self.follow(self.answers.answered, self._answered)
+        self.follow(self.answers.failed, self._failed)
         self.follow(self.session.frame_changed, self._changed)
         self.follow(self.session.angiogram_changed, self._angiogram_changed)
-        self.follow(self.session.pixels_changed, self._pixels_changed)
+        self.follow(self.session.pixels_changed, self.vessels.forget)
         self.follow(self.session.models_changed, self._fill_models)
         self._fill_models()
         self._angiogram_changed()
 
-    def settings(self) -> Masking:
-        """What the panel says."""
-        return Masking(
+    def settings(self) -> MaskingSchedule:
+        """What the panel says of the schedule."""
+        return MaskingSchedule(
             patch_size=self.patch_size.currentData(),
             mask_ratio=round(self.mask_ratio.value(), 6),
             sampler=self.sampler.currentData(),
@@ -186,129 +117,51 @@ class MaskPreviewPanel(Panel):
             seed=self.seed.value(),
         )
 
-    # Computing: anatomy in a thread, what needs torch in the inference child
+    def asked(self) -> Asked | None:
+        """All that the panel says now; None while the vessels of the shown frame are not known."""
+        vessels = self.vessels.get(self.anatomy.currentData())
+        return None if vessels is None else self._about(vessels)
+
+    def _about(self, vessels: Vessels) -> Asked:
+        return Asked(vessels, self.settings(), self.epoch.value(), self.model.currentData() or "")
+
+    # What changes, and what is shown then
 
     def _changed(self, *_: Any) -> None:
-        layer = self.session.angiogram
-        if layer is None or not self.isVisible():
+        if self.session.angiogram is None or not self.isVisible():
             return
-        key = self._key(layer)
-        if self._is_current(self._vessels):
-            self._draw()
-            return
+        asked = self.asked()
+        if asked is not None:
+            self.answers.ask(asked)
+        else:
+            self.vessels.find(self.anatomy.currentData())
 
-        def find() -> Found:
-            frame = layers.frame_of(layer, key[0])
-            return Found(key, layer, key[0], frame, extract_anatomy(frame, key[1]))
+    def _found(self, vessels: Vessels) -> None:
+        self._layers.put_anatomy(vessels)
+        self.answers.ask(self._about(vessels))
 
-        self._finding.ask(find)
+    def _engine_starts(self) -> None:
+        self.state.setText("Starting the engine…")
 
-    def _key(self, layer: Image) -> tuple[int, Mode, bool]:
-        bright = bool(layers.facts(layer).get("bright_vessels"))
-        return self.session.index, self.anatomy.currentData(), bright
-
-    def _is_current(self, found: Found | None) -> bool:
-        layer = self.session.angiogram
-        return found is not None and found.layer is layer and found.key == self._key(layer)
-
-    def _found(self, found: Found) -> None:
-        layer = found.layer
-        late = self._is_current(self._vessels) or layers.frame_size(layer) != found.frame.shape
-        if layer in self.viewer.layers and not late:
-            self._vessels = found
-            style: dict[str, Any] = {"opacity": 0.5, "visible": False}
-            layers.put_frame(self.viewer, layer, "anatomy", found.index, found.anatomy, "anatomy", **style)
-            self._draw()
-
-    def _asked(self) -> Asked | None:
-        if self._vessels is None:
-            return None
-        return Asked(self._vessels, self.settings(), self.epoch.value(), self.model.currentData() or "")
-
-    def _draw(self) -> None:
-        asked = self._asked()
-        if asked is None or asked == self._drawn_for:
-            return
-        self._drawn_for = asked
-        self._ask("mask_preview", asked, self._show_mask, epoch=asked.epoch, **vars(asked.settings))
-        self._rest.start()
-        if asked.model:
-            first, last, epochs = asked.settings.beta_start, asked.settings.beta_end, asked.settings.epochs
-            beta = first + (last - first) * asked.epoch / max(1, epochs - 1)
-            more = {"frame": asked.found.frame, "model": asked.model, "beta": beta, "seed": asked.settings.seed}
-            self._ask("reconstruct", asked, self._show_reconstruction, **more)
-
-    def _ask_heat_map(self) -> None:
-        asked = self._asked()
-        if asked is not None and not self._has("masking_heat_map", asked):
-            self._ask("masking_heat_map", asked, self._show_heat_map, **vars(asked.settings))
-
-    def _ask(self, method: str, asked: Asked, show: Callable[[Asked, dict[str, Any]], None], **arguments: Any) -> None:
-        """Call the inference child; an older call of the same kind that still waits is dropped."""
-        if (old := self._calls.get(method)) is not None:
-            old.cancel()
-        if engine.shared().state == "off":
-            self.state.setText("Starting the engine…")
-
-        def done(answer: dict[str, Any]) -> None:
-            layer = asked.found.layer
-            if layer in self.viewer.layers and layers.frame_size(layer) == asked.found.frame.shape:
-                self._answers[method] = asked, answer
-                show(asked, answer)
-
-        self._calls[method] = engine.shared().call(method, anatomy=asked.found.anatomy, **arguments)
-        deliver(self._calls[method], self, told(done), self._failed)
+    def _answered(self, method: str, asked: Asked, answer: dict[str, Any]) -> None:
+        self._layers.put(method, asked, answer)
+        if method == "mask_preview":
+            masked, guided = int(answer["masked"].sum()), int(answer["guided"].sum())
+            self.state.setText(
+                f"β = {answer['beta']:.2f}: {masked} of {answer['masked'].size} patches are masked, "
+                f"{guided} for their vessels (orange), {masked - guided} by chance (blue)."
+            )
 
     def _failed(self, error: Exception) -> None:
-        self._drawn_for = None
         self.state.setText(str(error) if isinstance(error, VasoMIMError) else "")
         tell(error)
 
-    def _show_mask(self, asked: Asked, answer: dict[str, Any]) -> None:
-        patch_size, size = asked.settings.patch_size, asked.found.frame.shape
-        self._put("mask", asked.found, on_pixels(kinds(answer["guided"], answer["masked"]), patch_size, size))
-        self._put("distribution", asked.found, on_pixels(answer["f"], patch_size, size))
-        masked, guided = int(answer["masked"].sum()), int(answer["guided"].sum())
-        self.state.setText(
-            f"β = {answer['beta']:.2f}: {masked} of {answer['masked'].size} patches are masked, "
-            f"{guided} for their vessels (orange), {masked - guided} by chance (blue)."
-        )
-
-    def _show_heat_map(self, asked: Asked, answer: dict[str, Any]) -> None:
-        share = on_pixels(answer["share"], asked.settings.patch_size, asked.found.frame.shape)
-        self._put("masking ratio", asked.found, share)
-
-    def _show_reconstruction(self, asked: Asked, answer: dict[str, Any]) -> None:
-        height, width = asked.found.frame.shape
-
-        def fitted(image: NDArray[np.float32]) -> NDArray[np.float32]:
-            return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-
-        self._put("reconstruction", asked.found, fitted(answer["drawn"]))
-        if answer.get("view") is not None:
-            seen, again = fitted(answer["view"]), fitted(answer["view_of_drawn"])
-            self._put("vessels in I", asked.found, seen)
-            self._put("vessels in I′", asked.found, again)
-            self._put("difference", asked.found, again - seen)
-
-    # Showing
-
-    def _put(self, role: str, found: Found, frame: NDArray[Any]) -> None:
-        frame = frame if frame.dtype == np.uint8 else frame.astype(np.float32)
-        style = STYLES[role] | {"visible": role in self.view.currentData()}
-        put = layers.put_frame(self.viewer, found.layer, role, found.index, frame, role, **style)
-        if role == "distribution":
-            put.contrast_limits = (0, max(float(frame.max()), 1e-9))
-
     def _view_changed(self, *_: Any) -> None:
-        layer = self.session.angiogram
+        layer, seen = self.session.angiogram, self.view.currentData()
         if layer is None:
             return
-        for roles in VIEWS.values():
-            for role in roles:
-                if (found := layers.find(self.viewer, role, layer)) is not None:
-                    found.visible = role in self.view.currentData()
-        if set(self.view.currentData()) & set(FROM_MODEL) and not self.model.currentData():
+        self._layers.see(seen, layer)
+        if set(seen) & set(FROM_MODEL) and not self.model.currentData():
             self.state.setText("Choose a pretrained model below to see what it reconstructs.")
 
     def _epochs_changed(self, epochs: int) -> None:
@@ -321,15 +174,19 @@ class MaskPreviewPanel(Panel):
         there = self.session.angiogram is not None
         for widget in (self.again, self.figure):
             widget.setEnabled(there)
-        self.animation.setEnabled(there and self._film is None)
+        self._enable_animation()
         if not there:
-            self._vessels = None
+            self.vessels.forget()
+            self.answers.forget()
             self.state.setText("No angiogram is open: drop a file onto the window, or use File ▸ Open Sample.")
         self._changed()
 
-    def _pixels_changed(self, layer: Image) -> None:
-        if self._vessels is not None and self._vessels.layer is layer:
-            self._vessels = None
+    def showEvent(self, event: Any) -> None:
+        """Draw at once when the panel comes to the front."""
+        super().showEvent(event)
+        self._changed()
+
+    # The model that draws what is masked
 
     def _fill_models(self) -> None:
         chosen = self.model.currentData()
@@ -369,11 +226,6 @@ class MaskPreviewPanel(Panel):
             tell(error)
         self.model.setCurrentIndex(row_)
 
-    def showEvent(self, event: Any) -> None:
-        """Draw at once when the panel comes to the front."""
-        super().showEvent(event)
-        self._changed()
-
     # Keeping
 
     def ask_figure(self) -> None:
@@ -389,42 +241,20 @@ class MaskPreviewPanel(Panel):
             InputError: no angiogram is open, or what is to be in it was not computed yet.
         """
         self.session.need_angiogram()
-        asked = self._asked()
-        wanted = ("mask_preview", "masking_heat_map", *(("reconstruct",) if asked and asked.model else ()))
-        if asked is None or not self._is_current(asked.found) or not all(self._has(m, asked) for m in wanted):
+        asked = self.asked()
+        mask = share = drawn = None
+        if asked is not None:
+            mask, share, drawn = (
+                self.answers.get(method, asked) for method in ("mask_preview", "masking_heat_map", "reconstruct")
+            )
+        if asked is None or mask is None or share is None or (asked.model and drawn is None):
             raise InputError("The masks are still being drawn; save the figure when they are shown.")
-        mask, share = self._answers["mask_preview"][1], self._answers["masking_heat_map"][1]["share"]
-        found, settings = asked.found, asked.settings
-        shown = on_pixels(kinds(mask["guided"], mask["masked"]), settings.patch_size, found.frame.shape)
-        more = []
-        if asked.model:
-            drawn = self._answers["reconstruct"][1]
-            more.append(Picture("reconstruction I′", drawn["drawn"], limits=(0, 255)))
-            if drawn.get("view") is not None:
-                seen, again = drawn["view"], drawn["view_of_drawn"]
-                more += [
-                    Picture("S(I)", seen, "magma", (0, 1), bar=True),
-                    Picture("S(I′)", again, "magma", (0, 1), bar=True),
-                    Picture("S(I′) − S(I)", again - seen, "PiYG", (-1, 1), bar=True),
-                ]
-
-        def write() -> None:
-            f, beta = mask["f"], mask["beta"]
-            with readable(path):
-                save_figure(path, found.frame, found.anatomy, f, shown, share, settings, asked.epoch, beta, more)
-
-        beside(self, write, lambda _: inform(f"The figure is in {path.name}."))
-
-    def _has(self, method: str, asked: Asked) -> bool:
-        """Whether the answer is there that belongs to what the panel says now."""
-        answer = self._answers.get(method)
-        if answer is None:
-            return False
-        if method == "masking_heat_map":  # of all epochs, and without a model
-            return (answer[0].found, answer[0].settings) == (asked.found, asked.settings)
-        if method == "mask_preview":
-            return replace(answer[0], model="") == replace(asked, model="")
-        return answer[0] == asked
+        written = drawn if asked.model else None
+        beside(
+            self,
+            lambda: save_figure(path, asked, mask, share["share"], written),
+            lambda _: inform(f"The figure is in {path.name}."),
+        )
 
     def ask_animation(self) -> None:
         """Ask where, then write the animation."""
@@ -439,62 +269,27 @@ class MaskPreviewPanel(Panel):
             InputError: no angiogram is open, or its vessels were not found yet.
         """
         self.session.need_angiogram()
-        found, settings = self._vessels, self.settings()
-        if found is None or not self._is_current(found):
+        asked = self.asked()
+        if asked is None:
             raise InputError("The masks are still being drawn; save the animation when they are shown.")
-        steps = sorted({round(e) for e in np.linspace(0, settings.epochs - 1, ANIMATION_STEPS)})
-        pictures: list[tuple[int, float, NDArray[np.uint8]]] = []
-        self._film = film = object()  # the animation at work; a cancelled one is no longer this
+        self._cancel_animation()
+        self.film = MaskAnimation(self, path, asked.vessels, asked.schedule)
+        self.follow(self.film.stepped, self._show_step)
+        self.follow(self.film.ended, self._animation_ended)
+        self.film.start()
+        self._enable_animation()
 
-        def draw() -> None:
-            self.progress.show_step(len(pictures), len(steps), "step %v of %m")
-            if len(pictures) == len(steps):
-                beside(self, write, written, failed)
-                return
-            epoch = steps[len(pictures)]
-            call = engine.shared().call("mask_preview", anatomy=found.anatomy, epoch=epoch, **vars(settings))
-            self._calls["animation"] = call
-            deliver(call, self, told(keep), failed)
+    def _show_step(self, done: int, total: int) -> None:
+        self.progress.show_step(done, total, "step %v of %m")
 
-        def keep(answer: dict[str, Any]) -> None:
-            if self._film is film:
-                shown = on_pixels(kinds(answer["guided"], answer["masked"]), settings.patch_size, found.frame.shape)
-                pictures.append((steps[len(pictures)], answer["beta"], picture(found.frame, shown)))
-                draw()
-
-        def write() -> None:
-            with readable(path):
-                save_animation(path, pictures)
-
-        def written(_: Any) -> None:
-            self._end_animation(film)
-            inform(f"The animation is in {path.name}.")
-
-        def failed(error: Exception) -> None:
-            if self._film is film:
-                self._end_animation(film)
-                tell(error)
-
-        self.animation.setEnabled(False)
-        draw()
-
-    def _end_animation(self, film: object | None) -> None:
-        if self._film is film:
-            self._film = None
-            self.progress.hide()
-            self.animation.setEnabled(self.session.angiogram is not None)
+    def _animation_ended(self) -> None:
+        self.progress.hide()
+        self._enable_animation()
 
     def _cancel_animation(self) -> None:
-        if (call := self._calls.get("animation")) is not None:
-            call.cancel()
-        self._end_animation(self._film)
+        if self.film is not None:
+            self.film.cancel()
 
-
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """A file that cannot be written becomes a sentence."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"{path.name} cannot be written ({reason}); choose another folder.") from error
+    def _enable_animation(self) -> None:
+        at_work = self.film is not None and self.film.at_work
+        self.animation.setEnabled(self.session.angiogram is not None and not at_work)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from vasomim_core.errors import ConfigError
 from vasomim_core.masking import (
     co_guided_anatomy,
-    guidance_strength,
     guided_patches,
     masked_count,
     masking_heat_map,
     sample_mask,
     vascular_distribution,
 )
+from vasomim_core.masking_schedule import guidance_strength
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -16,13 +16,15 @@ import torch
 from vasomim_core import masking
 from vasomim_core.errors import CheckpointError, ConfigError, InputError
 from vasomim_core.inference import predict, reconstruct, uncertainty
+from vasomim_core.masking_schedule import MaskingSchedule
+from vasomim_core.messages import Message, encode, receive, send
 from vasomim_core.models.catalogue import WEIGHTS, Card
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.registry import load_model, load_pretrained
 from vasomim_core.models.unext import UNeXt
 from vasomim_core.models.vasomim import VasoMIM
-from vasomim_core.serving import Message, Service, encode, receive, reply_to, send
+from vasomim_core.serving import Service, reply_to
 
 SETTINGS = {"mask_ratio": 0.5, "beta_start": 0.1, "beta_end": 0.8}
 
@@ -137,7 +139,7 @@ def test_a_model_file_that_was_written_again_is_read_again(tmp_path):
 def test_the_mask_preview_shows_what_pretraining_would_mask(service, sampler):
     answer = service.mask_preview(anatomy(), 16, sampler=sampler, epochs=10, epoch=4, seed=7, **SETTINGS)
     f = masking.vascular_distribution(torch.from_numpy(anatomy())[None], 16)
-    beta = masking.guidance_strength(4, 10, 0.1, 0.8)
+    beta = MaskingSchedule(beta_start=0.1, beta_end=0.8, epochs=10).beta(4)
     mask = masking.sample_mask(f, 0.5, beta, torch.Generator().manual_seed(7), sampler)
     assert answer["beta"] == beta
     np.testing.assert_array_equal(answer["f"].ravel(), f[0])
@@ -209,7 +211,7 @@ def test_the_child_ends_in_the_midst_of_its_work_when_its_parent_is_killed(tmp_p
     child += "serve({'work': work})"
     parent = f"""
 import subprocess, sys
-from vasomim_core.serving import Message, encode, send
+from vasomim_core.messages import Message, encode, send
 child = subprocess.Popen([sys.executable, "-c", {child!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 send(child.stdin, encode(Message("work", {{}})))
 child.wait()

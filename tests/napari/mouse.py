@@ -1,4 +1,4 @@
-"""A mouse on napari's canvas, aimed at pixels of a layer."""
+"""A mouse: on napari's canvas, aimed at pixels of a layer, and on buttons."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from qtpy.QtWidgets import QApplication
 
 SETTLE_MS = 15
 LEFT, RIGHT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton, Qt.MouseButton.NoButton
+
+
+def click(qtbot, button) -> None:
+    """Press a button that can be pressed."""
+    assert button.isEnabled(), button.text()
+    qtbot.mouseClick(button, LEFT)
 
 
 class Mouse:

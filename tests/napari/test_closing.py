@@ -18,6 +18,7 @@ from napari_vasomim import closing, engine
 from napari_vasomim.closing import PROPERTY, ClosingGuard, guard
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.editing import editors, journal
+from napari_vasomim.correcting.unfinished import restore, unfinished
 from napari_vasomim.runs import jobs
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.correct import CorrectPanel
@@ -102,21 +103,7 @@ def test_without_work_nothing_is_asked(windows, still):
     layer = draw(viewer)
     Session.of(viewer).accepted.emit(layer, 0)
     assert close(viewer)
-    assert journal().unfinished() == []
-
-
-@pytest.mark.parametrize(("answer", "left"), [("keep", 1), ("discard", 0)])
-def test_work_is_kept_or_forgotten(windows, still, monkeypatch, answer, left):
-    asked = answers(monkeypatch, "ask_about_work", answer)
-    viewer = windows(still)
-    layer = draw(viewer)
-    drawn = layer.data.copy()
-    assert close(viewer)
-    assert len(asked) == 1
-    found = journal().unfinished()
-    assert len(found) == left
-    for entry in found:
-        assert (journal().restore(entry) == drawn).all()
+    assert unfinished(journal().folder) == []
 
 
 def test_cancel_stays_and_goes_on(windows, still, monkeypatch):
@@ -127,7 +114,7 @@ def test_cancel_stays_and_goes_on(windows, still, monkeypatch):
     assert editors(Session.of(viewer))[0].unsaved == {0}
     strokes.apply(layer, None, np.eye(256, dtype=bool)[::-1], 1)
     assert close(viewer)
-    assert journal().unfinished()[0].strokes == 2
+    assert unfinished(journal().folder)[0].strokes == 2
 
 
 def test_naparis_own_question_may_keep_the_window(windows, still, monkeypatch):
@@ -141,7 +128,7 @@ def test_naparis_own_question_may_keep_the_window(windows, still, monkeypatch):
     assert editors(Session.of(viewer))[0].unsaved == {0}  # nothing was discarded
     strokes.apply(layer, None, np.eye(256, dtype=bool)[::-1], 1)
     assert close(viewer)
-    assert journal().unfinished()[0].strokes == 2
+    assert unfinished(journal().folder)[0].strokes == 2
 
 
 def test_a_defect_of_ours_locks_nobody_in(windows, monkeypatch, notifications):
@@ -158,18 +145,7 @@ class FakeJob:
             setattr(self, name, lambda name=name: self.done.append(name))
 
     def status(self):
-        return SimpleNamespace(alive=self.alive, epoch=3, epochs=9, run=SimpleNamespace(name="run"))
-
-
-@pytest.mark.parametrize(("answer", "done"), [("keep", "leave"), ("stop", "stop"), ("cancel", "cancel")])
-def test_a_run_that_is_alive_is_asked_about(windows, monkeypatch, answer, done):
-    asked = answers(monkeypatch, "ask_about_run", answer)
-    viewer = windows()
-    alive, over = FakeJob(), FakeJob(alive=False)
-    Session.of(viewer).jobs += [over, alive]
-    assert close(viewer)
-    assert len(asked) == 1
-    assert (alive.done, over.done) == ([done], [])
+        return SimpleNamespace(alive=self.alive, message="Trains: epoch 3 of 9.", run=SimpleNamespace(name="run"))
 
 
 def test_staying_does_nothing_that_was_answered_before(windows, still, monkeypatch):
@@ -185,12 +161,15 @@ def test_staying_does_nothing_that_was_answered_before(windows, still, monkeypat
     Session.of(viewer).jobs.clear()
     monkeypatch.setattr(ClosingGuard, "ask_about_work", lambda *_: "keep")
     assert close(viewer)
-    assert len(journal().unfinished()) == 1
+    assert len(unfinished(journal().folder)) == 1
 
 
 @pytest.mark.parametrize("button", ["Keep", "Discard", "Cancel"])
 def test_the_question_about_work(windows, still, monkeypatch, button):
+    asked = []
+
     def answer(box):
+        asked.append(box)
         assert "1 corrected frame is not accepted" in box.text()
         assert box.defaultButton().text().replace("&", "") == "Keep"
         made = next(b for b in box.buttons() if b.text().replace("&", "") == button)
@@ -198,26 +177,36 @@ def test_the_question_about_work(windows, still, monkeypatch, button):
 
     monkeypatch.setattr(QMessageBox, "exec_", answer)
     viewer = windows(still)
-    draw(viewer)
+    drawn = draw(viewer).data.copy()
     assert close(viewer) == (button != "Cancel")
+    assert len(asked) == 1
     if button == "Cancel":
         monkeypatch.setattr(ClosingGuard, "ask_about_work", lambda *_: "keep")
         assert close(viewer)
+    found = unfinished(journal().folder)
+    assert len(found) == (button != "Discard")
+    for entry in found:
+        assert (restore(entry) == drawn).all()
 
 
 @pytest.mark.parametrize("words", ["Let it go on", "Stop and keep the model", "Cancel the run", "Do not close"])
 def test_the_question_about_a_run(windows, monkeypatch, words):
+    asked = []
+
     def answer(box):
-        assert "run is at epoch 3 of 9" in box.text()
+        asked.append(box)
+        assert "run: Trains: epoch 3 of 9." in box.text()
         made = next(b for b in box.buttons() if b.text().replace("&", "") == words)
         monkeypatch.setattr(box, "clickedButton", lambda: made, raising=False)
 
     monkeypatch.setattr(QMessageBox, "exec_", answer)
     viewer = windows()
-    job = FakeJob()
-    Session.of(viewer).jobs.append(job)
+    alive, over = FakeJob(), FakeJob(alive=False)
+    Session.of(viewer).jobs += [over, alive]
     assert close(viewer) == (words != "Do not close")
-    assert job.done == {"L": ["leave"], "S": ["stop"], "C": ["cancel"], "D": []}[words[0]]
+    assert len(asked) == 1
+    assert alive.done == {"L": ["leave"], "S": ["stop"], "C": ["cancel"], "D": []}[words[0]]
+    assert over.done == []
     Session.of(viewer).jobs.clear()
 
 
@@ -285,4 +274,4 @@ def test_nothing_keeps_a_closed_viewer_alive(windows, cine, monkeypatch, by):
     gone = whole_life()
     delete()
     assert [ref() for ref in gone] == [None] * 6
-    assert len(journal().unfinished()) == 1
+    assert len(unfinished(journal().folder)) == 1

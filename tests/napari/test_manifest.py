@@ -18,6 +18,13 @@ MANIFEST = PluginManifest.from_file(ROOT / "napari.yaml")
 COMMANDS = {command.id: command.python_name for command in MANIFEST.contributions.commands}
 WIDGETS = {widget.display_name: widget.command for widget in MANIFEST.contributions.widgets}
 PANELS = ["Workbench", "Vesselness", "Mask preview", "Segment", "Correct", "Label set", "Finetune", "Pretrain"]
+MENUS = [
+    ("napari/layers/filter", "Vesselness"),
+    ("napari/layers/segment", "Segment"),
+    ("napari/layers/annotate", "Correct"),
+    ("napari/layers/annotate", "Label set"),
+    ("napari/layers/visualize", "Mask preview"),
+]
 
 
 @pytest.mark.parametrize("python_name", COMMANDS.values())
@@ -30,29 +37,17 @@ def test_the_panels_stand_in_the_order_of_the_work():
     assert list(WIDGETS) == PANELS
 
 
-@pytest.mark.parametrize("panel", PANELS)
-def test_every_panel_opens_alone_from_the_plugins_menu(panel, viewer):
-    dock, widget = viewer.window.add_plugin_dock_widget("napari-vasomim", panel)
-    assert widget is not None
-    assert "napari_viewer" in inspect.signature(type(widget)).parameters
-    assert panel in dock.name
-
-
-@pytest.mark.parametrize(
-    ("menu", "panel"),
-    [
-        ("napari/layers/filter", "Vesselness"),
-        ("napari/layers/segment", "Segment"),
-        ("napari/layers/annotate", "Correct"),
-        ("napari/layers/annotate", "Label set"),
-        ("napari/layers/visualize", "Mask preview"),
-    ],
-)
-def test_panels_have_their_place_in_the_menus_of_napari(menu, panel, viewer):
+def test_every_panel_opens_from_the_plugins_menu_and_has_its_place_in_the_others(viewer):
     from napari._app_model import get_app_model
 
-    titles = [item.command.title for item in get_app_model().menus.get_menu(menu)]
-    assert f"{panel} (VasoMIM)" in titles
+    for panel in PANELS:
+        dock, widget = viewer.window.add_plugin_dock_widget("napari-vasomim", panel)
+        assert widget is not None
+        assert "napari_viewer" in inspect.signature(type(widget)).parameters
+        assert panel in dock.name
+    for menu, panel in MENUS:
+        titles = [item.command.title for item in get_app_model().menus.get_menu(menu)]
+        assert f"{panel} (VasoMIM)" in titles, menu
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,9 @@ def fullest(viewer, qtbot) -> int:
     return facts(layer)["fullest_frame"]
 
 
-def test_a_still_is_one_layer_named_after_its_file(viewer, still, tmp_path):
+def test_a_still_is_one_layer_named_after_its_file(model, still, tmp_path):
     write_png(tmp_path / "case 12.png", still)
-    (layer,) = viewer.open(tmp_path / "case 12.png", plugin=READER)
+    (layer,) = model.open(tmp_path / "case 12.png", plugin=READER)
     assert isinstance(layer, Image)
     assert layer.name == "case 12"
     assert role(layer) == "angiogram"
@@ -126,26 +126,26 @@ def test_angles_are_said_as_people_say_them(angles, words):
     assert _reader.view_of(angles) == words
 
 
-def test_a_narrow_image_is_no_colour_image(viewer, tmp_path):
+def test_a_narrow_image_is_no_colour_image(model, tmp_path):
     write_png(tmp_path / "narrow.png", np.zeros((40, 3), np.uint8))
-    (layer,) = viewer.open(tmp_path / "narrow.png", plugin=READER)
+    (layer,) = model.open(tmp_path / "narrow.png", plugin=READER)
     assert not layer.rgb
     assert layer.data.shape == (40, 3)
 
 
-def test_a_folder_gives_a_layer_for_each_file(viewer, still, tmp_path):
+def test_a_folder_gives_a_layer_for_each_file(model, still, tmp_path):
     for name in ("2.png", "10.png"):
         write_png(tmp_path / "frames" / name, still)
-    viewer.open(tmp_path / "frames", plugin=READER)
-    assert [layer.name for layer in viewer.layers] == ["2", "10"]
+    model.open(tmp_path / "frames", plugin=READER)
+    assert [layer.name for layer in model.layers] == ["2", "10"]
 
 
-def test_single_frames_can_be_stacked(viewer, cine, tmp_path):
+def test_single_frames_can_be_stacked(model, cine, tmp_path):
     paths = []
     for index, frame in enumerate(cine):
         paths.append(tmp_path / f"{index}.png")
         write_png(paths[-1], frame)
-    (layer,) = viewer.open(paths, stack=True, plugin=READER)
+    (layer,) = model.open(paths, stack=True, plugin=READER)
     np.testing.assert_array_equal(np.asarray(layer.data), cine)
 
 
@@ -155,32 +155,32 @@ def test_a_file_that_is_not_ours_is_refused_before_reading(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n cut", b"not an image at all" * 20])
-def test_a_broken_file_is_a_sentence(content, viewer, tmp_path, notifications):
+def test_a_broken_file_is_a_sentence(content, model, tmp_path, notifications):
     (tmp_path / "broken.png").write_bytes(content)
-    viewer.open(tmp_path / "broken.png", plugin=READER)
-    assert not viewer.layers
+    model.open(tmp_path / "broken.png", plugin=READER)
+    assert not model.layers
     (note,) = notifications
     assert "broken.png" in note.message
 
 
-def test_what_can_be_read_of_a_folder_is_opened(viewer, still, tmp_path, notifications):
+def test_what_can_be_read_of_a_folder_is_opened(model, still, tmp_path, notifications):
     write_png(tmp_path / "frames" / "good.png", still)
     (tmp_path / "frames" / "bad.tif").write_bytes(b"II*\0")
-    viewer.open(tmp_path / "frames", plugin=READER)
-    assert [layer.name for layer in viewer.layers] == ["good"]
+    model.open(tmp_path / "frames", plugin=READER)
+    assert [layer.name for layer in model.layers] == ["good"]
     assert len(notifications) == 1
 
 
-def test_a_folder_too_large_to_open_is_a_sentence(viewer, tmp_path, notifications, monkeypatch):
+def test_a_folder_too_large_to_open_is_a_sentence(model, tmp_path, notifications, monkeypatch):
     monkeypatch.setattr(_reader, "MOST_FILES", 2)
     for index in range(3):
         write_png(tmp_path / "many" / f"{index}.png", np.zeros((8, 8), np.uint8))
-    viewer.open(tmp_path / "many", plugin=READER)
-    assert not viewer.layers
+    model.open(tmp_path / "many", plugin=READER)
+    assert not model.layers
     assert "holds 3 angiograms" in notifications.pop().message
 
 
-def test_a_damaged_frame_is_black_and_told_once(viewer, cine, tmp_path, notifications, monkeypatch):
+def test_a_damaged_frame_is_black_and_told_once(model, cine, tmp_path, notifications, monkeypatch):
     tifffile.imwrite(tmp_path / "run.tif", cine)
     good = read_angiogram(tmp_path / "run.tif")
 
@@ -191,9 +191,9 @@ def test_a_damaged_frame_is_black_and_told_once(viewer, cine, tmp_path, notifica
 
     frames = Frames(failing, good.frames.shape, good.frames.dtype, good.source)
     monkeypatch.setattr(_reader, "read_angiogram", lambda path: Angiogram(frames, good.source))
-    (layer,) = viewer.open(tmp_path / "run.tif", plugin=READER)
+    (layer,) = model.open(tmp_path / "run.tif", plugin=READER)
     for step in (2, 3, 2):
-        viewer.dims.set_current_step(0, step)
+        model.dims.set_current_step(0, step)
     assert not layer.data[2].any()
     (note,) = notifications
     assert "Frame 2" in note.message

@@ -9,11 +9,11 @@ from napari_vasomim.layers import current_index, facts, is_angiogram, role
 
 
 @pytest.mark.parametrize("key", ["left", "right", "cine"])
-def test_a_sample_is_an_angiogram_with_its_hidden_truth(viewer, key, qtbot):
-    viewer.open_sample("napari-vasomim", key)
-    truth, angiogram = viewer.layers
+def test_a_sample_is_an_angiogram_with_its_hidden_truth(model, key, qtbot):
+    model.open_sample("napari-vasomim", key)
+    truth, angiogram = model.layers
     assert is_angiogram(angiogram)
-    assert viewer.layers.selection.active is angiogram
+    assert model.layers.selection.active is angiogram
     assert role(truth) == "truth"
     assert not truth.visible
     assert truth.data.shape == angiogram.data.shape

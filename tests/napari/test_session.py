@@ -77,7 +77,7 @@ def test_the_angiogram_is_the_one_last_opened_or_selected(session, viewer):
     assert session.angiogram is second
     viewer.layers.clear()
     assert session.angiogram is None
-    for use in (session.need_angiogram, session.frame, lambda: session.set_bright_vessels(True)):
+    for use in (session.need_angiogram, lambda: session.set_bright_vessels(True)):
         with pytest.raises(InputError, match="No angiogram is open"):
             use()
     assert session.index == 0
@@ -101,8 +101,6 @@ def test_the_shown_frame_is_told_once_the_slider_rests(session, viewer, qtbot):
     qtbot.wait(100)
     assert len(told) == 1
     assert session.index == 11
-    assert (session.frame() == 11).all()
-    assert (session.frame(3) == 3).all()
     viewer.dims.set_current_step(0, 11)
     viewer.layers.remove(image)
     qtbot.wait(50)
@@ -131,14 +129,14 @@ def test_bright_vessels(session, viewer):
     session.predictions[image] = Prediction("m", (1, 8, 9))
     layers.tag(image, "angiogram", window=(1, 2))
     session.set_bright_vessels(True)
-    assert (session.frame() == 215).all()
+    assert (layers.frame_of(image, 0) == 215).all()
     assert image not in session.predictions
     assert layers.facts(image)["window"] == (1, 2)
     told = heard(session.frame_changed)
     session.set_bright_vessels(True)
     assert not told
     session.set_bright_vessels(False)
-    assert (session.frame() == 40).all()
+    assert (layers.frame_of(image, 0) == 40).all()
     assert told
 
 
@@ -208,7 +206,7 @@ class TestChoice:
     def test_inverted_is_a_property_of_the_image(self, choice, session, viewer):
         first, second = viewer.add_image(still(10), name="a"), viewer.add_image(still(10), name="b")
         choice.bright.click()
-        assert (session.frame() == 245).all()
+        assert (layers.frame_of(second, 0) == 245).all()
         assert choice.bright.isChecked()
         self.pick(choice.choice, "a")
         assert session.angiogram is first

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from vasomim_core import __version__
 from vasomim_core.calibration import AS_TRAINED, Calibration
 from vasomim_core.errors import CheckpointError, VasoMIMError
-from vasomim_core.files import atomic
+from vasomim_core.files import atomic, own_folder
 
 FORMAT = 1  # of the header's `vasomim` entry
 DEFAULT_MODEL = "vasomim-fast"
@@ -109,13 +108,7 @@ def model_folder() -> Path:
     """Where finished runs put their models: `$VASOMIM_MODELS`, else the platform's data folder for this user."""
     if "VASOMIM_MODELS" in os.environ:
         return Path(os.environ["VASOMIM_MODELS"])
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share"))
-    return base / "vasomim" / "models"
+    return own_folder("data") / "models"
 
 
 def find_model(name_or_path: str | Path) -> Path:

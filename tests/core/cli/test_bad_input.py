@@ -126,10 +126,10 @@ def test_unusual_frames_work(shape, dtype, tmp_path, model, capsys):
 
 
 def test_a_large_frame_works_in_tiles(tmp_path, model, capsys):
-    write_png(tmp_path / "in" / "large.png", np.random.default_rng(0).integers(0, 255, (4096, 4096), np.uint8))
-    arguments = ["segment", tmp_path / "in", "--model", model, "--output", tmp_path / "out", "--tile", 1024]
+    write_png(tmp_path / "in" / "large.png", np.random.default_rng(0).integers(0, 255, (2048, 1536), np.uint8))
+    arguments = ["segment", tmp_path / "in", "--model", model, "--output", tmp_path / "out", "--tile", 512]
     assert run(list(map(str, arguments))) == 0
-    assert np.asarray(Image.open(tmp_path / "out" / "large.png")).shape == (4096, 4096)
+    assert np.asarray(Image.open(tmp_path / "out" / "large.png")).shape == (2048, 1536)
 
 
 def test_unknown_and_unsuitable_models(tmp_path, frame, fails):

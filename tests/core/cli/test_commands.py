@@ -115,7 +115,7 @@ def test_sample_finetune_segment_evaluate(tmp_path, capsys, monkeypatch):
         assert path.read_bytes() == (again / "images" / path.name).read_bytes()
 
     settings = ("--architecture", "unet", "--width", 8, "--frame-size", 128, "--input-size", 96, "--batch-size", 4)
-    learning = ("--epochs", 100, "--learning-rate", 3e-3, "--validate-every", 20, "--device", "cpu", "--no-augment")
+    learning = ("--epochs", 30, "--learning-rate", 1e-2, "--validate-every", 10, "--device", "cpu", "--no-augment")
     start = ("finetune", "--labels", tmp_path / "data", "--val", tmp_path / "data", "--run", tmp_path / "run")
     result = json.loads(vasomim(capsys, *start, *settings, *learning, "--json"))
     assert result["reason"] == "finished"

@@ -13,6 +13,7 @@ from napari_vasomim import layers
 from napari_vasomim.correcting import editing, strokes
 from napari_vasomim.correcting.corrections import drawn, ensure_correction
 from napari_vasomim.correcting.editing import editor_of, editors, journal
+from napari_vasomim.correcting.unfinished import restore, unfinished
 from napari_vasomim.session import Session
 
 
@@ -41,7 +42,7 @@ def spot(layer, frame, row=50, column=50, value=1):
 
 
 def offered():
-    return [(entry.strokes, entry.frames) for entry in journal().unfinished()]
+    return [(entry.strokes, entry.frames) for entry in unfinished(journal().folder)]
 
 
 def test_there_is_one_editor_and_one_correction_for_an_angiogram(begin, viewer, cine):
@@ -80,7 +81,7 @@ def test_what_was_accepted_is_not_offered_again(begin, viewer, cine):
     kept = layer.data.copy()
     editor.close()
     assert offered() == [(1, (6,))]
-    assert (journal().restore(journal().unfinished()[0]) == kept).all()
+    assert (restore(unfinished(journal().folder)[0]) == kept).all()
 
 
 def test_nothing_is_left_to_offer_once_all_is_accepted(begin, viewer, still):

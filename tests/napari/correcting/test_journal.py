@@ -19,6 +19,7 @@ from napari.layers import Labels
 
 from napari_vasomim.correcting.journal import Journal
 from napari_vasomim.correcting.strokes import apply, apply_values, undo_depth
+from napari_vasomim.correcting.unfinished import discard, restore, unfinished
 from vasomim_core.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,7 +40,7 @@ def journal(tmp_path) -> Journal:
 def left(journal, layer):
     """What the next start finds after this layer is gone."""
     journal.leave(layer)
-    (entry,) = journal.unfinished()
+    (entry,) = unfinished(journal.folder)
     return entry
 
 
@@ -97,10 +98,10 @@ def test_any_steps_come_back(tmp_path_factory, made, placed):
         changed |= not np.array_equal(before, layer.data)
     journal.leave(layer)
 
-    entries = journal.unfinished()
+    entries = unfinished(journal.folder)
     assert len(entries) == changed
     if changed:
-        assert np.array_equal(journal.restore(entries[0]), layer.data)
+        assert np.array_equal(restore(entries[0]), layer.data)
 
 
 def test_what_is_offered_says_what_it_is(journal):
@@ -130,7 +131,7 @@ def test_a_still_of_any_integers(journal, dtype):
     layer = cine(np.zeros((24, 32), dtype))
     journal.follow(layer, {})
     layer.paint((5, 5), 100)
-    restored = journal.restore(left(journal, layer))
+    restored = restore(left(journal, layer))
     assert restored.dtype == dtype
     assert np.array_equal(restored, layer.data)
 
@@ -151,9 +152,9 @@ def test_a_journal_cut_at_any_byte_gives_the_strokes_before(journal, notificatio
     counts = []
     for cut in range(begin, len(whole) + 1):
         path.write_bytes(whole[:cut])
-        found = journal.unfinished()
+        found = unfinished(journal.folder)
         for part in found:
-            assert np.array_equal(journal.restore(part), states[part.strokes])
+            assert np.array_equal(restore(part), states[part.strokes])
         counts.append(found[0].strokes if found else 0)
     assert sorted(counts) == counts
     assert set(counts) == {0, 1, 2, 3, 4}
@@ -168,11 +169,11 @@ def test_a_damaged_journal_is_set_aside_with_a_sentence(journal, notifications, 
     entry = left(journal, layer)
     entry.path.write_bytes(damage(entry.path.read_bytes()))
 
-    assert journal.unfinished() == []
+    assert unfinished(journal.folder) == []
     assert files(journal) == [".unreadable"]
     assert "damaged" in notifications.pop().message
     with pytest.raises(InputError, match="cannot be read"):
-        journal.restore(entry)
+        restore(entry)
 
 
 def test_a_flipped_bit_ends_the_journal_there(journal):
@@ -188,16 +189,16 @@ def test_a_flipped_bit_ends_the_journal_there(journal):
     content[size + 30] ^= 1
     path.write_bytes(content)
 
-    (found,) = journal.unfinished()
+    (found,) = unfinished(journal.folder)
     assert found.strokes == entry.strokes - 1
-    assert np.array_equal(journal.restore(found), kept)
+    assert np.array_equal(restore(found), kept)
 
 
 def test_accepted_work_is_not_offered(journal):
     layer = cine()
     journal.follow(layer, {})
     apply(layer, 1, SQUARE, 1)
-    assert journal.unfinished() == []  # it is being worked on
+    assert unfinished(journal.folder) == []  # it is being worked on
     journal.done(layer)
     apply(layer, 2, SQUARE, 1)
     assert files(journal) == []
@@ -208,7 +209,7 @@ def test_a_layer_without_strokes_leaves_nothing(journal):
     journal.follow(layer, {})
     del layer
     gc.collect()
-    assert journal.unfinished() == []
+    assert unfinished(journal.folder) == []
     assert files(journal) == []
 
 
@@ -216,13 +217,13 @@ def test_discarded_work_is_kept_two_weeks(journal):
     layer = cine()
     journal.follow(layer, {})
     apply(layer, 1, SQUARE, 1)
-    journal.discard(left(journal, layer))
+    discard(left(journal, layer))
 
-    assert journal.unfinished() == []
+    assert unfinished(journal.folder) == []
     assert files(journal) == [".discarded"]
     (path,) = journal.folder.iterdir()
     os.utime(path, (0, 0))
-    assert journal.unfinished() == []
+    assert unfinished(journal.folder) == []
     assert files(journal) == []
 
 
@@ -232,12 +233,12 @@ def test_restored_work_counts_on_and_is_offered_once(journal):
     apply(layer, 1, SQUARE, 1)
     entry = left(journal, layer)
 
-    again = cine(journal.restore(entry))
+    again = cine(restore(entry))
     journal.follow(again, entry.about, continues=entry)
     assert files(journal) == [".journal"]
     found = left(journal, again)  # a second crash, before any stroke
     assert replace(found, path=entry.path, when=entry.when) == entry
-    assert np.array_equal(journal.restore(found), layer.data)
+    assert np.array_equal(restore(found), layer.data)
 
 
 def test_a_layer_taken_out_and_put_back_is_still_followed(viewer, journal):
@@ -249,7 +250,7 @@ def test_a_layer_taken_out_and_put_back_is_still_followed(viewer, journal):
     viewer.layers.append(layer)
     layer.name = "renamed"
     viewer.layers[0].paint((2, 5, 5), 3)
-    assert np.array_equal(journal.restore(left(journal, layer)), layer.data)
+    assert np.array_equal(restore(left(journal, layer)), layer.data)
 
 
 def test_a_layer_that_is_gone_is_offered_in_the_same_session(journal):
@@ -259,8 +260,8 @@ def test_a_layer_that_is_gone_is_offered_in_the_same_session(journal):
     expected = layer.data.copy()
     del layer
     gc.collect()
-    (entry,) = journal.unfinished()
-    assert np.array_equal(journal.restore(entry), expected)
+    (entry,) = unfinished(journal.folder)
+    assert np.array_equal(restore(entry), expected)
 
 
 def test_an_array_of_another_shape_gets_a_journal_of_its_own(journal):
@@ -272,9 +273,9 @@ def test_an_array_of_another_shape_gets_a_journal_of_its_own(journal):
     apply(layer, None, SQUARE, 2)
     journal.leave(layer)
 
-    entries = {len(entry.about["shape"]): entry for entry in journal.unfinished()}
-    assert np.array_equal(journal.restore(entries[3]), first)
-    assert np.array_equal(journal.restore(entries[2]), layer.data)
+    entries = {len(entry.about["shape"]): entry for entry in unfinished(journal.folder)}
+    assert np.array_equal(restore(entries[3]), first)
+    assert np.array_equal(restore(entries[2]), layer.data)
     assert entries[2].about["source"] == "a"
 
 
@@ -283,7 +284,7 @@ def test_code_that_writes_into_the_array_can_say_so(journal):
     journal.follow(layer, {})
     layer.data[2, SQUARE] = 3
     journal.catch_up(layer)
-    assert np.array_equal(journal.restore(left(journal, layer)), layer.data)
+    assert np.array_equal(restore(left(journal, layer)), layer.data)
 
 
 def test_a_long_journal_is_written_anew(journal):
@@ -298,7 +299,7 @@ def test_a_long_journal_is_written_anew(journal):
 
     entry = left(journal, layer)
     assert (entry.strokes, entry.frames) == (40, (1,))
-    assert np.array_equal(journal.restore(entry), layer.data)
+    assert np.array_equal(restore(entry), layer.data)
 
 
 def test_a_folder_that_cannot_be_written_is_said_once_and_made_good_later(journal, notifications):
@@ -316,7 +317,7 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_made_good_later(journa
     apply(layer, 3, SQUARE, 1)
     entry = left(journal, layer)
     assert entry.strokes == 4
-    assert np.array_equal(journal.restore(entry), layer.data)
+    assert np.array_equal(restore(entry), layer.data)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a limit on the size of files is how a full disk is played")
@@ -342,12 +343,12 @@ def test_a_full_disk_costs_no_stroke_when_there_is_room_again(journal, notificat
     with open(path, "rb") as torn:  # a half record is there; everything before it comes back
         copy = path.with_name(f"copy{path.suffix}")
         copy.write_bytes(torn.read())
-    (found,) = journal.unfinished()
-    assert np.array_equal(journal.restore(found), before)
+    (found,) = unfinished(journal.folder)
+    assert np.array_equal(restore(found), before)
     copy.unlink()
 
     layer.paint((3, 9, 9), 1)
-    assert np.array_equal(journal.restore(left(journal, layer)), layer.data)
+    assert np.array_equal(restore(left(journal, layer)), layer.data)
 
 
 DRAWS = textwrap.dedent("""
@@ -420,13 +421,13 @@ def redraw(steps):
 
 def test_killed_in_the_middle_of_a_stroke(journal, drawing):
     process = drawing(30, until="half")
-    assert journal.unfinished() == []  # another napari is at it
+    assert unfinished(journal.folder) == []  # another napari is at it
     process.kill()
     process.wait()
 
-    (entry,) = journal.unfinished()
+    (entry,) = unfinished(journal.folder)
     assert (entry.strokes, entry.frames, entry.about["source"]) == (30, (0, 1, 2), "a")
-    assert np.array_equal(journal.restore(entry), redraw(30))
+    assert np.array_equal(restore(entry), redraw(30))
 
 
 def test_killed_at_any_moment(journal, drawing):
@@ -435,6 +436,6 @@ def test_killed_at_any_moment(journal, drawing):
     process.kill()
     process.wait()
 
-    (entry,) = journal.unfinished()
+    (entry,) = unfinished(journal.folder)
     assert entry.strokes >= 20
-    assert np.array_equal(journal.restore(entry), redraw(entry.strokes))
+    assert np.array_equal(restore(entry), redraw(entry.strokes))

@@ -67,14 +67,23 @@ class Desk:
 
 
 @pytest.fixture
-def desk(make_napari_viewer, qtbot, still, cine):
-    def made(place="still", **more):
-        frames = cine if "cine" in place else still
-        desk = Desk(make_napari_viewer(show=True), frames, **PLACES[place], **more)
-        qtbot.wait(100)
-        return desk
+def desks(make_napari_viewer, qtbot, still, cine):
+    """One desk after the other in one window, as it is windows that take time."""
+
+    def made(*places):
+        viewer = make_napari_viewer(show=True)
+        for place in places:
+            viewer.layers.clear()
+            desk = Desk(viewer, cine if "cine" in place else still, **PLACES[place])
+            qtbot.wait(100)
+            yield desk
 
     return made
+
+
+@pytest.fixture
+def desk(desks):
+    return lambda place="still": next(desks(place))
 
 
 @pytest.fixture
@@ -89,26 +98,25 @@ def branch(still_truth, cine_truth):
     return [tuple(map(int, line[np.abs(away - far).argmin()])) for far in (0, 25, 50)]
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_click_paints_what_was_seen_before_it_as_one_step(desk, branch, place):
-    desk = desk(place)
+def test_a_click_paints_what_was_seen_before_it_as_one_step(desks, branch):
     first, middle, last = branch
-    desk.mouse.key(Qt.Key.Key_T)
-    assert desk.tools.tool == "trace"
-    desk.mouse.click(first)
-    assert not desk.drawn.any()
-    assert not desk.seen.any()
-    for count, point in enumerate((middle, last), 1):
-        desk.mouse.move(point)
-        seen, before = desk.seen, desk.drawn
-        assert seen.any()
-        assert np.hypot(*(np.argwhere(seen) - point).T).min() < 6
-        desk.mouse.click(point)
-        assert (desk.drawn == before | seen).all()
+    for desk in desks(*PLACES):
+        desk.mouse.key(Qt.Key.Key_T)
+        assert desk.tools.tool == "trace"
+        desk.mouse.click(first)
+        assert not desk.drawn.any()
         assert not desk.seen.any()
-        assert strokes.undo_depth(desk.layer) == count
-    if desk.layer.ndim == 3:
-        assert np.flatnonzero(desk.layer.data.any((1, 2))).tolist() == [FRAME]
+        for count, point in enumerate((middle, last), 1):
+            desk.mouse.move(point)
+            seen, before = desk.seen, desk.drawn
+            assert seen.any()
+            assert np.hypot(*(np.argwhere(seen) - point).T).min() < 6
+            desk.mouse.click(point)
+            assert (desk.drawn == before | seen).all()
+            assert not desk.seen.any()
+            assert strokes.undo_depth(desk.layer) == count
+        if desk.layer.ndim == 3:
+            assert np.flatnonzero(desk.layer.data.any((1, 2))).tolist() == [FRAME]
 
 
 def test_the_probability_leads_the_path_also_when_it_comes_in_the_middle_of_a_trace(desk, branch):
@@ -168,32 +176,31 @@ def test_backspace_takes_nothing_back_that_the_trace_did_not_paint(desk, branch)
     assert strokes.redo_depth(desk.layer) == 1
 
 
-@pytest.mark.parametrize("ending", ["escape", "right click", "double click", "undo", "frame"])
-def test_what_ends_a_trace(desk, branch, ending):
-    desk = desk("cine")
+def test_what_ends_a_trace(desks, branch):
     first, middle, last = branch
-    desk.mouse.key(Qt.Key.Key_T)
-    desk.mouse.click(first)
-    if ending == "double click":
-        desk.mouse.double_click(middle)
-    else:
-        desk.mouse.click(middle)
-    drawn = desk.drawn
-    assert drawn.any()
-    {
-        "escape": lambda: desk.mouse.key(Qt.Key.Key_Escape),
-        "right click": lambda: desk.mouse.click(last, RIGHT),
-        "double click": lambda: None,
-        "undo": lambda: desk.mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier),
-        "frame": lambda: layers.show_frame(desk.viewer, desk.layer, FRAME + 1),
-    }[ending]()
-    assert desk.tools.tool == "trace"
-    desk.mouse.move(last)
-    assert not desk.seen.any()
-    before = desk.layer.data.copy()
-    desk.mouse.click(last)
-    assert (desk.layer.data == before).all()
-    assert (before.any((1, 2)).tolist() == [False] * 8) == (ending == "undo")
+    endings = {
+        "escape": lambda desk: desk.mouse.key(Qt.Key.Key_Escape),
+        "right click": lambda desk: desk.mouse.click(last, RIGHT),
+        "double click": lambda desk: None,  # instead of the second click
+        "undo": lambda desk: desk.mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier),
+        "frame": lambda desk: layers.show_frame(desk.viewer, desk.layer, FRAME + 1),
+    }
+    for desk, (ending, end) in zip(desks(*["cine"] * len(endings)), endings.items(), strict=True):
+        desk.mouse.key(Qt.Key.Key_T)
+        desk.mouse.click(first)
+        if ending == "double click":
+            desk.mouse.double_click(middle)
+        else:
+            desk.mouse.click(middle)
+        assert desk.drawn.any(), ending
+        end(desk)
+        assert desk.tools.tool == "trace", ending
+        desk.mouse.move(last)
+        assert not desk.seen.any(), ending
+        before = desk.layer.data.copy()
+        desk.mouse.click(last)
+        assert (desk.layer.data == before).all(), ending
+        assert (before.any((1, 2)).tolist() == [False] * 8) == (ending == "undo"), ending
 
 
 def test_dragging_moves_the_camera_and_paints_nothing(desk, branch):
@@ -223,75 +230,72 @@ def test_outside_the_frame_nothing_is_shown_or_painted(desk, branch):
     assert not desk.drawn.any()
 
 
-@pytest.mark.parametrize("place", ["scaled still", "scaled cine"])
-def test_join_leads_from_what_is_drawn_to_the_click(desk, branch, place):
-    desk = desk(place)
+def test_join_leads_from_what_is_drawn_to_the_click(desks, branch):
     first, middle, last = branch
-    desk.mouse.key(Qt.Key.Key_J)
-    desk.mouse.move(last)
-    assert not desk.seen.any()  # nothing is drawn that could be joined
-    stump = np.zeros((256, 256), bool)
-    stump[first[0] - 3 : first[0] + 4, first[1] - 3 : first[1] + 4] = True
-    desk.put(stump)
-    desk.mouse.move(middle)
-    desk.mouse.move(last)
-    seen = desk.seen
-    assert (seen & stump).any()
-    assert np.hypot(*(np.argwhere(seen) - last).T).min() < 6
-    desk.mouse.click(last)
-    assert (desk.drawn == stump | seen).all()
-    assert strokes.undo_depth(desk.layer) == 2
-    desk.mouse.key(Qt.Key.Key_T)  # a trace begins where it is clicked, not at what is drawn
-    desk.mouse.click(middle)
-    desk.mouse.key(Qt.Key.Key_J)
-    desk.layer.undo()
-    desk.mouse.move(middle)
-    desk.mouse.move(last)
-    assert (desk.seen == seen).all()
+    for desk in desks("scaled still", "scaled cine"):
+        desk.mouse.key(Qt.Key.Key_J)
+        desk.mouse.move(last)
+        assert not desk.seen.any()  # nothing is drawn that could be joined
+        stump = np.zeros((256, 256), bool)
+        stump[first[0] - 3 : first[0] + 4, first[1] - 3 : first[1] + 4] = True
+        desk.put(stump)
+        desk.mouse.move(middle)
+        desk.mouse.move(last)
+        seen = desk.seen
+        assert (seen & stump).any()
+        assert np.hypot(*(np.argwhere(seen) - last).T).min() < 6
+        desk.mouse.click(last)
+        assert (desk.drawn == stump | seen).all()
+        assert strokes.undo_depth(desk.layer) == 2
+        desk.mouse.key(Qt.Key.Key_T)  # a trace begins where it is clicked, not at what is drawn
+        desk.mouse.click(middle)
+        desk.mouse.key(Qt.Key.Key_J)
+        desk.layer.undo()
+        desk.mouse.move(middle)
+        desk.mouse.move(last)
+        assert (desk.seen == seen).all()
 
 
-@pytest.mark.parametrize("place", ["scaled still", "scaled cine"])
-def test_remove_takes_the_piece_that_was_red(desk, place):
-    desk = desk(place)
-    mask = np.zeros((256, 256), bool)
-    mask[40:60, 40:90] = mask[150:190, 100:110] = True
-    desk.put(mask)
-    desk.mouse.key(Qt.Key.Key_R)
-    desk.mouse.move((50, 60))
-    seen = desk.seen
-    assert seen.sum() == 20 * 50
-    desk.mouse.click((50, 60))
-    assert (desk.drawn == mask & ~seen).all()
-    assert not desk.seen.any()
-    desk.mouse.click((220, 220))
-    assert strokes.undo_depth(desk.layer) == 2
-    desk.layer.undo()
-    assert (desk.drawn == mask).all()
+def test_remove_takes_the_piece_that_was_red(desks):
+    for desk in desks("scaled still", "scaled cine"):
+        mask = np.zeros((256, 256), bool)
+        mask[40:60, 40:90] = mask[150:190, 100:110] = True
+        desk.put(mask)
+        desk.mouse.key(Qt.Key.Key_R)
+        desk.mouse.move((50, 60))
+        seen = desk.seen
+        assert seen.sum() == 20 * 50
+        desk.mouse.click((50, 60))
+        assert (desk.drawn == mask & ~seen).all()
+        assert not desk.seen.any()
+        desk.mouse.click((220, 220))
+        assert strokes.undo_depth(desk.layer) == 2
+        desk.layer.undo()
+        assert (desk.drawn == mask).all()
 
 
-@pytest.mark.parametrize("place", ["scaled still", "scaled cine"])
-def test_cut_erases_across_and_leaves_the_camera(desk, place):
-    desk = desk(place)
-    mask = np.zeros((256, 256), bool)
-    mask[100:110, 20:230] = True
-    desk.put(mask)
-    desk.mouse.key(Qt.Key.Key_C)
-    camera = desk.mouse.camera.center
-    desk.mouse.drag((85, 120), (125, 120), release=False)
-    assert desk.seen.any()
-    assert (desk.drawn == mask).all()
-    desk.mouse.release((125, 120))
-    gone = mask & ~desk.drawn
-    assert gone.any()
-    assert np.abs(np.argwhere(gone)[:, 1] - 120).max() < 5
-    assert not desk.drawn[:, 118:122].all(1).any()
-    assert not desk.seen.any()
-    assert np.allclose(desk.mouse.camera.center, camera)
-    desk.mouse.click((105, 50))
-    assert strokes.undo_depth(desk.layer) == 2
-    desk.tools.take(None)
-    desk.mouse.drag((85, 120), (125, 120))
-    assert not np.allclose(desk.mouse.camera.center, camera)
+def test_cut_erases_across_and_leaves_the_camera(desks):
+    for desk in desks("scaled still", "scaled cine"):
+        mask = np.zeros((256, 256), bool)
+        mask[100:110, 20:230] = True
+        desk.put(mask)
+        desk.mouse.key(Qt.Key.Key_C)
+        camera = desk.mouse.camera.center
+        desk.mouse.drag((85, 120), (125, 120), release=False)
+        assert desk.seen.any()
+        assert (desk.drawn == mask).all()
+        desk.mouse.release((125, 120))
+        gone = mask & ~desk.drawn
+        assert gone.any()
+        assert np.abs(np.argwhere(gone)[:, 1] - 120).max() < 5
+        assert not desk.drawn[:, 118:122].all(1).any()
+        assert not desk.seen.any()
+        assert np.allclose(desk.mouse.camera.center, camera)
+        desk.mouse.click((105, 50))
+        assert strokes.undo_depth(desk.layer) == 2
+        desk.tools.take(None)
+        desk.mouse.drag((85, 120), (125, 120))
+        assert not np.allclose(desk.mouse.camera.center, camera)
 
 
 def test_grow_by_its_key(desk, notifications):
@@ -331,17 +335,18 @@ def test_other_buttons_and_a_tool_put_down_paint_nothing(desk, branch):
     assert not desk.drawn.any()
 
 
-@pytest.mark.parametrize(("key", "mode"), [("Key_P", "paint"), ("Key_E", "erase"), ("Key_F", "fill")])
-def test_naparis_own_tools_put_ours_down(desk, key, mode):
+def test_naparis_own_tools_put_ours_down(desk):
     desk = desk()
     told = []
     desk.tools.changed.connect(told.append)
-    desk.mouse.key(Qt.Key.Key_C)
-    desk.mouse.key(getattr(Qt.Key, key))
-    assert (str(desk.layer.mode), desk.tools.tool, desk.preview) == (mode, None, None)
+    for key, mode in ((Qt.Key.Key_P, "paint"), (Qt.Key.Key_E, "erase"), (Qt.Key.Key_F, "fill")):
+        desk.mouse.key(Qt.Key.Key_C)
+        assert (str(desk.layer.mode), desk.tools.tool) == ("pan_zoom", "cut")
+        desk.mouse.key(key)
+        assert (str(desk.layer.mode), desk.tools.tool, desk.preview) == (mode, None, None)
     desk.mouse.key(Qt.Key.Key_T)
     assert (str(desk.layer.mode), desk.tools.tool) == ("pan_zoom", "trace")
-    assert told == ["cut", None, "trace"]
+    assert told == ["cut", None] * 3 + ["trace"]
 
 
 def test_escape_stays_naparis_while_none_of_our_tools_is_up(desk):

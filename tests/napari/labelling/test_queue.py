@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_vasomim.labelling.queue import AnnotationQueue, Contents, FileSource, Place
+from napari_vasomim.labelling.contents import Contents
+from napari_vasomim.labelling.queue import AnnotationQueue, Place
+from napari_vasomim.labelling.sources import FileSource
 from vasomim_core.data.labelset import LabelSet
 from vasomim_core.errors import LabelError
 

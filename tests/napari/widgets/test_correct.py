@@ -9,14 +9,14 @@ import sys
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QPushButton
 
 from napari_vasomim import layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.editing import editor_of, journal
-from napari_vasomim.labelling.labelling import Labelling
+from napari_vasomim.correcting.unfinished import unfinished
+from napari_vasomim.labelling.saving import Saving
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.correct import NAPARIS, OURS, CorrectPanel
 from napari_vasomim.widgets.label_set import LabelSetPanel
@@ -26,27 +26,6 @@ from vasomim_core.files import write_png
 
 from ..conftest import ROOT
 from ..mouse import Mouse
-
-
-@pytest.fixture
-def model(qapp):
-    """A viewer without a window, for what concerns layers alone; many times faster."""
-    viewer = ViewerModel()
-    yield viewer
-    viewer.layers.clear()
-
-
-@pytest.fixture
-def beside(qtbot):
-    """Opens a panel of a viewer without a window."""
-
-    def opened(viewer, kind=CorrectPanel):
-        panel = kind(viewer)
-        qtbot.addWidget(panel)
-        panel.show()
-        return panel
-
-    return opened
 
 
 @pytest.fixture
@@ -75,7 +54,7 @@ def put(layer, frame, mask):
 
 
 def test_without_an_image(beside, model, press):
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     assert "No angiogram is open" in panel.state.text()
     assert not panel.offer.isVisible()
     enabled = [b.text() for b in panel.findChildren(QPushButton) if b.isVisible() and b.isEnabled()]
@@ -84,7 +63,7 @@ def test_without_an_image(beside, model, press):
 
 def test_start_from_prediction_needs_one(beside, model, press, still, notifications):
     model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     press(panel.begin)
     assert "segment it first" in notifications.pop().message
     assert panel.correction is None
@@ -99,7 +78,7 @@ def test_start_from_prediction_copies_it_in_one_step(beside, model, press, still
         "rgb": np.repeat(still[..., None], 3, 2),
     }[kind]
     source = model.add_image(frames, scale=(0.3, 0.3) if kind != "cine" else (1, 0.3, 0.3), translate=(4, 5))
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     layers.show_frame(model, source, 4)
     index = panel.session.index
     predict(panel, square(), [index])
@@ -122,7 +101,7 @@ def test_start_from_prediction_copies_it_in_one_step(beside, model, press, still
 @pytest.mark.parametrize("answer", ["replace", "add", "cancel"])
 def test_drawn_pixels_are_not_replaced_unasked(beside, model, press, still, monkeypatch, answer):
     model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     asked = []
     monkeypatch.setattr(panel, "_ask_replace", lambda: asked.append(answer) or answer)
     press(panel.empty)
@@ -138,7 +117,7 @@ def test_drawn_pixels_are_not_replaced_unasked(beside, model, press, still, monk
 
 def test_the_same_again_asks_nothing(beside, model, press, still, monkeypatch):
     model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     monkeypatch.setattr(panel, "_ask_replace", lambda: pytest.fail("asked"))
     predict(panel, square())
     press(panel.begin)
@@ -148,7 +127,7 @@ def test_the_same_again_asks_nothing(beside, model, press, still, monkeypatch):
 
 def test_start_empty(beside, model, press, still):
     source = model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     assert panel.state.text() == "Nothing is drawn yet."
     press(panel.empty)
     layer = panel.correction
@@ -162,7 +141,7 @@ def test_start_empty(beside, model, press, still):
 @pytest.mark.parametrize("name", [*OURS, *NAPARIS])
 def test_a_button_takes_its_tool_up_and_puts_it_down(beside, model, press, still, name):
     model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     press(panel.tools[name])
     layer = panel.correction
     ours = name if name in OURS else None
@@ -177,7 +156,7 @@ def test_a_button_takes_its_tool_up_and_puts_it_down(beside, model, press, still
 
 def test_tools_replace_each_other(beside, model, press, still):
     model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     for name in ("trace", "paint", "cut", "fill", "remove", "erase"):
         press(panel.tools[name])
         assert [b for b, made in panel.tools.items() if made.isChecked()] == [name]
@@ -186,7 +165,7 @@ def test_tools_replace_each_other(beside, model, press, still):
 
 def test_a_tool_from_the_panel_shows_the_hidden_layer(beside, model, press, still, notifications):
     model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     press(panel.empty)
     panel.correction.visible = False
     press(panel.tools["trace"])
@@ -201,7 +180,7 @@ def test_a_tool_from_the_panel_shows_the_hidden_layer(beside, model, press, stil
 
 def test_undo_and_redo_jump_to_the_frame(beside, model, press, cine):
     source = model.add_image(cine, scale=(3, 1, 1), translate=(5, 0, 0))
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     press(panel.empty)
     put(panel.correction, 2, square())
     put(panel.correction, 6, square(100))
@@ -215,7 +194,7 @@ def test_undo_and_redo_jump_to_the_frame(beside, model, press, cine):
 
 def test_grow_goes_down_to_the_threshold(beside, model, press, still, notifications):
     model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     press(panel.grow)
     assert "segment this frame" in notifications.pop().message
     predict(panel, 0.6 * square())
@@ -230,7 +209,7 @@ def test_grow_goes_down_to_the_threshold(beside, model, press, still, notificati
 
 def test_other_frames_that_are_not_accepted_are_counted(beside, model, press, cine, qtbot):
     model.add_image(cine)
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     press(panel.empty)
     for frame in (1, 2, 3):
         put(panel.correction, frame, square())
@@ -245,7 +224,7 @@ def test_other_frames_that_are_not_accepted_are_counted(beside, model, press, ci
 
 def test_each_angiogram_has_its_own_correction(beside, model, press, still, cine):
     one = model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     press(panel.tools["trace"])
     first = panel.correction
     other = model.add_image(cine)
@@ -263,7 +242,7 @@ def test_each_angiogram_has_its_own_correction(beside, model, press, still, cine
 
 def test_deleted_layers(beside, model, press, still):
     source = model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     press(panel.tools["trace"])
     put(panel.correction, 0, square())
     model.layers.remove(panel.correction)
@@ -304,9 +283,9 @@ def label_set(tmp_path):
 
 @pytest.mark.parametrize("looked_at", ["nowhere", "alone", "in the workbench"])
 def test_the_key_accepts_exactly_once(make_napari_viewer, qtbot, still, label_set, looked_at, monkeypatch):
-    asked, accepts, accept = [], [], Labelling.accept
-    monkeypatch.setattr(Labelling, "_ask_about_empty", lambda self, layer, index: asked.append(index))
-    monkeypatch.setattr(Labelling, "accept", lambda self: accepts.append(1) or accept(self))
+    asked, accepts, accept = [], [], Saving.accept
+    monkeypatch.setattr(Saving, "_ask_about_empty", lambda self, layer, index: asked.append(index))
+    monkeypatch.setattr(Saving, "accept", lambda self: accepts.append(1) or accept(self))
     viewer = make_napari_viewer(show=True)
     bench = Workbench(viewer)
     viewer.window.add_dock_widget(bench, area="right")
@@ -394,7 +373,7 @@ def test_after_a_crash_restore_opens_the_file_and_the_strokes_are_there(make_nap
     assert (panel.correction.data == drawn).all()
     assert panel.offer.isHidden()
     assert panel._editor.unsaved == {0}
-    assert journal().unfinished() == []
+    assert unfinished(journal().folder) == []
     viewer.layers.remove(panel.correction)  # and once more, now continued
     assert not panel.offer.isHidden()
     panel.offer.restore.click()
@@ -407,7 +386,7 @@ def test_after_a_crash_without_a_file_the_person_is_told_what_to_open(
 ):
     _, drawn = crash("array")
     model.add_image(still[:100, :100], name="another")
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     press(panel.offer.restore)
     assert "'no file' is not open; open it" in notifications.pop().message
     assert panel.offer.isVisible()
@@ -421,13 +400,13 @@ def left(beside, model, press, still, cine):
     """Unfinished work on two angiograms, whose layers are gone; the panel is made anew."""
     for name, frames in (("still", still), ("cine", cine)):
         source = model.add_image(frames, name=name)
-        panel = beside(model)
+        panel = beside(model, CorrectPanel)
         press(panel.empty)
         put(panel.correction, 3, square())
         model.layers.remove(panel.correction)
         if name == "still":
             model.layers.remove(source)
-    return beside(model)
+    return beside(model, CorrectPanel)
 
 
 def test_discard_asks(left, press, monkeypatch):
@@ -439,14 +418,14 @@ def test_discard_asks(left, press, monkeypatch):
     assert "cine" in left.offer.text.text()
     press(left.offer.discard)
     assert "still" in left.offer.text.text()
-    assert [entry.about["angiogram"] for entry in journal().unfinished()] == ["still"]
+    assert [entry.about["angiogram"] for entry in unfinished(journal().folder)] == ["still"]
 
 
 def test_later_keeps_it_for_the_next_start(left, press, beside, model):
     press(left.offer.later)
     assert not left.offer.isVisible()
-    assert len(journal().unfinished()) == 2
-    assert beside(model).offer.isVisible()
+    assert len(unfinished(journal().folder)) == 2
+    assert beside(model, CorrectPanel).offer.isVisible()
 
 
 def test_restoring_never_replaces_what_is_drawn(left, press, model, notifications):
@@ -471,7 +450,7 @@ def test_renamed_angiograms_are_found_by_their_file(model, beside, press, still,
     write_png(file, still)
     [(data, style, _)] = read(str(file))
     source = model.add_image(data, **style)
-    panel = beside(model)
+    panel = beside(model, CorrectPanel)
     press(panel.empty)
     put(panel.correction, 0, square())
     model.layers.remove(panel.correction)

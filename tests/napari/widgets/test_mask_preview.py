@@ -13,22 +13,20 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from PIL import Image as Picture
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_vasomim import engine, layers
-from napari_vasomim.mask_figure import Masking, kinds, on_pixels, picture
-from napari_vasomim.widgets.mask_preview import ANIMATION_STEPS, VIEWS, MaskPreviewPanel
+from napari_vasomim.mask_animation import ANIMATION_STEPS
+from napari_vasomim.mask_figure import kinds, on_pixels, picture
+from napari_vasomim.mask_layers import VIEWS
+from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from vasomim_core.anatomy import extract_anatomy
+from vasomim_core.masking_schedule import MaskingSchedule
 from vasomim_core.models.catalogue import WEIGHTS
 
+from ..mouse import click
+
 ALL = {role for roles in VIEWS.values() for role in roles}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_child():
-    yield
-    engine.shared().close()
 
 
 # In a process of its own, as in the window's torch is never loaded.
@@ -64,55 +62,17 @@ def pretrained(from_torch):
     return from_torch[0]
 
 
-@pytest.fixture
-def model(qapp):
-    """A viewer without a window, for what concerns layers alone; many times faster."""
-    return ViewerModel()
-
-
-@pytest.fixture
-def beside(qtbot):
-    """Opens the panel of a viewer without a window."""
-
-    def open_panel(model):
-        panel = MaskPreviewPanel(model)
-        qtbot.addWidget(panel)
-        panel.show()
-        return panel
-
-    return open_panel
-
-
-@pytest.fixture
-def calls(monkeypatch):
-    """What the engine was asked for."""
-    asked, call = [], engine.shared().call
-
-    def counted(method, **arguments):
-        asked.append((method, arguments))
-        return call(method, **arguments)
-
-    monkeypatch.setattr(engine.shared(), "call", counted)
-    return asked
-
-
-def click(qtbot, button):
-    assert button.isEnabled(), button.text()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-
-
 def settled(qtbot, panel, model_too=False):
     """Wait until all that the panel says now has been drawn; the answers by method."""
     methods = ["mask_preview", "masking_heat_map", *(["reconstruct"] if model_too else [])]
 
     def there():
-        asked = panel._asked()
+        asked = panel.asked()
         assert asked is not None
-        assert panel._is_current(asked.found)
-        assert all(panel._has(method, asked) for method in methods)
+        assert all(panel.answers.get(method, asked) for method in methods)
 
     qtbot.waitUntil(there, timeout=60_000)
-    return {method: answer for method, (_, answer) in panel._answers.items()}
+    return {method: panel.answers.get(method, panel.asked()) for method in methods}
 
 
 def shown(viewer, image, role):
@@ -128,7 +88,7 @@ def choose(panel, path, monkeypatch):
 
 def test_mask_distribution_and_ratio_lie_on_the_angiogram(model, beside, qtbot, still):
     image = model.add_image(still[:250, :230], scale=(0.3, 0.4), translate=(7, -4), rotate=20)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     answers = settled(qtbot, panel)
     mask = answers["mask_preview"]
     assert mask["masked"].sum() == mask["masked"].size // 2
@@ -154,7 +114,7 @@ def test_mask_distribution_and_ratio_lie_on_the_angiogram(model, beside, qtbot, 
 
 def test_the_schedule_is_that_of_the_engine(model, beside, qtbot, still, from_torch):
     image = model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     panel.epochs.setValue(41)
     assert panel.epoch.maximum() == panel.epoch.value() == 40
     panel.mask_ratio.setValue(0.25)  # fewer than there are patches with vessels
@@ -172,7 +132,7 @@ def test_the_schedule_is_that_of_the_engine(model, beside, qtbot, still, from_to
 
 def test_every_setting_reaches_the_engine(model, beside, qtbot, still, calls):
     image = model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     panel.patch_size.setCurrentIndex(2)
     panel.mask_ratio.setValue(0.75)
     panel.beta_start.setValue(0.25)
@@ -184,7 +144,7 @@ def test_every_setting_reaches_the_engine(model, beside, qtbot, still, calls):
     panel.anatomy.setCurrentIndex(panel.anatomy.findData("as-released"))
     settled(qtbot, panel)
     schedule = {"patch_size": 32, "mask_ratio": 0.75, "beta_start": 0.25, "beta_end": 1.0, "epochs": 50, "seed": 9}
-    assert panel.settings() == Masking(**schedule, sampler="top-k")
+    assert panel.settings() == MaskingSchedule(**schedule, sampler="top-k")
     for method, more in (("mask_preview", {"epoch": 12}), ("masking_heat_map", {})):
         arguments = dict([asked for name, asked in calls if name == method][-1])
         np.testing.assert_array_equal(arguments.pop("anatomy"), extract_anatomy(still, "as-released"))
@@ -196,7 +156,7 @@ def test_every_setting_reaches_the_engine(model, beside, qtbot, still, calls):
 
 def test_a_seed_is_a_mask(model, beside, qtbot, still):
     image = model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     settled(qtbot, panel)
     first = shown(model, image, "mask").copy()
     click(qtbot, panel.again)
@@ -213,7 +173,7 @@ def test_a_seed_is_a_mask(model, beside, qtbot, still):
 
 def test_the_view_chooses_what_is_seen(model, beside, qtbot, still):
     image = model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     settled(qtbot, panel)
     for row, (text, roles) in enumerate(VIEWS.items()):
         panel.view.setCurrentIndex(row)
@@ -227,7 +187,7 @@ def test_the_view_chooses_what_is_seen(model, beside, qtbot, still):
 
 def test_it_follows_the_frame(model, beside, qtbot, cine):
     image = model.add_image(cine)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     for index in (2, 7, 2):
         model.dims.set_current_step(0, index)
         settled(qtbot, panel)
@@ -240,7 +200,7 @@ def test_it_follows_the_frame(model, beside, qtbot, cine):
 
 def test_quick_steps_through_the_cine_leave_no_heat_map_on_the_wrong_frame(model, beside, qtbot, cine):
     image = model.add_image(cine)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     expected = {}
     for index in (1, 6):
         model.dims.set_current_step(0, index)
@@ -259,7 +219,7 @@ def test_a_pretrained_model_draws_what_is_masked(
     model, beside, qtbot, still, pretrained, monkeypatch, notifications, tmp_path
 ):
     image = model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     choose(panel, pretrained, monkeypatch)
     assert panel.model.currentText() == "tiny-mae"
     assert panel.view.currentText() == "reconstruction I′"
@@ -289,7 +249,7 @@ def test_a_pretrained_model_draws_what_is_masked(
 
 def test_a_model_file_that_went_away_is_said(model, beside, qtbot, still, pretrained, monkeypatch, notifications):
     model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     copy = pretrained.with_name("copy.safetensors")
     copy.write_bytes(pretrained.read_bytes())
     choose(panel, copy, monkeypatch)
@@ -307,7 +267,7 @@ def test_a_model_file_that_went_away_is_said(model, beside, qtbot, still, pretra
 
 def test_the_figure(model, beside, qtbot, still, tmp_path, monkeypatch, notifications):
     model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     path = tmp_path / "figure.png"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(path.with_suffix("")), ""))
     click(qtbot, panel.figure)
@@ -331,7 +291,7 @@ def test_the_figure(model, beside, qtbot, still, tmp_path, monkeypatch, notifica
 @pytest.mark.parametrize("save", ["save_figure", "save_animation"])
 def test_what_cannot_be_written_is_said(model, beside, qtbot, still, tmp_path, notifications, save):
     model.add_image(still[:64, :64])
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     panel.epochs.setValue(2)
     settled(qtbot, panel)
     (tmp_path / "file").write_text("not a folder")
@@ -344,7 +304,7 @@ def test_what_cannot_be_written_is_said(model, beside, qtbot, still, tmp_path, n
 
 def test_the_animation(model, beside, qtbot, still, tmp_path, monkeypatch, notifications):
     model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     path = tmp_path / "schedule.gif"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(path), ""))
     click(qtbot, panel.animation)
@@ -369,7 +329,7 @@ def test_the_animation(model, beside, qtbot, still, tmp_path, monkeypatch, notif
 
 def test_a_short_schedule_has_a_frame_per_epoch(model, beside, qtbot, still, tmp_path):
     model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     panel.epochs.setValue(1)
     settled(qtbot, panel)
     assert panel.epoch.maximum() == 0
@@ -382,7 +342,7 @@ def test_a_short_schedule_has_a_frame_per_epoch(model, beside, qtbot, still, tmp
 
 def test_a_cancelled_animation_stops_though_a_call_is_running(model, beside, qtbot, still, tmp_path, calls):
     model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     settled(qtbot, panel)
     path, pid = tmp_path / "never.gif", engine.shared()._child._process.pid
     panel.save_animation(path)
@@ -390,7 +350,7 @@ def test_a_cancelled_animation_stops_though_a_call_is_running(model, beside, qtb
     os.kill(pid, signal.SIGSTOP)
     try:
         qtbot.wait(50)  # what was answered before has arrived
-        assert panel._calls["animation"].running()
+        assert panel.film.call.running()
         click(qtbot, panel.progress.cancel)
         before = len(calls)
         assert not panel.progress.isVisible()
@@ -399,7 +359,7 @@ def test_a_cancelled_animation_stops_though_a_call_is_running(model, beside, qtb
         os.kill(pid, signal.SIGCONT)
     engine.shared().call("hello").result(60)
     qtbot.wait(200)
-    assert [method for method, _ in calls[before:]] == ["hello"]
+    assert calls[before:] == []
     assert not path.exists()
     panel.save_animation(path)
     qtbot.waitUntil(path.exists, timeout=60_000)
@@ -407,7 +367,7 @@ def test_a_cancelled_animation_stops_though_a_call_is_running(model, beside, qtb
 
 def test_a_dead_child_is_said_and_the_next_change_works(model, beside, qtbot, still, notifications):
     image = model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     settled(qtbot, panel)
     pid = engine.shared()._child._process.pid
     os.kill(pid, signal.SIGSTOP)
@@ -425,7 +385,7 @@ def test_a_dead_child_is_said_and_the_next_change_works(model, beside, qtbot, st
 def test_what_happens_to_layers_while_masks_are_drawn(model, beside, qtbot, cine, happening):
     other = model.add_image(cine[0, ::-1], name="other")
     image = model.add_image(cine, name="a")
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     settled(qtbot, panel)
     pid = engine.shared()._child._process.pid
     os.kill(pid, signal.SIGSTOP)
@@ -464,19 +424,19 @@ def test_every_kind_of_pixel(model, beside, qtbot, still, kind):
         "inverted": 255 - still,
     }[kind]
     model.add_image(data, rgb=kind == "rgb")
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     if kind == "inverted":
         panel.session.set_bright_vessels(True)
     settled(qtbot, panel)
     if kind == "inverted":
-        np.testing.assert_array_equal(panel._vessels.anatomy, extract_anatomy(still, "robust"))
-    assert panel._vessels.anatomy.any()
+        np.testing.assert_array_equal(panel.asked().vessels.anatomy, extract_anatomy(still, "robust"))
+    assert panel.asked().vessels.anatomy.any()
 
 
 def test_two_windows_do_not_mix(qapp, beside, qtbot, still, cine):
     first, second = ViewerModel(), ViewerModel()
     a, b = first.add_image(still), second.add_image(cine)
-    one, two = beside(first), beside(second)
+    one, two = beside(first, MaskPreviewPanel), beside(second, MaskPreviewPanel)
     one.seed.setValue(1)
     settled(qtbot, one)
     settled(qtbot, two)
@@ -488,7 +448,7 @@ def test_two_windows_do_not_mix(qapp, beside, qtbot, still, cine):
 
 def test_every_button_without_an_image_says_what_to_do(model, beside, qtbot, tmp_path, monkeypatch, notifications):
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "x"), ""))
-    panel = beside(model)
+    panel = beside(model, MaskPreviewPanel)
     assert "No angiogram is open" in panel.state.text()
     for button in (panel.figure, panel.animation):
         assert not button.isEnabled()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_vasomim.runs import jobs
@@ -21,6 +20,8 @@ from vasomim_core.data.synthetic import write_samples
 from vasomim_core.models import catalogue
 from vasomim_core.training.events import EventLog
 from vasomim_core.training.runs import save_config
+
+from ..mouse import click
 
 GB = 10**9
 
@@ -73,11 +74,6 @@ def log(config, view) -> EventLog:
 
 def alive(monkeypatch, living):
     monkeypatch.setattr(jobs.RunFolder, "process", lambda self: psutil.Process() if living else None)
-
-
-def click(qtbot, button):
-    assert button.isEnabled(), button.text()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def able(view):

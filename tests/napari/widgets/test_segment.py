@@ -11,8 +11,6 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 from safetensors.numpy import save_file
 
@@ -21,58 +19,16 @@ from napari_vasomim.session import Session
 from napari_vasomim.widgets.segment import FILE, SegmentPanel
 from vasomim_core.models.catalogue import FORMAT, WEIGHTS, Card
 
+from ..mouse import click
+
 DEMO = WEIGHTS / "vasomim-demo.safetensors"
 RESULTS = ("prediction", "probability", "uncertainty")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_child():
-    yield
-    engine.shared().close()
-
-
-@pytest.fixture
-def model(qapp):
-    """A viewer without a window, for what concerns layers alone; many times faster."""
-    return ViewerModel()
-
-
-@pytest.fixture
-def beside(qtbot):
-    """Opens the panel of a viewer without a window."""
-
-    def open_panel(model):
-        panel = SegmentPanel(model)
-        qtbot.addWidget(panel)
-        panel.show()
-        return panel
-
-    return open_panel
-
-
-@pytest.fixture
-def calls(monkeypatch):
-    """What the engine was asked for."""
-    asked, call = [], engine.shared().call
-
-    def counted(method, **arguments):
-        if method != "hello":
-            asked.append((method, arguments))
-        return call(method, **arguments)
-
-    monkeypatch.setattr(engine.shared(), "call", counted)
-    return asked
 
 
 def docked(viewer):
     panel = SegmentPanel(viewer)
     viewer.window.add_dock_widget(panel, area="right")
     return panel
-
-
-def click(qtbot, button):
-    assert button.isEnabled(), button.text()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def done(qtbot, panel):
@@ -97,7 +53,7 @@ def halted(qtbot):
 
 def test_one_frame_of_a_still(model, beside, qtbot, still, still_truth):
     image = model.add_image(still, scale=(0.3, 0.3), translate=(7, -4), rotate=20)
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     assert panel.state.text() == "Not segmented yet."
     assert not panel.all.isEnabled()
     click(qtbot, panel.now)
@@ -119,7 +75,7 @@ def test_one_frame_of_a_still(model, beside, qtbot, still, still_truth):
 
 def test_the_threshold_acts_on_what_is_stored(model, beside, qtbot, cine, calls):
     image = model.add_image(cine)
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     click(qtbot, panel.all)
     done(qtbot, panel)
     assert [method for method, _ in calls] == ["segment"] * 8
@@ -142,7 +98,7 @@ def test_the_frames_shown_next_have_the_new_threshold_also_when_another_image_is
 ):
     other = model.add_image(still)
     image = model.add_image(cine)
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     click(qtbot, panel.all)
     done(qtbot, panel)
     panel.threshold.setValue(0.97)
@@ -155,7 +111,7 @@ def test_the_frames_shown_next_have_the_new_threshold_also_when_another_image_is
 
 def test_flips_outline_and_uncertainty(model, beside, qtbot, still, calls):
     image = model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     click(qtbot, panel.now)
     done(qtbot, panel)
     plain = layers.find(model, "probability", image).data.copy()
@@ -183,7 +139,7 @@ def test_flips_outline_and_uncertainty(model, beside, qtbot, still, calls):
 
 def test_a_cancelled_cine_stops_and_stays_stopped(model, beside, qtbot, cine, calls, halted):
     image = model.add_image(cine)
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     click(qtbot, panel.all)
     os.kill(halted, signal.SIGCONT)
     qtbot.waitUntil(lambda: len(calls) == 3, timeout=60_000)
@@ -205,7 +161,7 @@ def test_a_cancelled_cine_stops_and_stays_stopped(model, beside, qtbot, cine, ca
 
 def test_a_click_after_a_cancel_is_not_mixed_with_the_frame_still_at_work(model, beside, qtbot, cine, calls, halted):
     image = model.add_image(cine)
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     click(qtbot, panel.all)
     click(qtbot, panel.progress.cancel)
     model.dims.set_current_step(0, 6)
@@ -220,7 +176,7 @@ def test_a_click_after_a_cancel_is_not_mixed_with_the_frame_still_at_work(model,
 def test_what_happens_to_layers_while_a_cine_is_segmented(model, beside, qtbot, cine, calls, happening):
     other = model.add_image(cine[:, ::-1], name="other")
     image = model.add_image(cine, name="a")
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     click(qtbot, panel.all)
     qtbot.waitUntil(lambda: len(calls) == 3, timeout=60_000)
     if happening == "deleted":
@@ -254,7 +210,7 @@ def test_what_happens_to_layers_while_a_cine_is_segmented(model, beside, qtbot, 
 
 def test_the_settings_of_the_click_count_for_the_whole_cine(model, beside, qtbot, cine, calls, tmp_path):
     image = model.add_image(cine[:4])
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     click(qtbot, panel.all)
     panel.flips.setChecked(True)
     panel.use_file(str(shutil.copy(DEMO, tmp_path / "mine.safetensors")))
@@ -265,7 +221,7 @@ def test_the_settings_of_the_click_count_for_the_whole_cine(model, beside, qtbot
 
 def test_a_dead_child_is_said_and_the_next_click_works(model, beside, qtbot, still, notifications, halted):
     image = model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     click(qtbot, panel.now)
     qtbot.waitUntil(lambda: engine.shared().state == "busy")
     os.kill(halted, signal.SIGKILL)
@@ -279,7 +235,7 @@ def test_a_dead_child_is_said_and_the_next_click_works(model, beside, qtbot, sti
 
 def test_a_model_from_a_file(model, beside, qtbot, still, tmp_path, monkeypatch, notifications):
     image = model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     assert panel.model.currentData() == "vasomim-fast"
     path = shutil.copy(DEMO, tmp_path / "mine.safetensors")
 
@@ -330,7 +286,7 @@ def unusable(folder):
 
 
 def test_a_model_that_a_run_has_made_is_offered(model, beside, models_folder):
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     models_folder.mkdir()
     shutil.copy(DEMO, models_folder / "left-coronary.safetensors")
     panel.session.models_changed.emit()
@@ -340,7 +296,7 @@ def test_a_model_that_a_run_has_made_is_offered(model, beside, models_folder):
 
 def test_two_files_of_one_name_are_two_models(model, beside, qtbot, cine, tmp_path):
     image = model.add_image(cine)
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     for k, folder in enumerate(("a", "b")):
         (tmp_path / folder).mkdir()
         panel.use_file(str(shutil.copy(DEMO, tmp_path / folder / "model.safetensors")))
@@ -353,7 +309,7 @@ def test_two_files_of_one_name_are_two_models(model, beside, qtbot, cine, tmp_pa
 
 def test_a_model_that_is_gone_at_the_start_gives_way(model, beside):
     Session.of(model).model = "/nowhere/gone.safetensors"
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     assert panel.session.model == panel.model.currentData() == "vasomim-fast"
 
 
@@ -367,7 +323,7 @@ def test_every_kind_of_pixel_gives_about_the_same(model, beside, qtbot, still, k
     }[kind]
     reference = model.add_image(still)
     image = model.add_image(data, rgb=kind == "rgb")
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     if kind == "inverted":
         panel.session.set_bright_vessels(True)
     for chosen in (reference, image):
@@ -383,7 +339,7 @@ def test_every_kind_of_pixel_gives_about_the_same(model, beside, qtbot, still, k
 
 def test_saying_that_vessels_are_bright_forgets_what_was_found_in_the_other_polarity(model, beside, qtbot, still):
     image = model.add_image(255 - still)
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     click(qtbot, panel.now)
     done(qtbot, panel)
     panel.session.set_bright_vessels(True)
@@ -396,7 +352,7 @@ def test_saying_that_vessels_are_bright_forgets_what_was_found_in_the_other_pola
 
 def test_a_frame_that_cannot_be_read_is_said(model, beside, qtbot, notifications):
     model.add_image(np.full((64, 64), np.nan, np.float32), contrast_limits=(0, 1))
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     click(qtbot, panel.now)
     assert "not finite" in notifications.pop().message
     assert panel.now.isEnabled()
@@ -404,7 +360,7 @@ def test_a_frame_that_cannot_be_read_is_said(model, beside, qtbot, notifications
 
 
 def test_every_button_without_an_image_says_what_to_do(model, beside, qtbot, notifications):
-    panel = beside(model)
+    panel = beside(model, SegmentPanel)
     assert "No angiogram is open" in panel.state.text()
     for button in (panel.now, panel.all):
         assert not button.isEnabled()

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
@@ -25,6 +26,8 @@ from vasomim_core.files import write_png
 from vasomim_core.models import catalogue
 from vasomim_core.training.events import EventLog, read_events
 from vasomim_core.training.runs import load_config, save_config
+
+from ..mouse import click
 
 GB = 1 << 30
 
@@ -74,22 +77,14 @@ def spawned(monkeypatch) -> list[Path]:
     return folders
 
 
-def make(qtbot, viewer, kind):
-    panel = kind(viewer)
-    viewer.window.add_dock_widget(panel, area="right")
-    viewer.show()
-    qtbot.waitUntil(panel.isVisible)
-    return panel
+@pytest.fixture
+def panel(beside, model) -> FinetunePanel:
+    return beside(model, FinetunePanel)
 
 
 @pytest.fixture
-def panel(qtbot, viewer) -> FinetunePanel:
-    return make(qtbot, viewer, FinetunePanel)
-
-
-@pytest.fixture
-def pretrain(qtbot, viewer) -> PretrainPanel:
-    return make(qtbot, viewer, PretrainPanel)
+def pretrain(beside, model) -> PretrainPanel:
+    return beside(model, PretrainPanel)
 
 
 def checked(qtbot, panel, folder, usable=True):
@@ -97,11 +92,6 @@ def checked(qtbot, panel, folder, usable=True):
     qtbot.waitUntil(lambda: "Checking" not in panel.found.text(), timeout=20_000)
     assert panel.start.isEnabled() == usable, panel.found.text()
     return panel.found.text()
-
-
-def click(qtbot, button):
-    assert button.isEnabled()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def ended(qtbot, panel, timeout=120_000):
@@ -118,8 +108,8 @@ def losses(run):
 
 
 @pytest.mark.parametrize("kind", [FinetunePanel, PretrainPanel])
-def test_at_first_the_panel_says_what_to_do(qtbot, viewer, kind):
-    panel = make(qtbot, viewer, kind)
+def test_at_first_the_panel_says_what_to_do(qtbot, model, beside, kind):
+    panel = beside(model, kind)
     assert panel.found.text().startswith("Choose a")
     assert not panel.start.isEnabled()
     assert "No run yet" in panel.runs.none.text()
@@ -221,18 +211,18 @@ def test_unlabelled_frames_are_counted_and_a_broken_one_is_named(qtbot, pretrain
 # The form
 
 
-@pytest.mark.parametrize("preset", ["quick", "balanced", "thorough"])
 @pytest.mark.parametrize("kind", [FinetunePanel, PretrainPanel])
-def test_a_preset_fills_the_form(qtbot, viewer, labels, kind, preset):
-    panel = make(qtbot, viewer, kind)
+def test_a_preset_fills_the_form(qtbot, model, beside, labels, kind):
+    panel = beside(model, kind)
     checked(qtbot, panel, labels if kind is FinetunePanel else labels / "images")
-    panel.preset.setCurrentIndex(panel.preset.findData(preset))
-    for key, wanted in panel.preset_changes(preset).items():
-        for field, value in (
-            {f"training.{k}": v for k, v in wanted.items()}.items() if key == "training" else [(key, wanted)]
-        ):
-            assert panel.settings.editor(field).get() == value, field
-    assert "about" in panel.promise.text()
+    for preset in ("quick", "thorough", "balanced"):
+        panel.preset.setCurrentIndex(panel.preset.findData(preset))
+        for key, wanted in panel.preset_changes(preset).items():
+            for field, value in (
+                {f"training.{k}": v for k, v in wanted.items()}.items() if key == "training" else [(key, wanted)]
+            ):
+                assert panel.settings.editor(field).get() == value, (preset, field)
+        assert "about" in panel.promise.text()
 
 
 def test_what_was_set_by_hand_survives_a_new_label(qtbot, panel, labels):
@@ -253,9 +243,9 @@ def test_a_field_out_of_range_stops_the_start_and_a_preset_heals_it(qtbot, panel
 
 
 @pytest.mark.parametrize("config", CONFIGS[1:], ids=lambda c: type(c).__name__)
-def test_every_field_arrives_in_the_run(qtbot, viewer, labels, tmp_path, spawned, config):
+def test_every_field_arrives_in_the_run(qtbot, model, beside, labels, tmp_path, spawned, config):
     kind = FinetunePanel if isinstance(config, FinetuneConfig) else PretrainPanel
-    panel = make(qtbot, viewer, kind)
+    panel = beside(model, kind)
     checked(qtbot, panel, labels if kind is FinetunePanel else labels / "images")
     entered = {}
     for key, _, ui in leaves(config):
@@ -312,8 +302,10 @@ def test_a_run_has_the_name_that_was_written_or_the_day(qtbot, panel, labels, sp
 
 
 @pytest.mark.parametrize("kind", [FinetunePanel, PretrainPanel])
-def test_data_that_go_between_check_and_start_are_a_sentence(qtbot, viewer, labels, spawned, kind, notifications):
-    panel = make(qtbot, viewer, kind)
+def test_data_that_go_between_check_and_start_are_a_sentence(
+    qtbot, model, beside, labels, spawned, kind, notifications
+):
+    panel = beside(model, kind)
     checked(qtbot, panel, labels)
     shutil.rmtree(labels)
     click(qtbot, panel.start)
@@ -388,8 +380,8 @@ def test_a_run_from_the_window_equals_that_of_the_command_line(qtbot, panel, lab
 
 
 @pytest.mark.timeout(300)
-def test_a_pretrained_encoder_can_be_started_from_and_looked_at(qtbot, viewer, pretrain, labels):
-    finetune, masking = make(qtbot, viewer, FinetunePanel), make(qtbot, viewer, MaskPreviewPanel)
+def test_a_pretrained_encoder_can_be_started_from_and_looked_at(qtbot, model, beside, pretrain, labels):
+    finetune, masking = beside(model, FinetunePanel), beside(model, MaskPreviewPanel)
     checked(qtbot, pretrain, labels / "images")
     for key, value in {
         "encoder": "tiny", "input_size": 64, "decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2,
@@ -440,7 +432,7 @@ def choose(panel, name):
     panel.runs.list.setCurrentItem(found[0])
 
 
-def test_runs_of_earlier_sessions_are_listed_with_their_results(qtbot, viewer, labels):
+def test_runs_of_earlier_sessions_are_listed_with_their_results(qtbot, model, beside, labels):
     folder = jobs.default_runs_folder()
     finished_run(folder / "done", labels)
     finished_run(folder / "broke", labels, "failed")
@@ -448,7 +440,7 @@ def test_runs_of_earlier_sessions_are_listed_with_their_results(qtbot, viewer, l
     (folder / "torn").mkdir()
     (folder / "torn" / "config.yaml").write_bytes(b"\0\1")
     (folder / "file").write_text("")
-    panel = make(qtbot, viewer, FinetunePanel)
+    panel = beside(model, FinetunePanel)
     qtbot.waitUntil(lambda: len(rows(panel)) == 3, timeout=10_000)
     assert rows(panel) == {"done": ("finished", "81.2"), "broke": ("failed", "81.2"), "gone": ("lost", "81.2")}
     choose(panel, "done")
@@ -464,11 +456,11 @@ def test_runs_of_earlier_sessions_are_listed_with_their_results(qtbot, viewer, l
     assert "without a word" in panel.view.state.text()
 
 
-def test_the_selection_stays_while_the_list_changes(qtbot, viewer, labels):
+def test_the_selection_stays_while_the_list_changes(qtbot, model, beside, labels):
     folder = jobs.default_runs_folder()
     for name in ("a", "b"):
         finished_run(folder / name, labels)
-    panel = make(qtbot, viewer, FinetunePanel)
+    panel = beside(model, FinetunePanel)
     qtbot.waitUntil(lambda: len(rows(panel)) == 2, timeout=10_000)
     choose(panel, "b")
     job = panel.view.job
@@ -480,9 +472,9 @@ def test_the_selection_stays_while_the_list_changes(qtbot, viewer, labels):
     assert panel.view.job is job
 
 
-def test_two_windows_list_the_same_runs(qtbot, make_napari_viewer, labels):
+def test_two_windows_list_the_same_runs(qtbot, beside, labels):
     finished_run(jobs.default_runs_folder() / "done", labels)
-    panels = [make(qtbot, make_napari_viewer(), FinetunePanel) for _ in range(2)]
+    panels = [beside(ViewerModel(), FinetunePanel) for _ in range(2)]
     for panel in panels:
         qtbot.waitUntil(lambda panel=panel: "done" in rows(panel), timeout=10_000)
     choose(panels[0], "done")
@@ -506,10 +498,10 @@ def test_the_end_of_a_run_is_told_while_another_or_none_is_looked_at(qtbot, pane
     qtbot.waitUntil(lambda: [note.message for note in notifications[1:]] == ["two: the disk is full"], timeout=10_000)
 
 
-def test_a_run_that_goes_on_is_shown_at_once(qtbot, viewer, labels, monkeypatch):
+def test_a_run_that_goes_on_is_shown_at_once(qtbot, model, beside, labels, monkeypatch):
     finished_run(jobs.default_runs_folder() / "on", labels, None)
     monkeypatch.setattr(jobs.RunFolder, "process", lambda self: psutil.Process())
-    panel = make(qtbot, viewer, FinetunePanel)
+    panel = beside(model, FinetunePanel)
     qtbot.waitUntil(lambda: panel.view.run is not None, timeout=10_000)
     assert panel.runs.list.currentItem().text(0) == "on"
     assert panel.view.stop.isEnabled()

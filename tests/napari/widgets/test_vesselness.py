@@ -13,50 +13,15 @@ from napari_vasomim import layers
 from napari_vasomim.widgets import vesselness
 from napari_vasomim.widgets.vesselness import Settings, VesselnessPanel, look
 
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    """In a window that is shown: the preview follows only where it can be seen."""
-    return make_napari_viewer(show=True)
+from ..mouse import click
 
 
-@pytest.fixture
-def model(qapp):
-    """A viewer without a window, for what concerns layers alone; many times faster."""
-    return ViewerModel()
-
-
-def docked(viewer):
-    panel = VesselnessPanel(viewer)
-    viewer.window.add_dock_widget(panel, area="right")
-    panel.show()
-    return panel
-
-
-@pytest.fixture
-def beside(qtbot):
-    """Opens the panel of a viewer without a window."""
-
-    def open_panel(model):
-        panel = VesselnessPanel(model)
-        qtbot.addWidget(panel)
-        panel.show()
-        return panel
-
-    return open_panel
-
-
-def click(qtbot, button):
-    assert button.isEnabled(), button.text()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-
-
-def shows(qtbot, viewer, image, index, expected):
+def shows(qtbot, model, image, index, expected):
     """Wait until the layers hold what `look` finds."""
     response, anatomy = expected
 
     def there():
-        found = [layers.find(viewer, role, image) for role in ("vesselness", "anatomy")]
+        found = [layers.find(model, role, image) for role in ("vesselness", "anatomy")]
         assert all(found)
         for layer, plane in zip(found, (response, anatomy), strict=True):
             np.testing.assert_array_equal(layer.data if layer.ndim == 2 else layer.data[index], plane)
@@ -101,42 +66,42 @@ def gate(monkeypatch):
     gate.let(1000)
 
 
-def test_the_preview_comes_by_itself_and_follows_every_control(viewer, qtbot, still):
-    image = viewer.add_image(still)
-    panel = docked(viewer)
-    shows(qtbot, viewer, image, 0, look(still, Settings()))
+def test_the_preview_comes_by_itself_and_follows_every_control(model, beside, qtbot, still):
+    image = model.add_image(still)
+    panel = beside(model, VesselnessPanel)
+    shows(qtbot, model, image, 0, look(still, Settings()))
     assert panel.state.text().endswith("of this frame is vessel.")
     panel.filter.setCurrentIndex(panel.filter.findData("frangi"))
     panel.sigmas.setValue((2.0, 4.0))
     panel.mode.setCurrentIndex(panel.mode.findData("filter"))
     panel.percentile.setValue(85)
-    shows(qtbot, viewer, image, 0, look(still, Settings("frangi", (2.0, 4.0), "filter", 85.0)))
-    assert len(viewer.layers) == 3
+    shows(qtbot, model, image, 0, look(still, Settings("frangi", (2.0, 4.0), "filter", 85.0)))
+    assert len(model.layers) == 3
     panel.mode.setCurrentIndex(panel.mode.findData("as-released"))
     assert not panel.percentile.isEnabled()
-    shows(qtbot, viewer, image, 0, look(still, Settings("frangi", (2.0, 4.0), "as-released", 85.0)))
+    shows(qtbot, model, image, 0, look(still, Settings("frangi", (2.0, 4.0), "as-released", 85.0)))
 
 
-def test_the_preview_follows_the_frame_and_only_when_it_is_live(viewer, qtbot, cine):
-    image = viewer.add_image(cine)
-    panel = docked(viewer)
-    viewer.dims.set_current_step(0, 5)
-    shows(qtbot, viewer, image, 5, look(cine[5], Settings()))
+def test_the_preview_follows_the_frame_and_only_when_it_is_live(model, beside, qtbot, cine):
+    image = model.add_image(cine)
+    panel = beside(model, VesselnessPanel)
+    model.dims.set_current_step(0, 5)
+    shows(qtbot, model, image, 5, look(cine[5], Settings()))
     qtbot.mouseClick(panel.live, Qt.MouseButton.LeftButton, pos=QPoint(6, panel.live.height() // 2))
     assert not panel.live.isChecked()
-    viewer.dims.set_current_step(0, 2)
+    model.dims.set_current_step(0, 2)
     panel.percentile.setValue(80)
     qtbot.wait(200)
-    assert not layers.find(viewer, "anatomy", image).data[2].any()
+    assert not layers.find(model, "anatomy", image).data[2].any()
     click(qtbot, panel.now)
-    shows(qtbot, viewer, image, 2, look(cine[2], Settings(percentile=80.0)))
+    shows(qtbot, model, image, 2, look(cine[2], Settings(percentile=80.0)))
 
 
-def test_the_whole_cine_has_the_settings_of_the_click(viewer, qtbot, cine, gate):
-    image = viewer.add_image(cine)
-    panel = docked(viewer)
+def test_the_whole_cine_has_the_settings_of_the_click(model, beside, qtbot, cine, gate):
+    image = model.add_image(cine)
+    panel = beside(model, VesselnessPanel)
     rest(qtbot, panel, gate)
-    viewer.dims.set_current_step(0, 3)
+    model.dims.set_current_step(0, 3)
     click(qtbot, panel.all)
     assert not panel.all.isEnabled()
     assert panel.progress.isVisible()
@@ -146,14 +111,14 @@ def test_the_whole_cine_has_the_settings_of_the_click(viewer, qtbot, cine, gate)
     qtbot.waitUntil(lambda: not panel.progress.isVisible(), timeout=10_000)
     assert {settings.percentile for settings in gate.seen} == {90.0}
     for index in range(8):
-        shows(qtbot, viewer, image, index, look(cine[index], Settings()))
+        shows(qtbot, model, image, index, look(cine[index], Settings()))
     assert panel.all.isEnabled()
     assert panel.now.isEnabled()
 
 
-def test_cancel_stops_and_keeps_what_is_done(viewer, qtbot, cine, gate):
-    image = viewer.add_image(cine)
-    panel = docked(viewer)
+def test_cancel_stops_and_keeps_what_is_done(model, beside, qtbot, cine, gate):
+    image = model.add_image(cine)
+    panel = beside(model, VesselnessPanel)
     rest(qtbot, panel, gate)
     click(qtbot, panel.all)
     gate.let(2)
@@ -163,7 +128,7 @@ def test_cancel_stops_and_keeps_what_is_done(viewer, qtbot, cine, gate):
     qtbot.waitUntil(lambda: not panel._work.busy)
     qtbot.wait(100)
     assert len(gate.seen) <= 3
-    filled = layers.find(viewer, "anatomy", image).data.any(axis=(1, 2))
+    filled = layers.find(model, "anatomy", image).data.any(axis=(1, 2))
     first = panel.session.index
     assert filled[first : first + 2].all()
     assert filled.sum() <= 3
@@ -175,7 +140,7 @@ def test_cancel_stops_and_keeps_what_is_done(viewer, qtbot, cine, gate):
 def test_what_happens_to_layers_while_a_cine_is_filtered(model, beside, qtbot, cine, gate, happening):
     other = model.add_image(cine[:, ::-1], name="other")
     image = model.add_image(cine, name="a")
-    panel = beside(model)
+    panel = beside(model, VesselnessPanel)
     rest(qtbot, panel, gate)
     click(qtbot, panel.all)
     gate.let(2)
@@ -215,18 +180,19 @@ def test_every_kind_of_pixel(model, beside, qtbot, still, cine, kind):
         "bool": still > 120,
     }[kind]
     image = model.add_image(data, rgb="rgb" in kind)
-    panel = beside(model)
+    panel = beside(model, VesselnessPanel)
     index = panel.session.index
-    shows(qtbot, model, image, index, look(panel.session.frame(), Settings()))
+    frame = layers.frame_of(image, index)
+    shows(qtbot, model, image, index, look(frame, Settings()))
     if kind == "rgb":
         # float32 luminance of three equal values may fall one level below them
-        assert np.abs(panel.session.frame().astype(int) - still).max() <= 1
+        assert np.abs(frame.astype(int) - still).max() <= 1
     assert layers.find(model, "anatomy", image).data.any()
 
 
 def test_what_cannot_be_filtered_is_said(model, beside, qtbot, notifications):
     model.add_image(np.full((64, 64), np.nan, np.float32), contrast_limits=(0, 1))
-    panel = beside(model)
+    panel = beside(model, VesselnessPanel)
     qtbot.waitUntil(lambda: bool(notifications))
     assert "frame" in notifications[-1].message
     before = len(notifications)
@@ -240,7 +206,7 @@ def test_a_cine_with_a_bad_frame_ends_with_a_sentence_and_the_preview_lives(mode
     data = cine.astype(np.float32)
     data[2, 5, 5] = np.nan
     image = model.add_image(data)
-    panel = beside(model)
+    panel = beside(model, VesselnessPanel)
     model.dims.set_current_step(0, 0)
     click(qtbot, panel.all)
     qtbot.waitUntil(lambda: bool(notifications), timeout=10_000)
@@ -253,7 +219,7 @@ def test_a_cine_with_a_bad_frame_ends_with_a_sentence_and_the_preview_lives(mode
 
 def test_bright_vessels_give_the_result_of_the_negative(model, beside, qtbot, still):
     image = model.add_image(255 - still)
-    panel = beside(model)
+    panel = beside(model, VesselnessPanel)
     panel.ridges.setCurrentIndex(1)
     panel.ridges.activated.emit(1)
     shows(qtbot, model, image, 0, look(still, Settings()))
@@ -264,7 +230,7 @@ def test_bright_vessels_give_the_result_of_the_negative(model, beside, qtbot, st
 
 def test_other_pixels_of_another_size(model, beside, qtbot, still, cine):
     image = model.add_image(still)
-    panel = beside(model)
+    panel = beside(model, VesselnessPanel)
     shows(qtbot, model, image, 0, look(still, Settings()))
     smaller = np.ascontiguousarray(still[30:190, 10:230])
     image.data = smaller
@@ -277,10 +243,10 @@ def test_other_pixels_of_another_size(model, beside, qtbot, still, cine):
     assert len(model.layers) == 3
 
 
-def test_two_windows_do_not_mix(make_napari_viewer, qtbot, still, cine):
-    first, second = make_napari_viewer(show=True), make_napari_viewer(show=True)
+def test_two_windows_do_not_mix(beside, qtbot, still, cine):
+    first, second = ViewerModel(), ViewerModel()
     a, b = first.add_image(still), second.add_image(cine)
-    one, two = docked(first), docked(second)
+    one, two = beside(first, VesselnessPanel), beside(second, VesselnessPanel)
     one.percentile.setValue(80)
     second.dims.set_current_step(0, 6)
     shows(qtbot, first, a, 0, look(still, Settings(percentile=80.0)))
@@ -293,7 +259,9 @@ def test_two_windows_do_not_mix(make_napari_viewer, qtbot, still, cine):
 def test_the_window_closes_while_a_frame_is_filtered(make_napari_viewer, qtbot, still, gate):
     viewer = make_napari_viewer(show=True)
     image = viewer.add_image(still)
-    docked(viewer)
+    panel = VesselnessPanel(viewer)
+    viewer.window.add_dock_widget(panel, area="right")
+    panel.show()
     qtbot.waitUntil(lambda: len(gate.seen) == 1)
     viewer.close()
     gate.let(5)
@@ -301,8 +269,8 @@ def test_the_window_closes_while_a_frame_is_filtered(make_napari_viewer, qtbot, 
     assert layers.find(viewer, "anatomy", image) is None
 
 
-def test_every_button_without_an_image_says_what_to_do(viewer, qtbot, notifications):
-    panel = docked(viewer)
+def test_every_button_without_an_image_says_what_to_do(model, beside, qtbot, notifications):
+    panel = beside(model, VesselnessPanel)
     assert "No angiogram" in panel.state.text()
     for button in (panel.now, panel.all):
         assert not button.isEnabled()

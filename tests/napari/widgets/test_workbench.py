@@ -202,13 +202,13 @@ def silence_dialogs(monkeypatch):
                 monkeypatch.setattr(kind, name, lambda *a, **k: 0)
 
 
-@pytest.mark.parametrize("kind", NAMES, ids=lambda kind: kind.__name__)
-def test_a_panel_alone_has_the_choice_of_the_angiogram(viewer, kind, still):
-    _, panel = viewer.window.add_plugin_dock_widget("napari-vasomim", NAMES[kind])
+def test_a_panel_alone_has_the_choice_of_the_angiogram(viewer, still):
+    panels = [viewer.window.add_plugin_dock_widget("napari-vasomim", name)[1] for name in NAMES.values()]
     image = viewer.add_image(still, name="mine")
-    assert isinstance(panel, kind)
-    assert panel.session.angiogram is image
-    assert panel.findChildren(QComboBox)[0].currentText() == "mine"
+    for panel, kind in zip(panels, NAMES, strict=True):
+        assert isinstance(panel, kind)
+        assert panel.session.angiogram is image
+        assert panel.findChildren(QComboBox)[0].currentText() == "mine"
 
 
 def test_closing_the_dock_lets_the_panel_go_and_the_session_lives(viewer, qtbot, still):

@@ -1,0 +1,80 @@
+"""What a label set holds: its records by frame, read again only where they changed. No Qt, no viewer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from vasomim_core.data.labelset import INDEX, STATUSES, LabelSet, Record
+from vasomim_core.errors import LabelError, VasoMIMError
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a label set held when it was last looked at.
+
+    Attributes:
+        records: all records, by id.
+        damaged: a sentence for each record that cannot be read.
+    """
+
+    records: Mapping[str, Record] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
+    _stamps: Mapping[str, tuple[Any, Record]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, labels: LabelSet, before: Contents | None = None) -> Contents:
+        """Look at a label set; of one that was looked at before, only what changed since is read.
+
+        Raises:
+            LabelError: its folder is not there any more.
+        """
+        if not (labels.folder / INDEX).is_file():
+            raise LabelError(
+                f"{labels.folder} is not there any more: bring it back, or open another label set; "
+                "what you drew is still in this window."
+            )
+        old = before._stamps if before is not None else {}
+        stamps: dict[str, tuple[Any, Record]] = {}
+        damaged = []
+        for path in sorted((labels.folder / "records").glob("[!.]*.json")):
+            try:
+                stat = path.stat()
+                stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                known = old.get(path.stem)
+                stamps[path.stem] = known if known and known[0] == stamp else (stamp, labels.record(path.stem))
+            except (VasoMIMError, OSError) as error:
+                damaged.append(str(error))
+        return cls({id: record for id, (_, record) in stamps.items()}, tuple(damaged), stamps)
+
+    @cached_property
+    def _ids(self) -> dict[tuple[str, int | None], str]:
+        return {(record.frame_sha256, record.frame_index): id for id, record in self.records.items()}
+
+    def find(self, sha: str, frame_index: int | None) -> Record | None:
+        """The record of a frame, by its `pixel_sha256` and its index in its run (None for a still)."""
+        id = self._ids.get((sha, frame_index))
+        return None if id is None else self.records[id]
+
+    @property
+    def by_status(self) -> dict[str, int]:
+        """Number of frames of each status."""
+        count = Counter(record.status for record in self.records.values())
+        return {status: count[status] for status in STATUSES}
+
+    @property
+    def by_group(self) -> dict[str | None, dict[str, int]]:
+        """Number of frames of each status for each group by name; None = no group, the last."""
+        table: dict[str | None, Counter[str]] = {}
+        for record in self.records.values():
+            table.setdefault(record.group, Counter())[record.status] += 1
+        names = sorted(table, key=lambda name: (name is None, name or ""))
+        return {name: {status: table[name][status] for status in STATUSES} for name in names}
+
+
+def count_words(by_status: Mapping[str, int]) -> str:
+    """Counts as people say them: "12 accepted · 3 skipped"; "no labels yet" if there are none."""
+    return " · ".join(f"{n} {status}" for status, n in by_status.items() if n) or "no labels yet"

@@ -1,0 +1,45 @@
+"""Which of the masks drawn in a viewer a label set has, exactly as they are drawn."""
+
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_vasomim import layers
+from napari_vasomim.correcting.corrections import correction_of, drawn
+from napari_vasomim.session import Session
+from vasomim_core.data.labelset import Status, pixel_sha256
+
+
+class Kept:
+    """Remembers the masks that were written, or read, in this session."""
+
+    def __init__(self, session: Session):
+        self._session = session
+        self._masks: weakref.WeakKeyDictionary[Labels, dict[int, str]] = weakref.WeakKeyDictionary()
+
+    def remember(self, correction: Labels, index: int, status: Status, mask: NDArray[np.bool_]) -> None:
+        """A label set has this mask (H, W) for a frame of a correction layer, with this status."""
+        accepted = set(layers.facts(correction).get("accepted", ())) - {index}
+        if status == "accepted":
+            accepted.add(index)
+        layers.tag(correction, "correction", accepted=accepted)
+        self._masks.setdefault(correction, {})[index] = pixel_sha256(mask)
+        now = drawn(correction, index)
+        if now is not None and np.array_equal(now, mask):  # else it was drawn on while the mask was written
+            self._session.accepted.emit(correction, index)
+
+    def missing(self, angiogram: Image) -> list[int]:
+        """Frames of an angiogram whose drawing is in no label set."""
+        correction = correction_of(self._session.viewer, angiogram)
+        if correction is None:
+            return []
+        data = np.asarray(correction.data)
+        frames = data[None] if data.ndim == 2 else data
+        kept = self._masks.get(correction, {})
+        return [
+            int(i) for i in np.flatnonzero(frames.any(axis=(1, 2))) if kept.get(int(i)) != pixel_sha256(frames[i] != 0)
+        ]

@@ -1,0 +1,117 @@
+"""Masks that the label set has of the shown frame, brought back: to be looked at, or onto the correction layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject
+
+from napari_vasomim import layers
+from napari_vasomim.background import Newest
+from napari_vasomim.correcting.corrections import ensure_correction
+from napari_vasomim.correcting.strokes import apply_values
+from napari_vasomim.labelling.kept import Kept
+from napari_vasomim.labelling.shown import ShownFrame
+from vasomim_core.data.labelset import LabelSet, Record
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A frame that the label set has."""
+
+    labels: LabelSet
+    layer: Image
+    index: int
+    record: Record
+
+
+class Revisions:
+    """The earlier and the current mask of the frame that is shown.
+
+    Args:
+        shown: what the label set knows of that frame.
+        kept: is told of what comes onto the correction layer.
+    """
+
+    def __init__(self, shown: ShownFrame, kept: Kept):
+        self._shown, self._kept = shown, kept
+        self._session = shown.session
+        self._owner = QObject()
+        # What the thread has read comes back as a function to be called in the window.
+        self._showing, self._restoring = (Newest(self._owner, lambda act: act()) for _ in range(2))
+
+    def show_label(self) -> None:
+        """Put the kept mask of the shown frame onto the correction layer, as one step that can be undone."""
+        frame = self._frame()
+        if frame is None:
+            return
+
+        def work() -> Any:
+            mask = frame.labels.mask(frame.record.id)
+            return lambda: self._load(frame, frame.record, mask)
+
+        self._showing.ask(work)
+
+    def take_back(self, revision: int) -> None:
+        """Make an earlier mask of the shown frame the current one, and put it onto the correction layer."""
+        frame = self._frame()
+        if frame is None:
+            return
+
+        def work() -> Any:
+            restored = frame.labels.restore(frame.record.id, revision)
+            mask = frame.labels.mask(frame.record.id)
+
+            def done() -> None:
+                self._load(frame, restored, mask)
+                same = restored.revision == frame.record.revision
+                what = f"Revision {revision} is the current one already" if same else f"Revision {revision} taken back"
+                self._shown.watched.said.emit(f"{what}, as revision {restored.revision}; all revisions are kept.")
+                self._session.label_set_changed.emit(frame.labels)
+
+            return done
+
+        self._restoring.ask(work)
+
+    def show(self, revision: int | None) -> None:
+        """Show an earlier mask on a layer of its own, that cannot be drawn on; None takes the layer away."""
+        viewer, known = self._session.viewer, self._shown.known
+        if revision is None:
+            for layer in [layer for layer in viewer.layers if layers.role(layer) == "revision"]:
+                viewer.layers.remove(layer)
+            return
+        frame = self._frame()
+        if frame is None:
+            return
+
+        def work() -> Any:
+            mask = frame.labels.mask(frame.record.id, revision)
+
+            def show() -> None:
+                if self._shown.known is known or self._shown.is_current():
+                    layers.put_frame(viewer, frame.layer, "revision", frame.index, mask, "revision", opacity=0.6)
+
+            return show
+
+        self._showing.ask(work)
+
+    def _frame(self) -> _Frame | None:
+        """The shown frame, if the label set has it."""
+        known, labels = self._shown.known, self._shown.watched.need_label_set()
+        if known.layer is None or known.record is None or not self._shown.is_current():
+            return None
+        return _Frame(labels, known.layer, known.index, known.record)
+
+    def _load(self, frame: _Frame, record: Record, mask: NDArray[np.bool_]) -> None:
+        viewer = self._session.viewer
+        if frame.layer not in viewer.layers:
+            return
+        correction = ensure_correction(viewer, frame.layer)
+        apply_values(correction, None if correction.ndim == 2 else frame.index, mask.astype(np.uint8))
+        if layers.facts(correction).get("model") is None:
+            layers.tag(correction, "correction", model=record.model)
+        self._kept.remember(correction, frame.index, record.status, mask)

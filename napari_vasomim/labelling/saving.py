@@ -1,0 +1,195 @@
+"""Writing the label of the shown frame: accepted, skipped or flagged.
+
+Writing happens in a thread: a label is flushed to the disk file by file, which takes its time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image
+from numpy.typing import NDArray
+from psygnal import Signal
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+from napari_vasomim import layers
+from napari_vasomim.background import Newest
+from napari_vasomim.correcting.corrections import correction_of, drawn
+from napari_vasomim.labelling.contents import Contents
+from napari_vasomim.labelling.groups import Groups
+from napari_vasomim.labelling.kept import Kept
+from napari_vasomim.labelling.sources import frame_index, stored_frame
+from napari_vasomim.labelling.watched_set import WatchedSet
+from napari_vasomim.notify import tell, told
+from vasomim_core.data.labelset import LabelSet, Record, Status, pixel_sha256
+from vasomim_core.errors import LabelError, VasoMIMError
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A label that was written.
+
+    Attributes:
+        layer: the angiogram.
+        index: the frame, from 0.
+        record: what the set has now.
+        before: what it had before; None for a new label.
+        mask: bool (H, W), as it was written; None if only the status changed.
+        labels: the set.
+        contents: what is in it now.
+    """
+
+    layer: Image
+    index: int
+    record: Record
+    before: Record | None
+    mask: NDArray[np.bool_] | None
+    labels: LabelSet
+    contents: Contents
+
+    def __str__(self) -> str:
+        frame = f"frame {self.index + 1}" if layers.frame_count(self.layer) > 1 else "this frame"
+        if self.before is None:
+            return f"New label: {frame}, {self.record.status}."
+        if self.record.revision > self.before.revision:
+            return f"Revision {self.record.revision} of {frame}, {self.record.status}; the older one is kept."
+        if self.record.status != self.before.status:
+            return (
+                f"{frame.capitalize()} is {self.record.status} now; its mask stays (revision {self.record.revision})."
+            )
+        return f"{frame.capitalize()} was {self.record.status} already; revision {self.record.revision} stays."
+
+
+class Saving:
+    """Writes labels into the label set that is open, one at a time."""
+
+    working = Signal()
+    """Writing has begun, or ended: see `busy`."""
+    saved = Signal(object)
+    """A label was written (`Saved`)."""
+
+    def __init__(self, watched: WatchedSet, groups: Groups, kept: Kept):
+        self.session = watched.session
+        self._watched, self._groups, self._kept = watched, groups, kept
+        self._owner = QObject()
+        self._writing = Newest(self._owner, self._written, self._not_written)
+        self.session.accept_requested.connect(told(self.accept))
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being written."""
+        return self._writing.busy
+
+    def accept(self) -> None:
+        """Keep the mask of the shown frame as a label to learn from; about an empty one, ask first.
+
+        Raises:
+            LabelError: no label set is open, or nothing can be drawn on this angiogram yet.
+        """
+        self._watched.need_label_set()
+        layer, index = self.session.need_angiogram(), self.session.index
+        mask = drawn(correction_of(self.session.viewer, layer), index)
+        if mask is None:
+            raise LabelError("Nothing is drawn on this angiogram yet; start one in the panel Correct, then accept.")
+        if mask.any():
+            self.save("accepted")
+        else:
+            self._ask_about_empty(layer, index)
+
+    def _ask_about_empty(self, layer: Image, index: int) -> None:
+        question = QMessageBox(_window_of(self.session.viewer))
+        question.setIcon(QMessageBox.Icon.Question)
+        question.setWindowTitle("Empty mask")
+        question.setText("Nothing is drawn on this frame. Is there really no vessel in it?")
+        question.setInformativeText("A model that learns from it will learn to see nothing here.")
+        empty = question.addButton("Accept empty", QMessageBox.ButtonRole.AcceptRole)
+        cancel = question.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
+        question.setDefaultButton(cancel)
+        question.setEscapeButton(cancel)
+
+        def answered(*_: Any) -> None:
+            shown = self.session.angiogram is layer and self.session.index == index
+            if question.clickedButton() is empty and shown:
+                self.save("accepted")
+
+        question.finished.connect(told(answered))
+        question.finished.connect(question.deleteLater)
+        question.open()
+
+    def skip(self) -> None:
+        """Leave the shown frame out, and remember that."""
+        self.save("skipped")
+
+    def flag(self, note: str) -> None:
+        """Have the shown frame looked at again, for a reason."""
+        self.save("flagged", note.strip())
+
+    def save(self, status: Status, note: str | None = None) -> None:
+        """Write the label of the shown frame: with what is drawn on it, else the status alone.
+
+        A call while another label is being written does nothing: that one is not left before it is safe.
+
+        Raises:
+            LabelError: no label set is open.
+            InputError: no angiogram is open.
+        """
+        labels, layer, index = self._watched.need_label_set(), self.session.need_angiogram(), self.session.index
+        if self.busy:
+            return
+        correction = correction_of(self.session.viewer, layer)
+        mask = drawn(correction, index)
+        if status != "accepted" and mask is not None and not mask.any():
+            mask = None
+        annotator, contents = self.session.annotator, self._watched.contents
+        model = layers.facts(correction).get("model") if correction is not None else None
+
+        def work() -> Saved:
+            frame, place = stored_frame(layer, index), frame_index(layer, index)
+            before = labels.find(frame, place)
+            group = self._groups.of(layer, before) or None
+            if mask is None and before is not None:
+                record = labels.set_status(before.id, status, note)
+            else:
+                kept = before if before is not None and mask is not None else None
+                proposed = kept.model if kept and kept.mask_sha256 == pixel_sha256(mask) else model  # type: ignore[arg-type]
+                record = labels.add(
+                    frame,
+                    np.zeros(frame.shape, bool) if mask is None else mask,
+                    status=status,
+                    group=group,
+                    annotator=annotator,
+                    model=proposed if mask is not None else None,
+                    frame_index=place,
+                    note=note,
+                )
+            return Saved(layer, index, record, before, mask, labels, Contents.read(labels, contents))
+
+        self._writing.ask(work)
+        self.working.emit()
+
+    def _written(self, saved: Saved) -> None:
+        self.working.emit()
+        correction = correction_of(self.session.viewer, saved.layer)
+        if correction is not None and saved.mask is not None:
+            self._kept.remember(correction, saved.index, saved.record.status, saved.mask)
+        self._watched.take(saved.labels, saved.contents)
+        self._watched.said.emit(str(saved))
+        self.session.label_set_changed.emit(self.session.label_set)
+        self.saved.emit(saved)
+
+    def _not_written(self, error: Exception) -> None:
+        self.working.emit()
+        tell(error)
+        self._watched.said.emit(
+            f"Not saved. {error if isinstance(error, VasoMIMError) else 'What you drew is still here.'}"
+        )
+        self._watched.refresh()
+
+
+def _window_of(viewer: ViewerModel) -> QWidget | None:
+    window = getattr(viewer, "window", None)
+    return getattr(window, "_qt_window", None)

@@ -1,0 +1,92 @@
+"""The schedule as an animation: masks at evenly spaced epochs, drawn by the inference child one after the other."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+from qtpy.QtCore import QObject
+
+from napari_vasomim import engine
+from napari_vasomim.background import beside
+from napari_vasomim.deliver import deliver
+from napari_vasomim.mask_answers import Vessels
+from napari_vasomim.mask_figure import kinds, on_pixels, picture, save_animation
+from napari_vasomim.notify import inform, tell, told
+from vasomim_core.masking_schedule import MaskingSchedule
+
+ANIMATION_STEPS = 48
+
+
+class MaskAnimation:
+    """One animation on its way into a file.
+
+    Args:
+        parent: when it is deleted, nothing goes on.
+        path: of the GIF.
+        vessels: the frame.
+        schedule: the settings.
+
+    Attributes:
+        at_work: until it is written, cancelled, or has failed.
+        call: the mask that is being drawn.
+    """
+
+    stepped = Signal(int, int)
+    """Steps that are drawn, and of how many."""
+    ended = Signal()
+    """It is not at work any more."""
+
+    def __init__(self, parent: QObject, path: Path, vessels: Vessels, schedule: MaskingSchedule):
+        self._parent, self._path, self._vessels, self._schedule = parent, path, vessels, schedule
+        self._steps = sorted({round(e) for e in np.linspace(0, schedule.epochs - 1, ANIMATION_STEPS)})
+        self._pictures: list[tuple[int, float, NDArray[np.uint8]]] = []
+        self.call: Future[dict[str, Any]] | None = None
+        self.at_work = False
+
+    def start(self) -> None:
+        """Draw, then write."""
+        self.at_work = True
+        self._draw()
+
+    def cancel(self) -> None:
+        """Stop, and write nothing."""
+        if self.call is not None:
+            self.call.cancel()
+        self._end()
+
+    def _draw(self) -> None:
+        done = len(self._pictures)
+        self.stepped.emit(done, len(self._steps))
+        if done == len(self._steps):
+            beside(self._parent, lambda: save_animation(self._path, self._pictures), self._written, self._failed)
+            return
+        self.call = engine.shared().call(
+            "mask_preview", anatomy=self._vessels.anatomy, epoch=self._steps[done], **vars(self._schedule)
+        )
+        deliver(self.call, self._parent, told(self._drawn), self._failed)
+
+    def _drawn(self, answer: dict[str, Any]) -> None:
+        if self.at_work:
+            frame, epoch = self._vessels.frame, self._steps[len(self._pictures)]
+            shown = on_pixels(kinds(answer["guided"], answer["masked"]), self._schedule.patch_size, frame.shape)
+            self._pictures.append((epoch, answer["beta"], picture(frame, shown)))
+            self._draw()
+
+    def _written(self, _: Any) -> None:
+        self._end()
+        inform(f"The animation is in {self._path.name}.")
+
+    def _failed(self, error: Exception) -> None:
+        if self.at_work:
+            self._end()
+            tell(error)
+
+    def _end(self) -> None:
+        if self.at_work:
+            self.at_work = False
+            self.ended.emit()
