@@ -50,7 +50,7 @@ def main() -> None:
     def score(model: str) -> tuple[float, float]:
         rows = []
         for frame in scored:
-            answer = engine.shared().call("segment", frame=frame.frame(), model=model, flips=False).result()
+            answer = engine.shared().call("segment", frame=frame.frame(), model=model, mirrored=False).result()
             found, truth = answer["probability"] >= answer["threshold"], np.asarray(frame.mask(), bool)
             rows.append((dsc(found, truth), cldice(found, truth)))
         mean = 100 * np.mean(rows, axis=0)

@@ -17,7 +17,7 @@ class Prediction:
     Attributes:
         model: name of the model.
         shape: (T, H, W); T = 1 for a still.
-        flips: whether the probability is averaged over flips.
+        mirrored: whether the probability is averaged with that of the mirrored frame.
         threshold: probability from which a pixel counts as vessel.
         asked: name or path by which the model was asked for; two files may share a name.
         uncertainty: mean uncertainty in bits of each computed frame.
@@ -25,7 +25,7 @@ class Prediction:
 
     model: str
     shape: tuple[int, int, int]
-    flips: bool = False
+    mirrored: bool = False
     threshold: float = 0.5
     asked: str = ""
     uncertainty: dict[int, float] = field(default_factory=dict)

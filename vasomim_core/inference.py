@@ -21,18 +21,17 @@ from vasomim_core.models.preprocessing import normalise
 from vasomim_core.models.registry import Model
 from vasomim_core.models.vasomim import VasoMIM
 
-FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
-
 
 def predict(
-    model: Model, frame: NDArray[np.uint8], flips: bool = False, tile: int | None = None
+    model: Model, frame: NDArray[np.uint8], mirrored: bool = False, tile: int | None = None
 ) -> NDArray[np.float32]:
     """Vessel probability of one frame.
 
     Args:
         model: a segmenter or segmentor from the registry.
         frame: uint8 (H, W); see `vasomim_core.angiogram.to_uint8` for other types.
-        flips: average over the four flips of the frame (4× the time).
+        mirrored: average with the prediction of the frame flipped left to right (2× the time). Upside down is left
+            out: no angiogram is, and averaging over it as well cost a model of angiograms 2.6 points of DSC.
         tile: side in pixels of overlapping tiles of the scaled frame; None = as the model was trained.
 
     Returns:
@@ -43,7 +42,7 @@ def predict(
     """
     if model.card.kind not in ("segmenter", "segmentor"):
         raise CheckpointError(f"{model.name} is a pretrained {model.card.kind}; finetune it before it can segment")
-    return probability(model.network, model.card.preprocessing, frame, model.device, flips, tile)
+    return probability(model.network, model.card.preprocessing, frame, model.device, mirrored, tile)
 
 
 @torch.inference_mode()
@@ -52,7 +51,7 @@ def probability(
     preprocessing: Preprocessing,
     frame: NDArray[np.uint8],
     device: torch.device | str = "cpu",
-    flips: bool = False,
+    mirrored: bool = False,
     tile: int | None = None,
 ) -> NDArray[np.float32]:
     """`predict` for a bare network in eval mode: scale, pad, run, crop, scale back, calibrate."""
@@ -68,7 +67,7 @@ def probability(
     if tile is not None:
         tile = math.ceil(tile / preprocessing.stride) * preprocessing.stride
     total = torch.zeros(image.shape[-2:], device=image.device)
-    chosen = FLIPS if flips else FLIPS[:1]
+    chosen: tuple[tuple[int, ...], ...] = ((), (-1,)) if mirrored else ((),)
     for axes in chosen:
         logits = _run(network, image.flip(axes), tile).flip(axes)
         total += torch.sigmoid(logits.float())[0, 0]

@@ -64,13 +64,13 @@ class Service:
             "threads": torch.get_num_threads(),
         }
 
-    def segment(self, frame: NDArray[np.uint8], model: str = DEFAULT_MODEL, flips: bool = False) -> dict[str, Any]:
+    def segment(self, frame: NDArray[np.uint8], model: str = DEFAULT_MODEL, mirrored: bool = False) -> dict[str, Any]:
         """Segment a frame; the two models used last stay loaded.
 
         Args:
             frame: uint8 (H, W).
             model: name or path of a segmenter.
-            flips: average over the four flips of the frame.
+            mirrored: average with the frame flipped left to right.
 
         Returns:
             `probability` and `uncertainty` (bits), float32 (H, W) in [0, 1]; `seconds` without loading; `device`;
@@ -85,7 +85,7 @@ class Service:
         _check_plane("frame", frame, "uint8")
         loaded = self._model("load_model", model)
         start = time.perf_counter()
-        probability = predict(loaded, frame, flips)
+        probability = predict(loaded, frame, mirrored)
         seconds = time.perf_counter() - start
         return {
             "probability": probability,

@@ -131,7 +131,10 @@ class BeforeAfter(QDialog):
             self._next(row, 1)
         else:
             deliver(
-                engine.shared().call("segment", frame=frame, model=model, flips=False), self, told(done), self._failed
+                engine.shared().call("segment", frame=frame, model=model, mirrored=False),
+                self,
+                told(done),
+                self._failed,
             )
 
     def _summarise(self) -> None:

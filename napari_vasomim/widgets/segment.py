@@ -25,12 +25,12 @@ FILE = "use a file…"
 
 @dataclass(eq=False)
 class Task:
-    """Frames to segment; model and flips are those of the click, whatever is chosen meanwhile.
+    """Frames to segment; model and mirroring are those of the click, whatever is chosen meanwhile.
 
     Attributes:
         layer: the angiogram.
         model: name or path.
-        flips: average over flips.
+        mirrored: average with the mirrored frame.
         waiting: frames still to do.
         total: number of frames.
         call: the engine's answer that is waited for.
@@ -38,7 +38,7 @@ class Task:
 
     layer: Image
     model: str
-    flips: bool
+    mirrored: bool
     waiting: list[int]
     total: int
     call: Future[dict[str, Any]] | None = None
@@ -57,9 +57,9 @@ class SegmentPanel(Panel):
         form.addRow("model", self.model)
         self.about = hint()
         self.body.addWidget(self.about)
-        self.flips = QCheckBox("average over flips (4 × the time)")
-        self.flips.setToolTip("Segments the frame and its three mirror images: a little better, four times slower")
-        self.body.addWidget(self.flips)
+        self.mirrored = QCheckBox("average with the mirrored frame (2 × the time)")
+        self.mirrored.setToolTip("Segments the frame and its mirror image: a little better, half as fast")
+        self.body.addWidget(self.mirrored)
         self.now = button("This frame", self.segment_frame, "Segment the frame that is shown", primary=True)
         self.all = button("Whole cine", self.segment_cine, "Segment every frame, the shown one first")
         self.body.addLayout(row(self.now, self.all))
@@ -118,7 +118,7 @@ class SegmentPanel(Panel):
         layer = self.session.need_angiogram()
         if self._task is not None:
             return
-        self._task = Task(layer, self.session.model, self.flips.isChecked(), frames, len(frames))
+        self._task = Task(layer, self.session.model, self.mirrored.isChecked(), frames, len(frames))
         self.now.setEnabled(False)
         self.all.setEnabled(False)
         self.state.setText("Starting the model…" if engine.shared().state == "off" else "Segmenting…")
@@ -152,15 +152,15 @@ class SegmentPanel(Panel):
         except Exception as error:
             failed(error)
             return
-        task.call = engine.shared().call("segment", frame=frame, model=task.model, flips=task.flips)
+        task.call = engine.shared().call("segment", frame=frame, model=task.model, mirrored=task.mirrored)
         deliver(task.call, self, done, failed)
 
     def _keep(self, task: Task, index: int, answer: dict[str, Any]) -> None:
         layer = task.layer
         prediction = self.session.predictions.get(layer)
-        if prediction is None or (prediction.asked, prediction.flips) != (task.model, task.flips):
+        if prediction is None or (prediction.asked, prediction.mirrored) != (task.model, task.mirrored):
             size = (layers.frame_count(layer), *layers.frame_size(layer))
-            prediction = Prediction(answer["model"], size, task.flips, answer["threshold"], task.model)
+            prediction = Prediction(answer["model"], size, task.mirrored, answer["threshold"], task.model)
             self.session.predictions[layer] = prediction
             # Frames of another model must not stay beside those of this one.
             layers.clear_results(self.viewer, layer, ("prediction", "probability", "uncertainty"))

@@ -35,11 +35,11 @@ def frame(height: int, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", [(64, 64), (31, 17), (100, 37), (200, 333)])
 @pytest.mark.parametrize("size", [None, 64, 128])
-@pytest.mark.parametrize("flips", [False, True])
-def test_probability_has_the_frames_size_and_place(shape, size, flips):
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_probability_has_the_frames_size_and_place(shape, size, mirrored):
     network = Darkness()
     image = frame(*shape)
-    p = probability(network, Preprocessing(frame_size=size), image, flips=flips)
+    p = probability(network, Preprocessing(frame_size=size), image, mirrored=mirrored)
     assert p.shape == shape
     assert p.dtype == np.float32
     assert 0 <= p.min() <= p.max() <= 1
@@ -71,13 +71,13 @@ class UNeXtLike(nn.Module):
         return x.mean(1, keepdim=True)
 
 
-def test_flips_average_away_a_networks_sidedness():
+def test_mirroring_averages_away_a_networks_sidedness():
     class Left(nn.Module):
         def forward(self, x):
             ramp = torch.linspace(-3, 3, x.shape[-1]).expand(x.shape[-2:])
             return ramp[None, None].clone()
 
-    p = probability(Left(), Preprocessing(), frame(64, 64), flips=True)
+    p = probability(Left(), Preprocessing(), frame(64, 64), mirrored=True)
     np.testing.assert_allclose(p, p[:, ::-1], atol=1e-6)
 
 

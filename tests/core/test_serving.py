@@ -113,11 +113,11 @@ def test_what_cannot_be_sent_is_refused():
         encode(Message("a", {"x": object()}))
 
 
-@pytest.mark.parametrize("flips", [False, True])
-def test_segmenting_is_predicting(service, flips):
-    answer = service.segment(frame(), "vasomim-demo", flips)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_segmenting_is_predicting(service, mirrored):
+    answer = service.segment(frame(), "vasomim-demo", mirrored)
     model = load_model("vasomim-demo")
-    expected = predict(model, frame(), flips)
+    expected = predict(model, frame(), mirrored)
     np.testing.assert_array_equal(answer["probability"], expected)
     np.testing.assert_array_equal(answer["uncertainty"], uncertainty(expected))
     assert answer["threshold"] == model.card.preprocessing.threshold

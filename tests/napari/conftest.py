@@ -7,9 +7,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
-from vasomim_core.data.synthetic import synthesize, synthesize_cine
+from napari_vasomim.runs import jobs
+from vasomim_core.config import FinetuneConfig, Training
+from vasomim_core.data.synthetic import synthesize, synthesize_cine, write_samples
 
 try:
     import qtpy.QtWidgets  # noqa: F401
@@ -159,3 +162,32 @@ def still() -> np.ndarray:
 def still_truth() -> np.ndarray:
     """The vessels of `still`, bool (256, 256)."""
     return _still().mask.copy()
+
+
+@pytest.fixture(scope="session")
+def _samples(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("samples")
+    write_samples(folder, 6, size=64)
+    return folder
+
+
+@pytest.fixture
+def endless(_samples, tmp_path, monkeypatch) -> FinetuneConfig:
+    """A small run of more epochs than any test waits for, at the usual priority and on one thread."""
+    monkeypatch.setattr(jobs, "LOWEST", 0)  # else a test waits for whatever the machine does besides
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    training = Training(epochs=5000, batch_size=4, device="cpu", precision="fp32", log_every=1)
+    small = {"architecture": "unext", "frame_size": 64, "input_size": 64, "augment": False}
+    return FinetuneConfig(_samples, tmp_path / "run", training=training, **small)
+
+
+@pytest.fixture
+def no_orphans():
+    """Fails a test that leaves a process behind; the inference child, which all tests share, is none."""
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    left = [p for p in psutil.Process().children(recursive=True) if p not in before]
+    left = [p for p in left if p.status() != psutil.STATUS_ZOMBIE and "vasomim_core.serving" not in p.cmdline()]
+    for process in left:
+        process.kill()
+    assert not left

@@ -25,8 +25,6 @@ from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.segment import SegmentPanel
 from napari_vasomim.widgets.vesselness import VesselnessPanel
 from napari_vasomim.widgets.workbench import Workbench
-from vasomim_core.config import FinetuneConfig, Training
-from vasomim_core.data.synthetic import write_samples
 
 
 @pytest.fixture(autouse=True)
@@ -211,16 +209,8 @@ def test_the_question_about_a_run(windows, monkeypatch, words):
 
 
 @pytest.mark.timeout(200)
-def test_a_real_run_goes_on_without_the_window_or_ends_with_it(windows, monkeypatch, tmp_path):
-    monkeypatch.setattr(jobs, "LOWEST", 0)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    write_samples(tmp_path / "labels", 6, size=64)
-    training = Training(epochs=5000, batch_size=4, device="cpu", precision="fp32")
-    job = jobs.start(
-        FinetuneConfig(
-            tmp_path / "labels", tmp_path / "run", architecture="unext", frame_size=64, input_size=64, training=training
-        )
-    )
+def test_a_real_run_goes_on_without_the_window_or_ends_with_it(windows, monkeypatch, endless):
+    job = jobs.start(endless)
     pid = job.status().pid
     answers(monkeypatch, "ask_about_run", "keep", "cancel")
     first = windows()
@@ -228,9 +218,9 @@ def test_a_real_run_goes_on_without_the_window_or_ends_with_it(windows, monkeypa
     assert close(first)
     assert psutil.pid_exists(pid)
     second = windows()
-    Session.of(second).jobs.append(jobs.attach(tmp_path / "run"))
+    Session.of(second).jobs.append(jobs.attach(endless.run))
     assert close(second)
-    assert jobs.attach(tmp_path / "run").wait(20).state in ("cancelled", "lost")
+    assert jobs.attach(endless.run).wait(20).state in ("cancelled", "lost")
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 

@@ -93,7 +93,7 @@ from vasomim_core.errors import CheckpointError
 
 frame = np.random.default_rng(0).integers(0, 255, (96, 80), dtype=np.uint8)
 engine = Engine()
-answer = engine.call("segment", frame=frame, model="vasomim-demo", flips=True).result()
+answer = engine.call("segment", frame=frame, model="vasomim-demo", mirrored=True).result()
 error = engine.call("segment", frame=frame, model="nobody").exception()
 assert type(error) is CheckpointError and "known models: vasomim-demo" in str(error), error
 assert set(engine.call("hello").result()) == {"torch", "device", "device_name", "threads"}

@@ -93,7 +93,7 @@ class Segment(Options):
         output: folder for the masks.
         model: a name that `vasomim models` lists, a model file, or a run folder.
         threshold: probability from which a pixel is vessel; None = the model's own.
-        flips: average over four flips of the frame (4× the time).
+        mirrored: average with the frame flipped left to right (2× the time).
         tile: side in px of overlapping tiles of the scaled frame, to bound memory; None = as the model was trained.
         probability: also write `<stem>_probability.tif`, 32-bit in [0, 1].
         device: auto, cpu or cuda.
@@ -103,7 +103,7 @@ class Segment(Options):
     output: Path
     model: str = DEFAULT_MODEL
     threshold: float | None = None
-    flips: bool = False
+    mirrored: bool = False
     tile: int | None = None
     probability: bool = False
     device: str = "auto"
@@ -123,7 +123,7 @@ class Segment(Options):
         written, frames = [], 0
         for angiogram, target in angiograms(self.inputs, self.output):
             probabilities: Iterator[NDArray[np.float32]]
-            probabilities = (predict(model, grey, self.flips, self.tile) for grey in grey_frames(angiogram))
+            probabilities = (predict(model, grey, self.mirrored, self.tile) for grey in grey_frames(angiogram))
             if self.probability:
                 probabilities = passing_pages(target.with_name(f"{target.name}_probability.tif"), probabilities)
             masks = (p >= threshold for p in probabilities)

@@ -115,7 +115,7 @@ def test_unusual_frames_work(shape, dtype, tmp_path, model, capsys):
     (tmp_path / "in").mkdir()
     Image.fromarray(pixels).save(tmp_path / "in" / "odd.png")
     np.save(tmp_path / "in" / "constant.npy", np.full(shape[:2], 7, dtype))
-    for command, extra in (("anatomy", ()), ("segment", ("--model", model, "--flips", "--probability"))):
+    for command, extra in (("anatomy", ()), ("segment", ("--model", model, "--mirrored", "--probability"))):
         out = tmp_path / command
         assert run([command, str(tmp_path / "in"), "--output", str(out), *map(str, extra)]) == 0
         mask = np.asarray(Image.open(out / "odd.png"))

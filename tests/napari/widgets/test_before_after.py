@@ -47,7 +47,7 @@ def asked(monkeypatch) -> list[tuple[str, np.ndarray, Future]]:
     """What the inference child is asked, as (model, frame, future)."""
     calls = []
 
-    def call(method, *, frame, model, flips):
+    def call(method, *, frame, model, mirrored):
         calls.append((Path(model).name, frame, Future()))
         return calls[-1][2]
 

@@ -109,7 +109,7 @@ def test_the_frames_shown_next_have_the_new_threshold_also_when_another_image_is
     assert prediction.threshold == 0.97
 
 
-def test_flips_outline_and_uncertainty(model, beside, qtbot, still, calls):
+def test_mirroring_outline_and_uncertainty(model, beside, qtbot, still, calls):
     image = model.add_image(still)
     panel = beside(model, SegmentPanel)
     click(qtbot, panel.now)
@@ -122,14 +122,14 @@ def test_flips_outline_and_uncertainty(model, beside, qtbot, still, calls):
     assert uncertainty.visible
     assert uncertainty.data.min() >= 0
     assert 0.5 < uncertainty.data.max() <= 1
-    panel.flips.setChecked(True)
+    panel.mirrored.setChecked(True)
     click(qtbot, panel.now)
     done(qtbot, panel)
-    assert [arguments["flips"] for _, arguments in calls] == [False, True]
-    assert panel.session.predictions[image].flips
-    flipped = layers.find(model, "probability", image).data
-    assert not np.array_equal(plain, flipped)
-    assert np.abs(plain - flipped).mean() < 0.1
+    assert [arguments["mirrored"] for _, arguments in calls] == [False, True]
+    assert panel.session.predictions[image].mirrored
+    mirrored = layers.find(model, "probability", image).data
+    assert not np.array_equal(plain, mirrored)
+    assert np.abs(plain - mirrored).mean() < 0.1
     assert layers.find(model, "prediction", image).contour > 0
     panel.outline.setChecked(False)
     panel.uncertain.setChecked(False)
@@ -212,10 +212,10 @@ def test_the_settings_of_the_click_count_for_the_whole_cine(model, beside, qtbot
     image = model.add_image(cine[:4])
     panel = beside(model, SegmentPanel)
     click(qtbot, panel.all)
-    panel.flips.setChecked(True)
+    panel.mirrored.setChecked(True)
     panel.use_file(str(shutil.copy(DEMO, tmp_path / "mine.safetensors")))
     done(qtbot, panel)
-    assert {(arguments["model"], arguments["flips"]) for _, arguments in calls} == {("vasomim-fast", False)}
+    assert {(arguments["model"], arguments["mirrored"]) for _, arguments in calls} == {("vasomim-fast", False)}
     assert panel.session.predictions[image].model == "vasomim-fast"
 
 

@@ -32,6 +32,9 @@ from ..mouse import click
 GB = 1 << 30
 
 
+pytestmark = pytest.mark.usefixtures("no_orphans")
+
+
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("samples")
@@ -50,17 +53,6 @@ def _quiet_machine(monkeypatch):
     monkeypatch.setattr(machine, "memory", lambda: (8 * GB, False))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("MKL_NUM_THREADS", "1")
-
-
-@pytest.fixture(autouse=True)
-def _no_orphans():
-    before = set(psutil.Process().children(recursive=True))
-    yield
-    left = [p for p in psutil.Process().children(recursive=True) if p not in before]
-    left = [p for p in left if {"finetune", "pretrain"} & set(p.cmdline())]  # a zombie has no command
-    for process in left:
-        process.kill()
-    assert not left
 
 
 @pytest.fixture
