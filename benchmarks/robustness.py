@@ -1,0 +1,124 @@
+"""How much of a model's DSC is lost when frames come otherwise than those it was trained on.
+
+    python benchmarks/robustness.py --data arcade/syntax/val [--model vasomim-fast] [--frames 200]
+
+Truth goes through the same change of geometry as its frame; grey levels are changed after that. Frames reach the
+model as they do in the window: through `to_uint8`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vasomim_core.angiogram import to_uint8
+from vasomim_core.data.labelled import open_labels
+from vasomim_core.inference import predict
+from vasomim_core.metrics import cldice, dsc
+from vasomim_core.models.registry import load_model
+
+Frame = NDArray[np.generic]
+Mask = NDArray[np.bool_]
+Change = Callable[[NDArray[np.uint8], Mask, np.random.Generator], tuple[Frame, Mask]]
+
+
+def grey(change: Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]) -> Change:
+    """A change of grey levels 0 … 1 alone."""
+
+    def changed(frame: NDArray[np.uint8], mask: Mask, rng: np.random.Generator) -> tuple[Frame, Mask]:
+        levels = change(frame.astype(np.float32) / 255, rng)
+        return (np.clip(levels, 0, 1) * 255 + 0.5).astype(np.uint8), mask
+
+    return changed
+
+
+def sized(height: int, width: int) -> Change:
+    """Another number of pixels; another shape stretches nothing, it cuts the middle out."""
+
+    def changed(frame: NDArray[np.uint8], mask: Mask, rng: np.random.Generator) -> tuple[Frame, Mask]:
+        h, w = frame.shape
+        scale = max(height / h, width / w)
+        size = round(w * scale), round(h * scale)
+        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        big = cv2.resize(frame, size, interpolation=way)
+        truth = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA if scale < 1 else 1) > 127
+        top, left = (size[1] - height) // 2, (size[0] - width) // 2
+        return big[top : top + height, left : left + width], truth[top : top + height, left : left + width]
+
+    return changed
+
+
+def collimated(frame: NDArray[np.uint8], mask: Mask, rng: np.random.Generator) -> tuple[Frame, Mask]:
+    """Black shutters over a sixth of the frame at each side; what they hide is no vessel any more."""
+    h, w = frame.shape
+    seen = np.zeros(frame.shape, bool)
+    seen[h // 6 : -h // 6, w // 6 : -w // 6] = True
+    return np.where(seen, frame, 8).astype(np.uint8), mask & seen
+
+
+def deep(frame: NDArray[np.uint8], mask: Mask, rng: np.random.Generator) -> tuple[Frame, Mask]:
+    """As a 12-bit detector would store it, with an offset, in 16 bits."""
+    return (frame.astype(np.uint16) * 13 + 300 + rng.integers(0, 13, frame.shape, dtype=np.uint16)), mask
+
+
+def jpeg(frame: NDArray[np.uint8], mask: Mask, rng: np.random.Generator) -> tuple[Frame, Mask]:
+    """Stored as JPEG of quality 30."""
+    return cv2.imdecode(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 30])[1], cv2.IMREAD_GRAYSCALE), mask
+
+
+CHANGES: dict[str, Change] = {
+    "as they are": lambda frame, mask, rng: (frame, mask),
+    "256 × 256": sized(256, 256),
+    "1024 × 1024": sized(1024, 1024),
+    "600 × 800, cut": sized(600, 800),
+    "12-bit in 16": deep,
+    "noise, σ 8 of 255": grey(lambda x, rng: x + rng.normal(0, 8 / 255, x.shape).astype(np.float32)),
+    "noise, σ 16 of 255": grey(lambda x, rng: x + rng.normal(0, 16 / 255, x.shape).astype(np.float32)),
+    "blur, σ 1.5 px": grey(lambda x, rng: np.asarray(cv2.GaussianBlur(x, (0, 0), 1.5))),
+    "half the contrast": grey(lambda x, rng: (x - x.mean()) / 2 + x.mean()),
+    "gamma 0.6": grey(lambda x, rng: x**0.6),
+    "gamma 1.6": grey(lambda x, rng: x**1.6),
+    "JPEG, quality 30": jpeg,
+    "collimated": collimated,
+    "mirrored": lambda frame, mask, rng: (frame[:, ::-1], mask[:, ::-1]),
+    "turned by 20°": lambda frame, mask, rng: (_turned(frame, True), _turned(mask.astype(np.uint8), False) > 0),
+    "negative, not marked as inverted": lambda frame, mask, rng: (255 - frame, mask),
+}
+
+
+def _turned(image: NDArray[np.uint8], smooth: bool) -> NDArray[np.uint8]:
+    h, w = image.shape
+    matrix = cv2.getRotationMatrix2D((w / 2 - 0.5, h / 2 - 0.5), 20, 1)
+    way, border = (cv2.INTER_LINEAR, cv2.BORDER_REPLICATE) if smooth else (cv2.INTER_NEAREST, cv2.BORDER_CONSTANT)
+    return np.asarray(cv2.warpAffine(image, matrix, (w, h), flags=way, borderMode=border), np.uint8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="labelled frames")
+    parser.add_argument("--model", default="vasomim-fast")
+    parser.add_argument("--frames", type=int, default=200)
+    options = parser.parse_args()
+    model, labels = load_model(options.model), open_labels(options.data)
+    chosen = labels[:: max(1, len(labels) // options.frames)][: options.frames]
+    pairs = [(one.frame(), np.asarray(one.mask(), bool)) for one in chosen]
+    print(f"{model.name}, {len(pairs)} frames\n\n| frames | DSC | clDice | loss of DSC |\n|---|---|---|---|")
+    whole = None
+    for name, change in CHANGES.items():
+        rows = []
+        for k, (frame, mask) in enumerate(pairs):
+            changed, truth = change(frame, mask, np.random.default_rng(k))
+            found = predict(model, to_uint8(np.ascontiguousarray(changed))) >= model.card.preprocessing.threshold
+            rows.append((dsc(found, truth), cldice(found, truth)))
+        score, line = 100 * np.mean(rows, axis=0)
+        whole = score if whole is None else whole
+        print(f"| {name} | {score:.1f} | {line:.1f} | {whole - score:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
