@@ -1,7 +1,8 @@
 """Does the window stay alive while a finetuning child runs on the same cores?
 
 A 10 ms timer runs for a minute in the real window while a cine plays at 10 frames a second, a brush paints, and the
-Finetune panel follows a live run. Printed are the longest silences of the event loop, without and with the run.
+Finetune panel follows a live run. Printed are the silences of the event loop: of napari by itself, with cine and brush
+but without this plugin, which no plugin can better; of the window without a run; and with it.
 
     python benchmarks/bench_window.py [--seconds 60]
 """
@@ -76,16 +77,24 @@ def main() -> None:
 
         labels = Path(place) / "labels"
         write_samples(labels, 12)
+        frames = np.asarray(synthesize_cine(3, frames=8, size=SIDE).frames)[np.arange(FRAMES) % 8]
+        bare = napari.Viewer()
+        bare.window._qt_window.resize(1366, 768)
+        qt = QApplication.instance()
+        bare.add_image(frames)
+        mask = bare.add_labels(np.zeros(frames.shape, np.uint8))
+        silences(qt, bare, mask, 3)  # the first strokes and frames set everything up
+        itself = silences(qt, bare, mask, seconds)
+        bare.close()
         viewer = napari.Viewer()
         viewer.window._qt_window.resize(1366, 768)
-        qt = QApplication.instance()
         bench = Workbench(viewer)
         viewer.window.add_dock_widget(bench, area="right")
-        cine = viewer.add_image(np.asarray(synthesize_cine(3, frames=8, size=SIDE).frames)[np.arange(FRAMES) % 8])
+        cine = viewer.add_image(frames)
         layer = ensure_correction(viewer, cine)
         viewer.layers.selection.active = layer
         panel = bench.show_panel(FinetunePanel)
-        silences(qt, viewer, layer, 3)  # the first strokes and frames set everything up
+        silences(qt, viewer, layer, 3)
         alone = silences(qt, viewer, layer, seconds)
         config = FinetuneConfig(labels=labels, run=Path(place) / "run", architecture="unext")
         job = jobs.start(replace(config, training=replace(config.training, epochs=5000)))
@@ -97,9 +106,10 @@ def main() -> None:
         job.cancel()
         viewer.close()
     print(f"{seconds:g} s each; the run was {state.state}, epoch {state.epoch}, while it was measured")
-    print("event loop silent for (ms)        median    99 %   99.9 %   longest")
-    for words, gaps in (("window alone", alone), ("with a finetuning run", busy)):
-        print(f"{words:<32}", *(f"{np.percentile(gaps, q):8.1f}" for q in (50, 99, 99.9)), f"{gaps.max():9.1f}")
+    print("event loop silent for (ms)        median     99 %   99.9 %   longest   over 100")
+    for words, gaps in (("napari by itself", itself), ("the window", alone), ("with a finetuning run", busy)):
+        shares = (f"{np.percentile(gaps, q):8.1f}" for q in (50, 99, 99.9))
+        print(f"{words:<32}", *shares, f"{gaps.max():9.1f} {(gaps > 100).sum():10d}")
 
 
 if __name__ == "__main__":
