@@ -68,6 +68,7 @@ def main() -> None:
         import napari
         from qtpy.QtWidgets import QApplication
 
+        from napari_vasomim.app import load
         from napari_vasomim.correcting.corrections import ensure_correction
         from napari_vasomim.runs import jobs
         from napari_vasomim.widgets.train import FinetunePanel
@@ -86,6 +87,7 @@ def main() -> None:
         silences(qt, bare, mask, 3)  # the first strokes and frames set everything up
         itself = silences(qt, bare, mask, seconds)
         bare.close()
+        load()
         viewer = napari.Viewer()
         viewer.window._qt_window.resize(1366, 768)
         bench = Workbench(viewer)
@@ -94,7 +96,7 @@ def main() -> None:
         layer = ensure_correction(viewer, cine)
         viewer.layers.selection.active = layer
         panel = bench.show_panel(FinetunePanel)
-        silences(qt, viewer, layer, 3)
+        silences(qt, viewer, layer, 5)
         alone = silences(qt, viewer, layer, seconds)
         config = FinetuneConfig(labels=labels, run=Path(place) / "run", architecture="unext")
         job = jobs.start(replace(config, training=replace(config.training, epochs=5000)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -75,6 +76,7 @@ def open_window(files: Sequence[Path] = ()) -> napari.Viewer:
     """
     import napari
 
+    load()
     viewer = napari.Viewer(title="VasoMIM")
     viewer.window.add_plugin_dock_widget(PLUGIN, "Workbench")
     for file in files:
@@ -82,6 +84,17 @@ def open_window(files: Sequence[Path] = ()) -> napari.Viewer:
     if not files:
         viewer.open_sample(PLUGIN, "left")
     return viewer
+
+
+def load() -> None:
+    """Load napari and the panels, and leave them out of all searches for garbage, which else hold the window for 100 ms.
+
+    Only what is loaded, before a window is made: windows must stay findable when they are closed.
+    """
+    import napari_vasomim.widgets.workbench  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
 
 
 def take_screenshot(viewer: napari.Viewer, path: Path) -> None:

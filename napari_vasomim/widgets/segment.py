@@ -57,7 +57,7 @@ class SegmentPanel(Panel):
         form.addRow("model", self.model)
         self.about = hint()
         self.body.addWidget(self.about)
-        self.mirrored = QCheckBox("average with the mirrored frame (2 × the time)")
+        self.mirrored = QCheckBox("average with its mirror image (2 × time)")
         self.mirrored.setToolTip("Segments the frame and its mirror image: a little better, half as fast")
         self.body.addWidget(self.mirrored)
         self.now = button("This frame", self.segment_frame, "Segment the frame that is shown", primary=True)
