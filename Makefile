@@ -15,7 +15,7 @@ PACKAGES := xvfb libdbus-1-3 libegl1 libfontconfig1 libgl1 libgl1-mesa-dri libgl
 	libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 \
 	libxkbcommon-x11-0
 
-.PHONY: app demo test check bench demo-model fast-model setup libraries
+.PHONY: app demo test test-pyqt5 test-pyqt6 test-engine check bench demo-model fast-model setup libraries
 
 app: setup libraries
 	$(BIN)/vasomim app $(if $(FILE),"$(FILE)")
@@ -23,9 +23,15 @@ app: setup libraries
 demo: setup
 	$(BIN)/vasomim demo --output $(OUT) $(if $(DATA),--data $(DATA))
 
+# Two runs at a time, each of them on one thread: the tests of the window wait for processes a good part of their time.
 test: setup libraries
-	QT_API=pyqt5 $(BIN)/python -m pytest
-	QT_API=pyqt6 $(BIN)/python -m pytest tests/napari
+	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-pyqt5 test-pyqt6 test-engine
+
+test-pyqt5 test-pyqt6: test-%: setup
+	QT_API=$* $(BIN)/python -m pytest tests/napari
+
+test-engine: setup
+	$(BIN)/python -m pytest --ignore=tests/napari
 
 check: setup
 	$(BIN)/ruff check .

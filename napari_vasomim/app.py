@@ -87,7 +87,7 @@ def open_window(files: Sequence[Path] = ()) -> napari.Viewer:
 
 
 def load() -> None:
-    """Load napari and the panels, and leave them out of all searches for garbage, which else hold the window for 100 ms.
+    """Load napari and the panels, and leave them out of searches for garbage: each would hold the window for 100 ms.
 
     Only what is loaded, before a window is made: windows must stay findable when they are closed.
     """

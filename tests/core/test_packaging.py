@@ -23,16 +23,16 @@ def frames(tmp_path_factory):
 
 def test_masks_stay_and_the_probability_becomes_honest(frames, tmp_path):
     packaged = tmp_path / "given.safetensors"
-    scores = package("vasomim-fast", frames, packaged, "a line")
-    card, before = read_card(packaged), read_card(find_model("vasomim-fast"))
+    scores = package("vasomim-demo", frames, packaged, "a line")
+    card, before = read_card(packaged), read_card(find_model("vasomim-demo"))
     assert card.scores == {"validation": scores}
     assert card.description == "a line"
     assert card.config == before.config
     assert scores["frames"] == 4
-    assert scores["ece_near"] < scores["ece_near_as_trained"]  # it has never seen a synthetic frame
+    assert scores["ece_near"] < scores["ece_near_as_trained"]  # as it was trained, it was never calibrated
     model = load_model(packaged)
     p = predict(model, frames[0].frame())
-    bare = package("vasomim-fast", frames[:2], tmp_path / "other.safetensors")
+    bare = package("vasomim-demo", frames[:2], tmp_path / "other.safetensors")
     other = load_model(tmp_path / "other.safetensors")
     q = predict(other, frames[0].frame())
     assert bare["frames"] == 2
@@ -40,4 +40,4 @@ def test_masks_stay_and_the_probability_becomes_honest(frames, tmp_path):
     differing = (p >= card.preprocessing.threshold) != (q >= other.card.preprocessing.threshold)
     assert differing.mean() < 1e-4
     with pytest.raises(LabelError, match="too few"):
-        package("vasomim-fast", frames[:1], packaged)
+        package("vasomim-demo", frames[:1], packaged)

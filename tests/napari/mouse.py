@@ -8,8 +8,13 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-SETTLE_MS = 15
 LEFT, RIGHT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton, Qt.MouseButton.NoButton
+
+
+def settle() -> None:
+    """Until nothing is left to do."""
+    for _ in range(3):
+        QApplication.processEvents()
 
 
 def click(qtbot, button) -> None:
@@ -38,42 +43,41 @@ class Mouse:
         return QPoint(round(column), round(row))
 
     def move(self, pixel) -> None:
-        QTest.mouseMove(self.native, self.point(pixel))
-        QTest.qWait(SETTLE_MS)
+        self._move(self.point(pixel), NONE)
 
     def click(self, pixel, button=LEFT) -> None:
         self.move(pixel)
         QTest.mouseClick(self.native, button, Qt.KeyboardModifier.NoModifier, self.point(pixel), 5)
-        QTest.qWait(SETTLE_MS)
+        settle()
 
     def double_click(self, pixel) -> None:
         """As a hand does it: a click, and the second press of it comes as a double click."""
         self.click(pixel)
         QTest.mouseDClick(self.native, LEFT, Qt.KeyboardModifier.NoModifier, self.point(pixel), 5)
-        QTest.qWait(SETTLE_MS)
+        settle()
 
     def drag(self, start, end, steps=6, release=True) -> None:
         self.move(start)
         a, b = self.point(start), self.point(end)
         QTest.mousePress(self.native, LEFT, Qt.KeyboardModifier.NoModifier, a, 5)
         for k in range(1, steps + 1):
-            self._move_pressed(a + (b - a) * k / steps)
+            self._move(a + (b - a) * k / steps, LEFT)
         if release:
             self.release(end)
 
     def release(self, pixel) -> None:
         QTest.mouseRelease(self.native, LEFT, Qt.KeyboardModifier.NoModifier, self.point(pixel), 5)
-        QTest.qWait(SETTLE_MS)
+        settle()
 
-    def _move_pressed(self, point: QPoint) -> None:
-        """QTest moves without a button; napari needs to see the one that is held."""
+    def _move(self, point: QPoint, held) -> None:
+        """Sent to the canvas itself: QTest moves the pointer of the display, which answers when it comes to it."""
         everywhere = QPointF(self.native.mapToGlobal(point))
         event = QMouseEvent(
-            QMouseEvent.Type.MouseMove, QPointF(point), everywhere, NONE, LEFT, Qt.KeyboardModifier.NoModifier
+            QMouseEvent.Type.MouseMove, QPointF(point), everywhere, NONE, held, Qt.KeyboardModifier.NoModifier
         )
         QApplication.sendEvent(self.native, event)
-        QTest.qWait(5)
+        settle()
 
     def key(self, key, modifier=Qt.KeyboardModifier.NoModifier) -> None:
         QTest.keyClick(self.native, key, modifier)
-        QTest.qWait(SETTLE_MS)
+        settle()

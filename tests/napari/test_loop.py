@@ -92,7 +92,7 @@ def test_the_whole_loop(make_napari_viewer, qtbot, tmp_path, monkeypatch, taught
         labels.add(other, mask, annotator="truth")
     bench.session.open_label_set(labels)
     viewer.layers.selection.active = correction
-    qtbot.wait(300)
+    qtbot.waitUntil(kept.keep.isEnabled)
     QTest.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_A)
     qtbot.waitUntil(lambda: labels.find(frame) is not None, timeout=20_000)
     record = labels.find(frame)

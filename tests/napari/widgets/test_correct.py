@@ -160,7 +160,7 @@ def test_tools_replace_each_other(beside, model, press, still):
     for name in ("trace", "paint", "cut", "fill", "remove", "erase"):
         press(panel.tools[name])
         assert [b for b, made in panel.tools.items() if made.isChecked()] == [name]
-        assert any(layers.role(layer) == "preview" for layer in model.layers) == (name in OURS)
+        assert any(layers.role(layer) == "preview" and layer.visible for layer in model.layers) == (name in OURS)
 
 
 def test_a_tool_from_the_panel_shows_the_hidden_layer(beside, model, press, still, notifications):

@@ -154,6 +154,7 @@ def test_a_kill_is_a_failure_resume_goes_on_and_a_later_window_stops_it(qtbot, v
     click(qtbot, view.resume)
     assert resumed == [view.job]
     until(qtbot, view, "running")
+    qtbot.waitUntil(lambda: view.curves.best() is not None, timeout=120_000)
     view.job.leave()
     view.show_run(jobs.attach(config.run))
     assert view.curves.best() is not None

@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtWidgets import QFileDialog
 from safetensors.numpy import save_file
 
@@ -49,6 +50,21 @@ def halted(qtbot):
     yield pid
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def held_at_the_third(calls, halted, monkeypatch):
+    """Lets the child go on, and stops it again just before it is asked for a third frame."""
+    call = engine.shared().call
+
+    def counted(method, **arguments):
+        if len(calls) == 2:
+            os.kill(halted, signal.SIGSTOP)
+        return call(method, **arguments)
+
+    monkeypatch.setattr(engine.shared(), "call", counted)
+    os.kill(halted, signal.SIGCONT)
+    return halted
 
 
 def test_one_frame_of_a_still(model, beside, qtbot, still, still_truth):
@@ -137,19 +153,17 @@ def test_mirroring_outline_and_uncertainty(model, beside, qtbot, still, calls):
     assert not uncertainty.visible
 
 
-def test_a_cancelled_cine_stops_and_stays_stopped(model, beside, qtbot, cine, calls, halted):
+def test_a_cancelled_cine_stops_and_stays_stopped(model, beside, qtbot, cine, calls, held_at_the_third):
     image = model.add_image(cine)
     panel = beside(model, SegmentPanel)
     click(qtbot, panel.all)
-    os.kill(halted, signal.SIGCONT)
     qtbot.waitUntil(lambda: len(calls) == 3, timeout=60_000)
-    os.kill(halted, signal.SIGSTOP)
     click(qtbot, panel.progress.cancel)
     assert "Cancelled" in panel.state.text()
     assert panel.now.isEnabled()
     assert not panel.progress.isVisible()
     kept = list(panel.session.predictions[image].frames)
-    os.kill(halted, signal.SIGCONT)
+    os.kill(held_at_the_third, signal.SIGCONT)
     engine.shared().call("hello").result(60)
     qtbot.wait(100)
     assert len(calls) == 3
@@ -173,7 +187,9 @@ def test_a_click_after_a_cancel_is_not_mixed_with_the_frame_still_at_work(model,
 
 
 @pytest.mark.parametrize("happening", ["deleted", "other chosen", "reordered", "renamed", "result deleted", "replaced"])
-def test_what_happens_to_layers_while_a_cine_is_segmented(model, beside, qtbot, cine, calls, happening):
+def test_what_happens_to_layers_while_a_cine_is_segmented(
+    model, beside, qtbot, cine, calls, held_at_the_third, happening
+):
     other = model.add_image(cine[:, ::-1], name="other")
     image = model.add_image(cine, name="a")
     panel = beside(model, SegmentPanel)
@@ -192,6 +208,7 @@ def test_what_happens_to_layers_while_a_cine_is_segmented(model, beside, qtbot, 
         image.data = cine[:4, :200, :180]
     else:
         model.layers.remove(layers.find(model, "prediction", image))
+    os.kill(held_at_the_third, signal.SIGCONT)
     done(qtbot, panel)
     assert other not in panel.session.predictions
     if happening == "deleted":
@@ -373,10 +390,10 @@ def test_every_button_without_an_image_says_what_to_do(model, beside, qtbot, not
     panel.progress.cancel.clicked.emit()
 
 
-def test_two_windows_do_not_mix(make_napari_viewer, qtbot, still, cine):
-    first, second = make_napari_viewer(), make_napari_viewer()
+def test_two_windows_do_not_mix(beside, qtbot, still, cine):
+    first, second = ViewerModel(), ViewerModel()
     a, b = first.add_image(still), second.add_image(cine)
-    one, two = docked(first), docked(second)
+    one, two = beside(first, SegmentPanel), beside(second, SegmentPanel)
     click(qtbot, one.now)
     click(qtbot, two.now)
     done(qtbot, one)
