@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="new folder for labels and runs")
     parser.add_argument("--data", type=Path, help="labelled frames of a domain of your own")
-    parser.add_argument("--domains", nargs="+", default=["synthetic", "fundus-like"])
+    parser.add_argument("--domains", nargs="*", default=["synthetic", "fundus-like"])
     parser.add_argument("--models", nargs="+", default=["vasomim-fast"])
     parser.add_argument("--labels", nargs="+", type=int, default=[5, 10, 20])
     parser.add_argument("--rates", nargs="+", type=float, help="learning rates to compare; none = the preset's")
