@@ -11,8 +11,8 @@ that is quicker, clear it with one click.
 Brush: paints along the true centreline and erases along the middle of what is wrong, without a tremor, from anywhere to
 anywhere on a branch, or in single dabs, in the size that suits best.
 Tools: trace (two clicks), join (one click at a vessel's far end, from which the path leads to what is drawn already),
-remove a piece (one), cut (two), grow (one), and the brush for the rest. They see the frame and the model's probability,
-never the truth; the annotator clicks on the true centreline.
+remove a piece or, with Shift, a branch (one; "prune" in the counts), cut (two), grow (one), and the brush for the rest.
+They see the frame and the model's probability, never the truth; the annotator clicks on the true centreline.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 from skimage.morphology import skeletonize
 
-from vasomim_core.correction import Tracer, cut, grow, piece_at
+from vasomim_core.correction import Tracer, branch_at, cut, grow, piece_at
 from vasomim_core.data.labelled import open_labels
 from vasomim_core.data.synthetic import synthesize
 from vasomim_core.inference import predict
 from vasomim_core.metrics import dsc
+from vasomim_core.models.catalogue import DEFAULT_MODEL
 from vasomim_core.models.registry import load_model
 
 Mask = NDArray[np.bool_]
@@ -52,7 +53,7 @@ ERASE_SIZES = (*range(1, 21), 25, 30, 40, 60, 80, 120)
 DABS = (10, 20, 40, 80, 120)  # sizes of single dabs of the eraser
 JOINED = (0, 12)  # px by which wrong parts are widened, so that one stroke can sweep several
 RUN = 6  # px: strokes begin and end at every sixth pixel of a line
-WAYPOINTS, LONGEST = 20, 400  # px between points of the true centreline that may be clicked, and of one trace
+WAYPOINTS, LONGEST = RUN, 400  # px between points of the true centreline that may be clicked, and of one trace
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 MOST_ACTIONS = 300
 
@@ -260,7 +261,7 @@ class Brush:
 
 
 class VesselTools:
-    """Trace, remove piece, cut and grow."""
+    """Trace, join, remove piece or branch, cut and grow."""
 
     def __init__(self, case: Case, centrelines: list[Line]) -> None:
         self.case, self.tracer = case, Tracer(case.frame, case.probability)
@@ -316,13 +317,19 @@ class VesselTools:
             if np.count_nonzero(piece & canvas.truth) < np.count_nonzero(piece) / 2:
                 pixels = np.flatnonzero(piece_at(canvas.mask, np.argwhere(piece)[0]))
                 yield Action("remove", pixels, False, hand.seconds(1, "remove"), "remove")
-        # What is wrong and hangs on a vessel by one neck: a cut through the neck, then a click on the rest.
+        # What is wrong and hangs on a vessel: a click on the branch, or a cut through its one neck and one on the rest.
         true = cv2.dilate(canvas.truth.astype(np.uint8), np.ones((5, 5), np.uint8))
+        away = cv2.distanceTransform((true == 0).astype(np.uint8), cv2.DIST_L2, 5)
         count, parts, stats, _ = cv2.connectedComponentsWithStats((canvas.mask & (true == 0)).astype(np.uint8))
         for k in range(1, count):
             if stats[k, cv2.CC_STAT_AREA] < 40:
                 continue
             part = (parts == k).astype(np.uint8)
+            inside = np.argwhere(part)
+            by_distance = inside[np.argsort(away[tuple(inside.T)])]
+            for point in by_distance[[len(by_distance) // 4, -1]]:
+                pixels = np.flatnonzero(branch_at(canvas.mask, point))
+                yield Action("prune", pixels, False, hand.seconds(1, "prune"), "prune")
             neck = np.argwhere(cv2.dilate(part, np.ones((3, 3), np.uint8)).astype(bool) & canvas.mask & (part == 0))
             if len(neck) < 2:
                 continue
@@ -395,7 +402,7 @@ def cases(data: Path | None, frames: int, model: str, from_scratch: bool) -> Ite
         triples = ((one.name, one.frame(), one.mask()) for one in chosen)
     for name, frame, truth in triples:
         probability = predict(loaded, frame)
-        start = np.zeros_like(truth) if from_scratch else probability >= 0.5
+        start = np.zeros_like(truth) if from_scratch else probability >= loaded.card.preprocessing.threshold
         yield Case(name, frame, truth, probability, start)
 
 
@@ -423,7 +430,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, help="labelled frames, as for `vasomim finetune`; none = synthetic ones")
     options.add_argument("--frames", type=int, default=20)
-    options.add_argument("--model", default="vasomim-demo", help="gives the probability and the mask to start from")
+    options.add_argument("--model", default=DEFAULT_MODEL, help="gives the probability and the mask to start from")
     options.add_argument("--from-scratch", action="store_true", help="start from an empty mask")
     options.add_argument("--key", type=float, default=0.0, help="seconds for a change of tool, in both arms")
     options.add_argument("--json", action="store_true")

@@ -27,6 +27,10 @@ def main() -> None:
         if end:
             field.traceback(end)
 
+    def ahead() -> None:
+        tracer.start(start)
+        tracer.look_ahead()
+
     def beyond() -> None:
         tracer.start_from(marked)
         tracer.path_to(distant)
@@ -49,13 +53,17 @@ def main() -> None:
         (reference, lambda: whole_frame(close)),
     )
     compare(
-        "first path beyond the window or from a drawn vessel",
+        "start of a trace, and looking ahead",
+        ("start, look_ahead", ahead),
+        (reference, lambda: whole_frame(distant)),
+    )
+    compare(
+        "first path from a drawn vessel",
         ("start_from, path_to", beyond),
         (reference, lambda: whole_frame(distant)),
     )
-    tracer.path_to(distant)
     compare(
-        "next path beyond the window",
+        "path beyond the window, once it was looked ahead",
         ("path_to", lambda: tracer.path_to(distant)),
         (reference, lambda: whole_frame(distant)),
     )

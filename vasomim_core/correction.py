@@ -1,4 +1,4 @@
-"""The vessel tools of a person who corrects a mask: trace, remove a piece, cut, grow. Arrays in, arrays out.
+"""The vessel tools of a person who corrects a mask: trace, remove a piece or branch, cut, grow. Arrays in and out.
 
 Points are (row, column) in pixels of the frame; a click beside the frame counts as one on its edge.
 """
@@ -11,12 +11,13 @@ from functools import cached_property
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 from skimage.graph import MCP_Geometric
+from skimage.morphology import skeletonize
 
 from vasomim_core.anatomy import sato
 from vasomim_core.anatomy.vesselness import Ridges, as_frames
 from vasomim_core.errors import InputError
+from vasomim_core.lumen import lumen
 
 Point = Sequence[float]
 Mask = NDArray[np.bool_]
@@ -28,24 +29,19 @@ SNAP = 3
 
 # Tuned on 48 ARCADE training frames; lengths in px of a frame of 512², which grow with the frame.
 REFERENCE = 512
-SIGMAS = (1.5, 2.5, 4.0, 6.0)
+SIGMAS = (2.0, 3.0, 4.0, 6.0)  # finer ones answer to the noise
 LOCAL = 80  # side of the square whose mean vesselness, with the frame's, makes faint and strong vessels alike
-FLOOR = 0.03  # of the vesselness: keeps the cost finite, and the path short where there is no vessel
-REACH, STEP = 20.0, 0.5  # of the search for the wall on either side of the path
-SMOOTH_PATH, SMOOTH_WALL, BLUR = 3.0, 2.0, 1.0
-STIFFNESS = 0.1  # what a wall pays for each step away from or towards the path, in units of a clear wall
-NEARNESS = 0.1  # what a wall pays for the logarithm of its distance from the path: another vessel's is farther
+TRACE = 0.1, 2  # ε and p of a path whose ends are on one vessel: a long way round is not what was meant
+JOIN = 0.03, 3  # the same of one that has to find its vessel: rather far along it than a little way across
 
 
 class Tracer:
     """Minimal paths along the vessels of one frame, and the local width of the vessel under them.
 
     A path minimises the sum of cost × length from the last `start` (Cohen & Kimmel, "Global Minimum for Active
-    Contour Models: A Minimal Path Approach", IJCV 24(1), 1997: E = ∫ (w + P) ds), here with w + P = 1 / (ε + v)²,
-    v in [0, 1] the mean of vesselness, relative to its usual level nearby, and probability.
-
-    The walls of the vessel are the two lines beside the path, each with one distance a pixel of it, along which the
-    grey levels rise most steeply outwards and which bend little (dynamic programming in the straightened vessel).
+    Contour Models: A Minimal Path Approach", IJCV 24(1), 1997: E = ∫ (w + P) ds), here with w + P = (ε + v)⁻ᵖ,
+    v in [0, 1] the vesselness, relative to its usual level nearby, raised half of the way where the probability is
+    larger.
 
     Args:
         frame: uint8 (H, W), or any other real dtype.
@@ -67,10 +63,14 @@ class Tracer:
                 "segment this very frame"
             )
         self._frame = as_frames(frame)[0] * (1 if ridges == "dark" else -1)
-        self._probability = probability
+        self._seen = None
+        if probability is not None:
+            self._seen = np.nan_to_num(probability, posinf=1, neginf=0).clip(0, 1).astype(np.float32)
+        self._step = -(-max(frame.shape) // WINDOW)  # of a grid about as large as the window
         self._scale = max(1.0, float(np.sqrt(frame.size)) / REFERENCE)
         self._seeds = np.empty((0, 2), int)
         self._far: MCP_Geometric = None  # computed when needed
+        self._joins = False
 
     def start(self, point: Point, snap: int = SNAP) -> None:
         """Begin a path: compute the cost field in a window around the point.
@@ -80,7 +80,7 @@ class Tracer:
             snap: move the point to the best ridge within so many px; 0 = not at all.
         """
         row, column = self._snapped(point, snap)
-        self._seeds, self._far = np.array([[row, column]]), None
+        self._seeds, self._far, self._joins = np.array([[row, column]]), None, False
         self._corner = np.array([max(0, row - WINDOW // 2), max(0, column - WINDOW // 2)])
         window = self._cost[self._corner[0] : row + WINDOW // 2, self._corner[1] : column + WINDOW // 2]
         self._near = _field(window, self._seeds - self._corner)
@@ -99,14 +99,24 @@ class Tracer:
         """
         if np.shape(mask) != self._frame.shape or not np.any(mask):
             raise InputError("there is no drawn vessel to join: click where a vessel begins first")
-        self._seeds, self._far, self._window = np.argwhere(mask), None, (0, 0)
+        self._seeds, self._far, self._joins, self._window = np.argwhere(mask), None, True, (0, 0)
         self._corner = np.zeros(2, int)
+
+    def look_ahead(self) -> None:
+        """Compute what the first start, or the first path beyond its window, needs, when nobody waits for it."""
+        cost, step = self._cost, self._step
+        if self._far is None and len(self._seeds):
+            # The least of each block, so that thin vessels go on.
+            coarse = cv2.erode(cost, np.ones((step, step), np.uint8))[step // 2 :: step, step // 2 :: step]
+            self._last = np.array(coarse.shape) - 1
+            self._far = _field(coarse, np.unique(np.minimum(self._seeds // step, self._last), axis=0))
 
     def path_to(self, point: Point, snap: int = SNAP) -> NDArray[np.intp]:
         """The minimal path from the last start to a point.
 
-        Within the window it is read off the cost field. Beyond, a coarse field of the whole frame (computed at the
-        first such point) gives a corridor, in which, and on the straight line, the path is sought again.
+        Within the window it is read off the cost field. Beyond, a coarse field of the whole frame (computed by
+        `look_ahead`, or at the first such point) gives a corridor, in which, and on the straight line, the path is
+        sought again.
 
         Args:
             point: (row, column).
@@ -128,7 +138,7 @@ class Tracer:
 
     def width_along(self, path: NDArray[np.intp]) -> NDArray[np.float32]:
         """The vessel's width from wall to wall at each pixel of a path (n, 2): float32 (n,), px, ≥ 1."""
-        _, width = self._lumen(np.asarray(path))
+        _, width = lumen(self._frame, self._seen, np.asarray(path), self._scale)
         return width.astype(np.float32)
 
     def painted(self, path: NDArray[np.intp]) -> Mask:
@@ -140,7 +150,7 @@ class Tracer:
         Returns:
             bool (H, W).
         """
-        centre, width = self._lumen(np.asarray(path))
+        centre, width = lumen(self._frame, self._seen, np.asarray(path), self._scale)
         canvas = np.zeros(self._frame.shape, np.uint8)
         bits = 4  # of a fraction of a pixel
         discs = np.rint(np.column_stack([centre, width / 2]) * (1 << bits)).astype(int)
@@ -149,28 +159,31 @@ class Tracer:
         return canvas.astype(bool)
 
     @cached_property
-    def _cost(self) -> NDArray[np.float32]:
+    def _evidence(self) -> NDArray[np.float32]:
         vesselness = sato(self._frame, [self._scale * sigma for sigma in SIGMAS])
         side = round(LOCAL * self._scale)
         usual = 3 * (cv2.blur(vesselness, (side, side), borderType=cv2.BORDER_REFLECT) + vesselness.mean())
         v = np.divide(vesselness, usual, out=np.zeros_like(vesselness), where=usual > 0).clip(0, 1)
-        if self._probability is not None:
-            v = (v + np.nan_to_num(self._probability, posinf=1, neginf=0).clip(0, 1)) / 2
-        return (1 / (FLOOR + v) ** 2).astype(np.float32)
+        if self._seen is not None:
+            v = (v + np.maximum(v, self._seen)) / 2  # a model that does not know this kind of frame takes nothing away
+        return v.astype(np.float32)
 
     @cached_property
-    def _coarse(self) -> tuple[int, NDArray[np.float32]]:
-        """The cost of the whole frame on a grid about as large as the window, and its step in px."""
-        step = -(-max(self._frame.shape) // WINDOW)
-        # The least of each block, so that thin vessels go on.
-        return step, cv2.erode(self._cost, np.ones((step, step), np.uint8))[step // 2 :: step, step // 2 :: step]
+    def _trace_cost(self) -> NDArray[np.float32]:
+        return _cost_of(self._evidence, *TRACE)
+
+    @cached_property
+    def _join_cost(self) -> NDArray[np.float32]:
+        return _cost_of(self._evidence, *JOIN)
+
+    @property
+    def _cost(self) -> NDArray[np.float32]:
+        return self._join_cost if self._joins else self._trace_cost
 
     def _path_beyond(self, end: NDArray[np.intp]) -> NDArray[np.intp]:
-        step, cost = self._coarse
-        last = np.array(cost.shape) - 1
-        if self._far is None:
-            self._far = _field(cost, np.unique(np.minimum(self._seeds // step, last), axis=0))
-        coarse = np.array(self._far.traceback(np.minimum(end // step, last))) * step + step // 2
+        self.look_ahead()
+        step = self._step
+        coarse = np.array(self._far.traceback(np.minimum(end // step, self._last))) * step + step // 2
         seed = self._seeds[np.abs(self._seeds - coarse[0]).sum(axis=1).argmin()]
         corridor = np.zeros(self._frame.shape, np.uint8)
         cv2.polylines(corridor, [np.vstack([seed, coarse, end])[:, ::-1].astype(np.int32)], False, 1, 4 * step + 1)
@@ -184,32 +197,12 @@ class Tracer:
     def _snapped(self, point: Point, radius: int) -> tuple[int, int]:
         row, column = _pixel(point, self._frame.shape)
         top, left = max(0, row - radius), max(0, column - radius)
-        near = self._cost[top : row + radius + 1, left : column + radius + 1]
+        near = self._evidence[top : row + radius + 1, left : column + radius + 1]
         # Where no pixel is better than the one that was clicked, it stays.
-        if radius <= 0 or near.min() >= self._cost[row, column]:
+        if radius <= 0 or near.max() <= self._evidence[row, column]:
             return row, column
-        best = np.unravel_index(near.argmin(), near.shape)
+        best = np.unravel_index(near.argmax(), near.shape)
         return top + int(best[0]), left + int(best[1])
-
-    def _lumen(self, path: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Centre (n, 2) and width (n,) of the vessel under a path; one px wide where no wall is seen."""
-        if len(path) < 2:
-            return path.reshape(-1, 2).astype(float), np.ones(len(path))
-        line = gaussian_filter1d(path.astype(float), SMOOTH_PATH * self._scale, axis=0, mode="nearest")
-        along = np.gradient(line, axis=0)
-        along /= np.linalg.norm(along, axis=1, keepdims=True).clip(min=1e-6)
-        across = np.stack([-along[:, 1], along[:, 0]], axis=1)
-        half = round(REACH * self._scale / STEP)
-        offsets = np.arange(-half, half + 1) * STEP
-        rows, columns = np.moveaxis(line[:, None] + offsets[:, None] * across[:, None], -1, 0).astype(np.float32)
-        straight = cv2.remap(self._frame, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        straight = gaussian_filter1d(straight, SMOOTH_WALL, axis=0, mode="nearest")
-        slope = gaussian_filter1d(straight, BLUR / STEP, axis=1, order=1, mode="nearest")
-        slope /= np.abs(slope).max(axis=1).mean().clip(min=1e-6)
-        outwards = np.stack([-slope[:, half - 1 :: -1], slope[:, half + 1 :]], axis=1)
-        outwards -= NEARNESS * np.log(offsets[half + 1 :])
-        left, right = (_smoothest_ascent(outwards) + 1) * STEP
-        return line + across * ((right - left) / 2)[:, None], left + right
 
 
 def piece_at(mask: Mask, point: Point, within: int = 5) -> Mask:
@@ -235,6 +228,49 @@ def piece_at(mask: Mask, point: Point, within: int = 5) -> Mask:
     _, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     row, column = vessel[distance.argmin()]
     return pieces == pieces[row, column]
+
+
+def branch_at(mask: Mask, point: Point, within: int = 5) -> Mask:
+    """The branch of a piece under a click, from where it leaves the rest, with what hangs on it alone.
+
+    A branch is a line of the skeleton between two of its forks, or from a fork to an end. What stays keeps its whole
+    width: a pixel in a disc of the mask around another branch's centreline is not taken.
+
+    Args:
+        mask: bool (H, W).
+        point: (row, column).
+        within: as in `piece_at`.
+
+    Returns:
+        bool (H, W), part of one piece, or all of one that has no fork; empty if there is none.
+    """
+    piece = piece_at(mask, point, within)
+    if not piece.any():
+        return piece
+    rows, columns = (np.flatnonzero(piece.any(axis=axis)) for axis in (1, 0))
+    corner = np.array([rows[0], columns[0]])
+    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    shape = np.pad(piece[box], 1).astype(np.uint8)
+    lines = skeletonize(shape > 0).astype(np.uint8)
+    forks = (cv2.filter2D(lines, -1, np.ones((3, 3)), borderType=cv2.BORDER_CONSTANT) > 3) & (lines > 0)
+    forks = cv2.dilate(forks.astype(np.uint8), np.ones((3, 3), np.uint8)) & lines
+    _, branches = cv2.connectedComponents(lines & ~forks, connectivity=8)
+    if branches.max() < 2:
+        return piece
+    pixels = np.argwhere(branches)
+    clicked = pixels[np.linalg.norm(pixels - 1 + corner - np.array(point), axis=1).argmin()]
+    rest = (lines > 0) & (branches != branches[tuple(clicked)])
+    _, parts = cv2.connectedComponents(rest.astype(np.uint8), connectivity=8)
+    stays = parts == 1 + np.bincount(parts[rest])[1:].argmax()
+    radius = cv2.distanceTransform(shape, cv2.DIST_L2, 5)
+    kept = np.zeros(shape.shape, np.uint8)
+    for row, column in np.argwhere(stays).tolist():
+        cv2.circle(kept, (column, row), round(float(radius[row, column])), 1, cv2.FILLED)
+    to_stay = cv2.distanceTransform((~stays).astype(np.uint8), cv2.DIST_L2, 5)
+    to_go = cv2.distanceTransform(((lines == 0) | stays).astype(np.uint8), cv2.DIST_L2, 5)
+    taken = np.zeros_like(piece)
+    taken[box] = ((shape > 0) & (kept == 0) & (to_go < to_stay))[1:-1, 1:-1]
+    return taken
 
 
 def cut(mask: Mask, a: Point, b: Point, width: float = 3) -> Mask:
@@ -295,35 +331,12 @@ def _pixel(point: Point, shape: tuple[int, ...]) -> tuple[int, int]:
     return row, column
 
 
+def _cost_of(evidence: NDArray[np.float32], floor: float, power: int) -> NDArray[np.float32]:
+    return ((floor + evidence) ** -power).astype(np.float32)
+
+
 def _field(cost: NDArray[np.floating], seeds: Iterable[Point], end: Point | None = None) -> MCP_Geometric:
     """The cost of the cheapest path from the seeds to every pixel, or up to the end; negative costs are walls."""
     field = MCP_Geometric(cost)
     field.find_costs([tuple(seed) for seed in seeds], None if end is None else [tuple(end)])
     return field
-
-
-def _smoothest_ascent(slope: NDArray[np.floating]) -> NDArray[np.intp]:
-    """The line of largest slope through each of k pictures at once, at most one step up or down from row to row.
-
-    Args:
-        slope: (n, k, m).
-
-    Returns:
-        int (k, n): the column of each row.
-    """
-    n, k, m = slope.shape
-    moves = np.zeros((n, k, m), np.int8)
-    total = slope[0]
-    steps = np.empty((3, k, m))
-    for i in range(1, n):
-        steps[0] = total
-        steps[1, :, 1:], steps[1, :, 0] = total[:, :-1] - STIFFNESS, -np.inf
-        steps[2, :, :-1], steps[2, :, -1] = total[:, 1:] - STIFFNESS, -np.inf
-        moves[i] = steps.argmax(axis=0)
-        total = steps.max(axis=0) + slope[i]
-    columns = np.empty((k, n), np.intp)
-    columns[:, -1] = total.argmax(axis=1)
-    shift, sides = np.array([0, -1, 1]), np.arange(k)
-    for i in range(n - 1, 0, -1):
-        columns[:, i - 1] = columns[:, i] + shift[moves[i, sides, columns[:, i]]]
-    return columns

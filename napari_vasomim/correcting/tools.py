@@ -1,6 +1,6 @@
 """The vessel tools at work on a correction layer: trace, join, remove a piece, cut, grow; every one an undoable step.
 
-What a click would do is seen under the cursor before the click, on a preview layer that goes with the tool.
+What a click would do is seen under the cursor before the click, on a preview layer that is hidden without a tool.
 Dragging still moves the camera, except while cutting.
 """
 
@@ -16,11 +16,12 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_vasomim import layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.notify import told
-from vasomim_core.correction import Tracer, cut, grow, piece_at
+from vasomim_core.correction import Tracer, branch_at, cut, grow, piece_at
 from vasomim_core.errors import InputError
 
 Tool = Literal["trace", "join", "remove", "cut"]
@@ -31,7 +32,7 @@ HELP = {
     "trace": "Click along a vessel; the green path is what the next click paints. Right click or Esc ends it, "
     "Backspace takes the last piece back.",
     "join": "Click the far end of a missed branch; the green path from what is drawn already is painted.",
-    "remove": "Click a piece to remove all of it; red is what goes.",
+    "remove": "Click a piece to remove all of it, or with Shift its branch under the pointer alone; red is what goes.",
     "cut": "Drag across a vessel; red is what is erased.",
 }
 
@@ -108,17 +109,19 @@ class VesselTools:
             self.layer.mode = "pan_zoom"  # first: while a tool is up, a change of the mode puts it down
             self.tool = tool
             self._viewer.layers.selection.active = self.layer
-            self._preview = self._add_preview(PREVIEW[tool])
+            self._show_preview(PREVIEW[tool])
             self.layer.mouse_pan = tool != "cut"
             self.layer.cursor = "crosshair"
             for callbacks, ours in self._callbacks():
                 callbacks.append(ours)
             self._viewer.help = HELP[tool]
+            self._look_ahead_soon()
         self.changed.emit(tool)
 
     def close(self) -> None:
         """Put the tool down and let go of layer and viewer."""
         self._put_down()
+        self._remove_preview()
         self.layer.events.mode.disconnect(self._unusable)
         strokes.steps(self.layer).made.disconnect(self._other_step, missing_ok=True)
         for event in self._viewer_events():
@@ -144,9 +147,9 @@ class VesselTools:
             self._viewer.help = ""
         self.tool = None
         self._anchors, self._joined = [], None
-        preview, self._preview = self._preview, None
-        if preview is not None and preview in self._viewer.layers:
-            self._viewer.layers.remove(preview)
+        if self._preview is not None:
+            self._show(None)
+            self._preview.visible = False
         for callbacks, ours in self._callbacks():
             if ours in callbacks:
                 callbacks.remove(ours)
@@ -182,8 +185,12 @@ class VesselTools:
         self.end_trace()
 
     def _layer_removed(self, event: Any) -> None:
-        if event.value is self._preview or event.value is self._source:
+        if event.value is self._preview:
+            self._preview = None
             self._unusable()
+        elif event.value is self._source:
+            self._unusable()
+            self._remove_preview()
 
     def _keep_layer_active(self, event: Any) -> None:
         if event.value is not None and event.value is self._preview:
@@ -227,6 +234,7 @@ class VesselTools:
         tracer.start(point)
         self._anchors.append(Anchor(point, painted > 0))
         self._show(None)
+        self._look_ahead_soon()
         return painted
 
     def end_trace(self) -> None:
@@ -252,11 +260,13 @@ class VesselTools:
             InputError: nothing is drawn on this frame.
         """
         joiner = self._get_joiner()
-        return self._apply(joiner.painted(joiner.path_to(point)), 1)
+        painted = self._apply(joiner.painted(joiner.path_to(point)), 1)
+        self._look_ahead_soon()
+        return painted
 
-    def remove_at(self, point: tuple[float, float]) -> int:
-        """Erase the connected piece at a point."""
-        return self._apply(piece_at(self.mask, point), 0)
+    def remove_at(self, point: tuple[float, float], branch: bool = False) -> int:
+        """Erase the connected piece at a point, or only its branch there."""
+        return self._apply((branch_at if branch else piece_at)(self.mask, point), 0)
 
     def cut(self, a: tuple[float, float], b: tuple[float, float]) -> int:
         """Erase across a vessel, from a to b."""
@@ -286,6 +296,17 @@ class VesselTools:
             if self._anchors:
                 self._tracer.start(self._anchors[-1].point)
         return self._tracer
+
+    def _look_ahead_soon(self) -> None:
+        """Once what was done is seen, and before the pointer is far."""
+        QTimer.singleShot(0, self._look_ahead)
+
+    @told
+    def _look_ahead(self) -> None:
+        if self.tool == "trace":
+            self._get_tracer().look_ahead()
+        elif self.tool == "join" and self.mask.any():
+            self._get_joiner().look_ahead()
 
     def _get_joiner(self) -> Tracer:
         """A tracer that starts at all that is drawn; the costs of the frame are kept from one step to the next."""
@@ -326,17 +347,17 @@ class VesselTools:
                 self.join_at(point)
                 self._show(None)
             elif self.tool == "remove":
-                self.remove_at(point)
+                self.remove_at(point, "Shift" in event.modifiers)
                 self._show(None)
 
     def _double_clicked(self, layer: Labels, event: Any) -> None:
         self.end_trace()
 
     def _moved(self, layer: Labels, event: Any) -> None:
-        self.hover(layers.pixel_at(self.layer, event.position))
+        self.hover(layers.pixel_at(self.layer, event.position), "Shift" in event.modifiers)
 
-    def hover(self, point: tuple[float, float]) -> None:
-        """Show what a click at this point would do."""
+    def hover(self, point: tuple[float, float], branch: bool = False) -> None:
+        """Show what a click at this point would do; `branch` as in `remove_at`."""
         self._pointer = point
         if not self._inside(point):
             self._show(None)
@@ -348,7 +369,7 @@ class VesselTools:
                 joiner = self._get_joiner()
                 self._show(joiner.painted(joiner.path_to(point)))
         elif self.tool == "remove":
-            self._show(piece_at(self.mask, point))
+            self._show((branch_at if branch else piece_at)(self.mask, point))
 
     def _inside(self, point: tuple[float, float]) -> bool:
         height, width = self.mask.shape
@@ -356,23 +377,33 @@ class VesselTools:
 
     # The preview
 
-    def _add_preview(self, colour: str) -> Labels:
+    def _show_preview(self, colour: str) -> None:
+        """On top of all, in a colour; made at first need and then kept, since napari takes long to make a layer."""
         placed = layers.placed_like(self.layer)
         if self.layer.ndim == 3:  # one frame that is seen at all times
             placed = {name: value[-2:] for name, value in placed.items() if name in ("scale", "translate", "units")}
             placed["rotate"], placed["shear"] = self.layer.rotate[-2:, -2:], self.layer.shear[-1:]
             placed["affine"] = self.layer.affine.set_slice([1, 2])
-        preview = self._viewer.add_labels(
-            np.zeros(layers.frame_size(self.layer), np.uint8),
-            name="tool preview",
-            colormap=DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: colour}),
-            opacity=0.75,
-            metadata={layers.KEY: {"role": "preview", "source": self._source}},
-            **placed,
-        )
-        preview.editable = False
-        self._viewer.layers.selection.active = self.layer
-        return preview
+        if self._preview is None:
+            self._preview = self._viewer.add_labels(
+                np.zeros(layers.frame_size(self.layer), np.uint8),
+                name="tool preview",
+                opacity=0.75,
+                metadata={layers.KEY: {"role": "preview", "source": self._source}},
+                **placed,
+            )
+            self._preview.editable = False
+            self._viewer.layers.selection.active = self.layer
+        for name, value in placed.items():
+            setattr(self._preview, name, value)
+        self._viewer.layers.move(self._viewer.layers.index(self._preview), len(self._viewer.layers))
+        self._preview.colormap = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: colour})
+        self._preview.visible = True
+
+    def _remove_preview(self) -> None:
+        preview, self._preview = self._preview, None
+        if preview is not None and preview in self._viewer.layers:
+            self._viewer.layers.remove(preview)
 
     def _show(self, mask: NDArray[np.bool_] | None) -> None:
         preview = self._preview

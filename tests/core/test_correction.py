@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from vasomim_core.correction import WINDOW, Tracer, cut, grow, piece_at
+from vasomim_core.correction import WINDOW, Tracer, branch_at, cut, grow, piece_at
 from vasomim_core.data.synthetic import synthesize
 from vasomim_core.errors import InputError
 
@@ -101,6 +101,17 @@ def test_the_width_of_a_bar_is_measured(width, slope):
     assert np.abs(measured - width).mean() <= 1
 
 
+def test_a_faint_thin_vessel_beside_a_wide_dark_one_keeps_its_own_width():
+    frame = np.full((120, 240), 180.0)
+    frame[60:64] -= 9  # no more than the noise at a pixel
+    frame[76:92] -= 90
+    noise = np.random.default_rng(0).normal(0, 9, frame.shape)
+    tracer = Tracer((cv2.GaussianBlur(frame, (0, 0), 0.8) + noise).clip(0, 255).astype(np.uint8))
+    width = tracer.width_along(straight((62, 20), (62, 220)))[10:-10]
+    assert np.median(width) == pytest.approx(4, abs=1.5)
+    assert width.max() <= 8
+
+
 def test_a_trace_paints_the_bar_it_was_drawn_along():
     truth = np.zeros((100, 200), bool)
     truth[46:55] = True
@@ -135,6 +146,22 @@ def test_the_probability_leads_where_the_frame_shows_nothing():
     tracer.start((20, 20))
     path = tracer.path_to((100, 100))
     assert probability[tuple(path.T)].mean() > 0.95
+
+
+def test_a_model_that_sees_nothing_changes_nothing():
+    blind = Tracer(bar(), np.zeros((100, 200), np.float32))
+    for tracer in (blind, alone := Tracer(bar())):
+        tracer.start((50, 5))
+    path = alone.path_to((52, 190))
+    assert (blind.path_to((52, 190)) == path).all()
+    assert (blind.painted(path) == alone.painted(path)).all()
+
+
+def test_where_the_frame_is_flat_the_walls_are_where_the_probability_falls():
+    truth = np.zeros((100, 200), np.float32)
+    truth[46:57] = 1
+    tracer = Tracer(np.full(truth.shape, 128, np.uint8), truth)
+    assert np.median(tracer.width_along(straight((51, 20), (51, 180)))) == pytest.approx(11, abs=1)
 
 
 def test_a_branch_joins_what_is_drawn_with_one_click():
@@ -186,6 +213,27 @@ def test_the_nearest_piece_within_reach_is_taken():
 @given(masks, point, point, st.floats(0, 9))
 def test_a_cut_erases_nothing_but_mask(mask, a, b, width):
     assert not (cut(mask, a, b, width) & ~mask).any()
+
+
+@few
+@given(masks, point)
+def test_a_branch_is_part_of_one_piece(mask, click):
+    branch = branch_at(mask, click)
+    assert not (branch & ~piece_at(mask, click)).any()
+
+
+def test_a_branch_goes_with_what_hangs_on_it_and_leaves_the_vessel_as_wide_as_it_was():
+    trunk, branch, twig = (np.zeros((120, 200), bool) for _ in range(3))
+    trunk[40:52, 10:190] = True
+    branch[52:110, 96:102] = True
+    twig[80:84, 102:140] = True
+    everything = trunk | branch | twig
+    taken = branch_at(everything, (65, 99))
+    assert (taken & twig).sum() == twig.sum()
+    assert (taken & branch).sum() > 0.9 * branch.sum()
+    assert not (taken & trunk).any()
+    assert np.count_nonzero(branch_at(everything, (82, 130)) & ~twig) <= 6
+    assert (branch_at(trunk, (45, 50)) == trunk).all()
 
 
 def test_a_cut_across_a_vessel_makes_two_pieces():

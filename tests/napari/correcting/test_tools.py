@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_vasomim import layers
 from napari_vasomim.correcting import strokes
@@ -15,7 +16,7 @@ from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
 from vasomim_core.errors import InputError
 
-from ..mouse import RIGHT, Mouse
+from ..mouse import LEFT, RIGHT, Mouse
 
 PLACES = {
     "still": {},
@@ -31,7 +32,7 @@ class Desk:
 
     def __init__(self, viewer, frames, **placed):
         self.viewer = viewer
-        viewer.window._qt_window.resize(1000, 700)
+        viewer.window._qt_window.resize(700, 500)
         self.angiogram = viewer.add_image(frames, **placed)
         self.session = Session.of(viewer)
         self.layer = ensure_correction(viewer, self.angiogram)
@@ -48,7 +49,7 @@ class Desk:
 
     @property
     def preview(self):
-        found = [layer for layer in self.viewer.layers if layers.role(layer) == "preview"]
+        found = [layer for layer in self.viewer.layers if layers.role(layer) == "preview" and layer.visible]
         return found[0] if found else None
 
     @property
@@ -176,16 +177,20 @@ def test_backspace_takes_nothing_back_that_the_trace_did_not_paint(desk, branch)
     assert strokes.redo_depth(desk.layer) == 1
 
 
-def test_what_ends_a_trace(desks, branch):
+def test_what_ends_a_trace(desk, branch):
+    desk = desk("cine")
     first, middle, last = branch
     endings = {
-        "escape": lambda desk: desk.mouse.key(Qt.Key.Key_Escape),
-        "right click": lambda desk: desk.mouse.click(last, RIGHT),
-        "double click": lambda desk: None,  # instead of the second click
-        "undo": lambda desk: desk.mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier),
-        "frame": lambda desk: layers.show_frame(desk.viewer, desk.layer, FRAME + 1),
+        "escape": lambda: desk.mouse.key(Qt.Key.Key_Escape),
+        "right click": lambda: desk.mouse.click(last, RIGHT),
+        "double click": lambda: None,  # instead of the second click
+        "undo": lambda: desk.mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier),
+        "frame": lambda: layers.show_frame(desk.viewer, desk.layer, FRAME + 1),
     }
-    for desk, (ending, end) in zip(desks(*["cine"] * len(endings)), endings.items(), strict=True):
+    for ending, end in endings.items():
+        desk.tools.take(None)
+        desk.put(np.zeros_like(desk.drawn))
+        layers.show_frame(desk.viewer, desk.layer, FRAME)
         desk.mouse.key(Qt.Key.Key_T)
         desk.mouse.click(first)
         if ending == "double click":
@@ -193,7 +198,7 @@ def test_what_ends_a_trace(desks, branch):
         else:
             desk.mouse.click(middle)
         assert desk.drawn.any(), ending
-        end(desk)
+        end()
         assert desk.tools.tool == "trace", ending
         desk.mouse.move(last)
         assert not desk.seen.any(), ending
@@ -272,6 +277,22 @@ def test_remove_takes_the_piece_that_was_red(desks):
         assert strokes.undo_depth(desk.layer) == 2
         desk.layer.undo()
         assert (desk.drawn == mask).all()
+
+
+def test_remove_with_shift_takes_the_branch_alone(desk):
+    desk = desk()
+    mask = np.zeros((256, 256), bool)
+    mask[100:112, 20:230] = mask[112:200, 118:124] = True
+    desk.put(mask)
+    desk.tools.take("remove")
+    desk.tools.hover((150, 120), branch=True)
+    seen = desk.seen
+    assert seen[120:200, 118:124].all()
+    assert not seen[100:112].any()
+    desk.mouse.move((150, 120))
+    assert desk.seen.sum() == mask.sum()
+    QTest.mouseClick(desk.mouse.native, LEFT, Qt.KeyboardModifier.ShiftModifier, desk.mouse.point((150, 120)))
+    assert (desk.drawn == mask & ~seen).all()
 
 
 def test_cut_erases_across_and_leaves_the_camera(desks):
@@ -405,7 +426,12 @@ def test_the_preview_is_no_ones_business(desk, branch, tmp_path):
     assert b"STEP" not in journal.read_bytes()
     desk.mouse.key(Qt.Key.Key_T)
     assert desk.preview is None
-    assert set(desk.viewer.layers) == {desk.angiogram, desk.layer}
+    made = len(desk.viewer.layers)
+    desk.mouse.key(Qt.Key.Key_R)
+    assert desk.preview is desk.viewer.layers[-1]
+    assert len(desk.viewer.layers) == made  # kept, and hidden while no tool is up
+    desk.viewer.layers.remove(desk.layer)
+    assert list(desk.viewer.layers) == [desk.angiogram]
 
 
 def test_the_preview_taken_away_by_hand_puts_the_tool_down(desk, branch):
