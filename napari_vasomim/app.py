@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import shutil
@@ -95,6 +96,7 @@ def load() -> None:
 
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # the end of the process takes things apart in its usual order
 
 
 def take_screenshot(viewer: napari.Viewer, path: Path) -> None:
