@@ -27,7 +27,7 @@ WINDOW = 256
 SNAP = 3
 """Distance in px, along each axis, within which a click on a trace is moved to the best ridge."""
 
-# Tuned on 48 ARCADE training frames; lengths in px of a frame of 512², which grow with the frame.
+# Tuned on ARCADE training frames and synthetic ones; lengths in px of a frame of 512², which grow with the frame.
 REFERENCE = 512
 SIGMAS = (2.0, 3.0, 4.0, 6.0)  # finer ones answer to the noise
 LOCAL = 80  # side of the square whose mean vesselness, with the frame's, makes faint and strong vessels alike
