@@ -43,6 +43,7 @@ bench: setup
 	$(BIN)/python benchmarks/bench_anatomy.py
 	$(BIN)/python benchmarks/bench_masking.py
 	$(BIN)/python benchmarks/bench_reading.py
+	$(BIN)/python benchmarks/bench_trace.py
 	$(BIN)/python benchmarks/bench_pretraining.py
 
 WORK ?= runs/demo-model
@@ -56,17 +57,20 @@ demo-model: setup
 	rm -f $(WEIGHTS)/vasomim-demo.safetensors
 	VASOMIM_MODELS=$(WEIGHTS) $(BIN)/vasomim models --add $(WORK)/run --name vasomim-demo
 
-# Small frames teach most of it at half the price; the last steps sharpen the edges.
+# Small frames teach most of it at half the price; the last steps sharpen the edges. A stage that was broken off goes on.
 FAST ?= runs/fast-model
 LEARN = $(BIN)/vasomim finetune --labels $(ARCADE)/train --val $(ARCADE)/val --batch-size 8 --warmup 0.03 --ema 0.995
+stage = grep -qs '"event": "end", .*"reason": "finished"' $(FAST)/$(1)/events.jsonl || \
+	if [ -f $(FAST)/$(1)/config.yaml ]; then $(BIN)/vasomim finetune --resume $(FAST)/$(1); \
+	else $(LEARN) --run $(FAST)/$(1) $(2); fi
 
 fast-model: setup
-	[ -f $(FAST)/1/model.safetensors ] || $(LEARN) --run $(FAST)/1 --architecture resunet --width 16 \
-		--frame-size 256 --input-size 256 --epochs 37 --learning-rate 3e-3 --validate-every 4
-	[ -f $(FAST)/2/model.safetensors ] || $(LEARN) --run $(FAST)/2 --init $(FAST)/1/model.safetensors \
-		--frame-size 256 --input-size 256 --epochs 40 --learning-rate 2e-3 --validate-every 5
-	[ -f $(FAST)/3/model.safetensors ] || $(LEARN) --run $(FAST)/3 --init $(FAST)/2/model.safetensors \
-		--frame-size 384 --input-size 384 --epochs 24 --learning-rate 1.5e-3 --validate-every 3
+	$(call stage,1,--architecture resunet --width 16 --frame-size 256 --input-size 256 --epochs 37 --learning-rate 3e-3 \
+		--validate-every 4)
+	$(call stage,2,--init $(FAST)/1/model.safetensors --frame-size 256 --input-size 256 --epochs 40 \
+		--learning-rate 2e-3 --validate-every 5)
+	$(call stage,3,--init $(FAST)/2/model.safetensors --frame-size 384 --input-size 384 --epochs 24 \
+		--learning-rate 1.5e-3 --validate-every 3)
 	$(BIN)/vasomim package --model $(FAST)/3 --validation $(ARCADE)/val --output $(WEIGHTS)/vasomim-fast.safetensors \
 		--description "Residual U-Net that has learned from the 1,000 training frames of ARCADE"
 

@@ -26,7 +26,7 @@ from vasomim_core.data.labelled import open_labels
 from vasomim_core.data.synthetic import synthesize
 from vasomim_core.files import write_png
 from vasomim_core.inference import predict
-from vasomim_core.metrics import cldice, dsc
+from vasomim_core.metrics import mean_overlap
 from vasomim_core.models.registry import load_model
 from vasomim_core.presets import apply_preset, finetune_preset
 from vasomim_core.training.events import read_events
@@ -68,12 +68,8 @@ def folder(path: Path, count: int) -> Iterator[Labelled]:
 def score(model: str, frames: list[Labelled]) -> tuple[float, float]:
     """Mean DSC and clDice in percent."""
     loaded = load_model(model)
-    rows = []
-    for frame, truth in frames:
-        found = predict(loaded, frame) >= loaded.card.preprocessing.threshold
-        rows.append((dsc(found, truth), cldice(found, truth)))
-    mean = 100 * np.mean(rows, axis=0)
-    return float(mean[0]), float(mean[1])
+    threshold = loaded.card.preprocessing.threshold
+    return mean_overlap((predict(loaded, frame) >= threshold, truth) for frame, truth in frames)
 
 
 def main() -> None:

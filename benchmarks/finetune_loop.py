@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
     from napari_vasomim.widgets.workbench import Workbench
     from vasomim_core.data.labelled import open_labels
     from vasomim_core.data.labelset import LabelSet
-    from vasomim_core.metrics import cldice, dsc
+    from vasomim_core.metrics import mean_overlap
 
     frames = open_labels(options.data)
     # Evenly over the folder, so that neighbours (often of one patient) do not stand for all.
@@ -48,13 +49,11 @@ def main() -> None:
         labels.add(frame.frame(), frame.mask(), annotator="the data set's own label")
 
     def score(model: str) -> tuple[float, float]:
-        rows = []
-        for frame in scored:
-            answer = engine.shared().call("segment", frame=frame.frame(), model=model, mirrored=False).result()
-            found, truth = answer["probability"] >= answer["threshold"], np.asarray(frame.mask(), bool)
-            rows.append((dsc(found, truth), cldice(found, truth)))
-        mean = 100 * np.mean(rows, axis=0)
-        return float(mean[0]), float(mean[1])
+        def found(frame: NDArray[np.uint8]) -> NDArray[np.bool_]:
+            answer = engine.shared().call("segment", frame=frame, model=model).result()
+            return answer["probability"] >= answer["threshold"]
+
+        return mean_overlap((found(frame.frame()), frame.mask()) for frame in scored)
 
     before = score(options.model)
     engine.shared().close()  # as in the window, where it rests while a run is followed

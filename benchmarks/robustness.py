@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vasomim_core.angiogram import to_uint8
 from vasomim_core.data.labelled import open_labels
 from vasomim_core.inference import predict
-from vasomim_core.metrics import cldice, dsc
+from vasomim_core.metrics import mean_overlap
 from vasomim_core.models.registry import load_model
 
 Frame = NDArray[np.generic]
@@ -86,6 +86,7 @@ CHANGES: dict[str, Change] = {
     "JPEG, quality 30": jpeg,
     "collimated": collimated,
     "mirrored": lambda frame, mask, rng: (frame[:, ::-1], mask[:, ::-1]),
+    "upside down": lambda frame, mask, rng: (frame[::-1], mask[::-1]),
     "turned by 20°": lambda frame, mask, rng: (_turned(frame, True), _turned(mask.astype(np.uint8), False) > 0),
     "negative, not marked as inverted": lambda frame, mask, rng: (255 - frame, mask),
 }
@@ -108,14 +109,14 @@ def main() -> None:
     chosen = labels[:: max(1, len(labels) // options.frames)][: options.frames]
     pairs = [(one.frame(), np.asarray(one.mask(), bool)) for one in chosen]
     print(f"{model.name}, {len(pairs)} frames\n\n| frames | DSC | clDice | loss of DSC |\n|---|---|---|---|")
-    whole = None
+    whole, threshold = None, model.card.preprocessing.threshold
     for name, change in CHANGES.items():
-        rows = []
-        for k, (frame, mask) in enumerate(pairs):
-            changed, truth = change(frame, mask, np.random.default_rng(k))
-            found = predict(model, to_uint8(np.ascontiguousarray(changed))) >= model.card.preprocessing.threshold
-            rows.append((dsc(found, truth), cldice(found, truth)))
-        score, line = 100 * np.mean(rows, axis=0)
+
+        def pair(k: int, change: Change = change) -> tuple[Mask, Mask]:
+            changed, truth = change(*pairs[k], np.random.default_rng(k))
+            return predict(model, to_uint8(np.ascontiguousarray(changed))) >= threshold, truth
+
+        score, line = mean_overlap(map(pair, range(len(pairs))))
         whole = score if whole is None else whole
         print(f"| {name} | {score:.1f} | {line:.1f} | {whole - score:.1f} |", flush=True)
 

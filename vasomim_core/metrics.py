@@ -18,7 +18,7 @@ Only `hd95`, and with it `score_frame` and `evaluate_masks`, loads torch.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -102,7 +102,9 @@ def hd95(prediction: ArrayLike, truth: ArrayLike) -> float:
     return float(distance)
 
 
-def expected_calibration_error(probability: ArrayLike, truth: ArrayLike, bins: int = 15) -> float:
+def expected_calibration_error(
+    probability: ArrayLike, truth: ArrayLike, bins: int = 15, weights: ArrayLike | None = None
+) -> float:
     """Expected calibration error of vessel probabilities, in [0, 1]; 0 is perfectly calibrated.
 
     ECE = Σ_m |B_m| / n · |acc(B_m) − conf(B_m)| over equal bins ((m − 1)/M, m/M] (Guo et al., "On Calibration
@@ -113,9 +115,11 @@ def expected_calibration_error(probability: ArrayLike, truth: ArrayLike, bins: i
         probability: Probability of vessel in [0, 1], any shape.
         truth: True mask of the same shape; anything but 0 is vessel.
         bins: Number M of bins, at least 1.
+        weights: How many pixels each value stands for, of the same shape; None = one.
 
     Raises:
-        InputError: the arrays are empty, of different shapes, or a probability is not within [0, 1].
+        InputError: the arrays are empty or weigh nothing, are of different shapes, or a probability is not within
+            [0, 1].
         ConfigError: `bins` is below 1.
     """
     p, g = np.asarray(probability, dtype=np.float64), np.asarray(truth).astype(bool)
@@ -125,10 +129,13 @@ def expected_calibration_error(probability: ArrayLike, truth: ArrayLike, bins: i
         raise InputError("Probabilities must be finite and lie in [0, 1]: apply the sigmoid to logits first.")
     if bins < 1:
         raise ConfigError(f"bins must be at least 1, not {bins}.")
+    w = np.ones(p.shape) if weights is None else np.asarray(weights, dtype=np.float64)
+    if w.shape != p.shape or not w.sum() > 0:
+        raise InputError(f"Weights must have the shape {p.shape} of the probabilities, and not all be 0.")
     bin_of = np.clip(np.ceil(p.ravel() * bins).astype(np.intp) - 1, 0, bins - 1)
     # |B| · (acc − conf) of a bin is the sum of truth − probability over it.
-    gap = np.bincount(bin_of, weights=g.ravel() - p.ravel(), minlength=bins)
-    return float(np.abs(gap).sum() / p.size)
+    gap = np.bincount(bin_of, weights=(w * (g - p)).ravel(), minlength=bins)
+    return float(np.abs(gap).sum() / w.sum())
 
 
 @dataclass(frozen=True)
@@ -177,6 +184,22 @@ def mean_scores(rows: Sequence[FrameScores]) -> dict[str, float]:
     if not rows:
         raise InputError("There is no frame to take a mean over.")
     return {metric: float(np.mean([getattr(row, metric) for row in rows])) for metric in METRICS}
+
+
+def mean_overlap(pairs: Iterable[tuple[ArrayLike, ArrayLike]]) -> tuple[float, float]:
+    """Mean DSC and clDice in percent over frames: what a model is judged by while it is trained. Free of torch.
+
+    Args:
+        pairs: predicted and true mask (H, W) of each frame.
+
+    Raises:
+        InputError: there is no frame.
+    """
+    rows = [(dsc(found, truth), cldice(found, truth)) for found, truth in pairs]
+    if not rows:
+        raise InputError("There is no frame to take a mean over.")
+    means = 100 * np.mean(rows, axis=0)
+    return float(means[0]), float(means[1])
 
 
 @dataclass(frozen=True)

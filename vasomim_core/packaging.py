@@ -10,14 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vasomim_core.calibration import AS_TRAINED, Reliability, calibrate, fit
+from vasomim_core.calibration import AS_TRAINED, calibrate
 from vasomim_core.data.labelled import LabelledFrame
 from vasomim_core.errors import LabelError
 from vasomim_core.inference import predict
-from vasomim_core.metrics import cldice, dsc
+from vasomim_core.metrics import mean_overlap
 from vasomim_core.models.catalogue import find_model
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
 from vasomim_core.models.registry import load_model
+from vasomim_core.reliability import Reliability, fit
 
 NEAR = 8
 """px around what the model found, for the second calibration error: farther away it is cheap to be right."""
@@ -55,17 +56,17 @@ def package(
     loaded = load_model(model)
     as_trained = replace(loaded.card.preprocessing, calibration=AS_TRAINED, threshold=0.5)
     loaded = replace(loaded, card=replace(loaded.card, preprocessing=as_trained))
-    everywhere, near, rows = [], [], []
+    everywhere, near, pairs = [], [], []
     for done, frame in enumerate(validation, 1):
         p, truth = predict(loaded, frame.frame()), np.asarray(frame.mask(), bool)
         found = p >= 0.5
-        rows.append((dsc(found, truth), cldice(found, truth)))
+        pairs.append((found, truth))
         everywhere.append(Reliability.of(p, truth))
         close = _around(found)  # and not what is true, which the model could not know
         near.append(Reliability.of(p[close], truth[close]))
         progress(done)
-    means = 100 * np.mean(rows, axis=0)
-    scores = {"frames": len(validation), "dsc": round(float(means[0]), 2), "cldice": round(float(means[1]), 2)}
+    overlap, line = mean_overlap(pairs)
+    scores = {"frames": len(validation), "dsc": round(overlap, 2), "cldice": round(line, 2)}
     for name, tables in (("ece", everywhere), ("ece_near", near)):
         scores[f"{name}_as_trained"] = round(100 * _sum(tables).error(), 2)
         halves = (_sum(tables[k::2]).calibrated(fit(_sum(everywhere[1 - k :: 2]))) for k in (0, 1))

@@ -35,7 +35,7 @@ PATIENCE: dict[str, int | None] = {"quick": None, "balanced": 15, "thorough": 30
 # Measured on 2 cores (AMD EPYC, AVX512-BF16), with frames of 512 px.
 SECONDS: dict[str, float] = {"unext": 0.016, "unet": 0.077, "resunet": 0.02, "vit": 0.14}
 """Per frame of a training step at 256 px, of the networks with default options; grows with the area."""
-VALIDATION: dict[str, float] = {"unext": 0.036, "unet": 0.11, "resunet": 0.09, "vit": 0.5}
+VALIDATION: dict[str, float] = {"unext": 0.036, "unet": 0.11, "resunet": 0.065, "vit": 0.5}
 """Per validated frame of 512 px; grows with the area."""
 PRETRAINING = 0.09
 """Per frame of a pretraining step of ViT-S with its default decoder at 224 px; grows with the area."""

@@ -27,6 +27,7 @@ class MaskPreviewPanel(Panel):
 
     title = "Masking"
     purpose = "See which patches pretraining would mask, epoch by epoch."
+    explores = ("anatomy", *(role for roles in VIEWS.values() for role in roles))
 
     def build(self) -> None:
         """Make the widgets."""

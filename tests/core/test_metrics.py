@@ -198,6 +198,7 @@ def test_calibration_error_of_known_cases() -> None:
     assert expected_calibration_error([0.2, 0.9], [0, 0], bins=1) == pytest.approx(0.55)
     # The upper border belongs to a bin: 0.5 joins 0.4, whose errors cancel; 0.6 stands alone.
     assert expected_calibration_error([0.4, 0.5, 0.6], [0, 1, 1], bins=2) == pytest.approx((0.1 + 0.4) / 3)
+    assert expected_calibration_error([0.2, 0.9], [0, 1], weights=[3, 1]) == pytest.approx((3 * 0.2 + 0.1) / 4)
 
 
 def test_calibration_error_agrees_with_monai() -> None:
@@ -224,6 +225,9 @@ def test_calibration_error_refuses_what_is_no_probability() -> None:
             expected_calibration_error(p, [1] if p else [])
     with pytest.raises(ConfigError):
         expected_calibration_error([0.5], [1], bins=0)
+    for weights in ([0.0], [1.0, 1.0]):
+        with pytest.raises(InputError, match="Weights"):
+            expected_calibration_error([0.5], [1], weights=weights)
 
 
 # --- folders

@@ -22,7 +22,7 @@ from vasomim_core.data.labelled import (
 from vasomim_core.data.store import FrameStore, Pair, build_store
 from vasomim_core.errors import CheckpointError
 from vasomim_core.inference import probability
-from vasomim_core.metrics import cldice, dsc
+from vasomim_core.metrics import mean_overlap
 from vasomim_core.models.catalogue import Card, Preprocessing, find_model, read_card
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
 from vasomim_core.models.registry import build, load_strictly
@@ -122,13 +122,11 @@ def score_network(
 ) -> dict[str, float]:
     """DSC first, then clDice, in percent: means over frames at their own size, threshold 0.5."""
     device = next(network.parameters()).device
-    scores = []
-    for labelled in frames:
-        predicted = probability(network, preprocessing, labelled.frame(), device) >= preprocessing.threshold
-        truth = labelled.mask()
-        scores.append((dsc(predicted, truth), cldice(predicted, truth)))
-    means = 100 * np.mean(scores, axis=0)
-    return {"dsc": round(float(means[0]), 3), "cldice": round(float(means[1]), 3)}
+    overlap, line = mean_overlap(
+        (probability(network, preprocessing, one.frame(), device) >= preprocessing.threshold, one.mask())
+        for one in frames
+    )
+    return {"dsc": round(overlap, 3), "cldice": round(line, 3)}
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from napari_vasomim import layers
 from napari_vasomim.widgets.kit import WIDTH
 from napari_vasomim.widgets.label_set import LabelSetPanel
+from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.segment import SegmentPanel
 from napari_vasomim.widgets.vesselness import VesselnessPanel
 from napari_vasomim.widgets.workbench import PANELS, Workbench
@@ -245,3 +246,20 @@ def test_what_a_panel_explores_is_in_nobodys_way(viewer, qtbot, still):
     bench.show_panel(SegmentPanel)
     viewer.layers.remove(anatomy)
     bench.show_panel(VesselnessPanel)
+
+
+def test_a_mask_is_hidden_too_also_one_that_comes_late(viewer, qtbot, still):
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, area="right")
+    angiogram = viewer.add_image(still)
+    find = lambda: layers.find(viewer, "mask", angiogram)  # noqa: E731
+    bench.show_panel(MaskPreviewPanel)
+    qtbot.waitUntil(lambda: layers.find(viewer, "anatomy", angiogram) is not None)
+    assert find() is None  # the engine has not answered yet
+    bench.show_panel(SegmentPanel)
+    qtbot.waitUntil(lambda: find() is not None, timeout=60_000)
+    assert not find().visible
+    bench.show_panel(MaskPreviewPanel)
+    assert find().visible
+    bench.show_panel(SegmentPanel)
+    assert not find().visible

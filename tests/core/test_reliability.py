@@ -1,0 +1,70 @@
+"""Reliability: the error of counted pixels is that of the pixels, and the fit undoes what was done to a probability."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+
+from vasomim_core.calibration import AS_TRAINED, calibrate
+from vasomim_core.errors import InputError
+from vasomim_core.metrics import expected_calibration_error
+from vasomim_core.reliability import Reliability, fit
+
+
+def counted(p, truth):
+    return Reliability.of(p.astype(np.float32), truth)
+
+
+def honest(rng, n=200_000):
+    p = rng.beta(0.3, 1.0, n)
+    return p, rng.random(n) < p
+
+
+def test_counting_keeps_the_error_of_the_pixels():
+    rng = np.random.default_rng(1)
+    p = rng.random(100_000)
+    truth = rng.random(100_000) < p**2
+    assert counted(p, truth).error() == pytest.approx(expected_calibration_error(p, truth), abs=1e-3)
+    assert counted(*honest(rng)).error() < 0.005
+    with pytest.raises(InputError, match="not all be 0"):
+        Reliability.empty().error()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.4, 3), st.floats(-2, 2), st.integers(0, 100))
+def test_the_fit_undoes_what_was_done(slope, intercept, seed):
+    p, truth = honest(np.random.default_rng(seed), 60_000)
+    wrong = expit(slope * logit(np.clip(p, 1e-4, 1 - 1e-4)) + intercept)
+    counts = counted(wrong, truth)
+    found = fit(counts)
+    assert counts.calibrated(found).error() < 0.01
+    right = calibrate(wrong.astype(np.float32), found)
+    assert right.dtype == np.float32
+    assert np.all(np.diff(right[np.argsort(wrong)]) >= 0)  # no two pixels change places
+    assert counted(right, truth).error() == pytest.approx(counts.calibrated(found).error(), abs=0.003)
+
+
+def test_the_fit_is_a_logistic_regression():
+    rng = np.random.default_rng(2)
+    p, truth = honest(rng, 50_000)
+    wrong = expit(1.7 * logit(np.clip(p, 1e-4, 1 - 1e-4)) - 0.4)
+    reference = LogisticRegression(C=1e9).fit(logit(wrong)[:, None], truth)
+    assert fit(counted(wrong, truth)) == pytest.approx((reference.coef_[0, 0], reference.intercept_[0]), abs=0.01)
+
+
+def test_frames_add_up():
+    p, truth = honest(np.random.default_rng(3), 1000)
+    halves, whole = counted(p[:500], truth[:500]) + counted(p[500:], truth[500:]), counted(p, truth)
+    assert np.array_equal(halves.vessel, whole.vessel)
+    assert np.array_equal(halves.background, whole.background)
+    assert whole.vessel.sum() == truth.sum()
+
+
+def test_where_nothing_can_be_learned_nothing_changes():
+    p = np.random.default_rng(4).random(100).astype(np.float32)
+    assert fit(counted(p, np.zeros(100, bool))) == AS_TRAINED
+    assert calibrate(p, AS_TRAINED) is p
