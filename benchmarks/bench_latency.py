@@ -143,12 +143,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=30)
     repeats = parser.parse_args().repeats
+    from napari_vasomim.app import close_window
+
     with tempfile.TemporaryDirectory() as place:
         for variable in ("VASOMIM_MODELS", "VASOMIM_JOURNAL", "XDG_CONFIG_HOME"):
             os.environ[variable] = str(Path(place) / variable.lower())
         window = Window()
         times = measure(window, repeats)
-        window.viewer.close()
+        close_window(window.viewer)
     floor = np.median(times["napari redraws a labels layer"])
     print(f"hand to picture, {SIDE}², ms             median    90 %  longest   × napari's own")
     for words, values in times.items():

@@ -68,7 +68,7 @@ def main() -> None:
         import napari
         from qtpy.QtWidgets import QApplication
 
-        from napari_vasomim.app import load
+        from napari_vasomim.app import close_window, load
         from napari_vasomim.correcting.corrections import ensure_correction
         from napari_vasomim.runs import jobs
         from napari_vasomim.widgets.train import FinetunePanel
@@ -86,7 +86,7 @@ def main() -> None:
         mask = bare.add_labels(np.zeros(frames.shape, np.uint8))
         silences(qt, bare, mask, 3)  # the first strokes and frames set everything up
         itself = silences(qt, bare, mask, seconds)
-        bare.close()
+        close_window(bare)
         load()
         viewer = napari.Viewer()
         viewer.window._qt_window.resize(1366, 768)
@@ -106,7 +106,7 @@ def main() -> None:
         busy = silences(qt, viewer, layer, seconds)
         state = job.status()
         job.cancel()
-        viewer.close()
+        close_window(viewer)
     print(f"{seconds:g} s each; the run was {state.state}, epoch {state.epoch}, while it was measured")
     print("event loop silent for (ms)        median     99 %   99.9 %   longest   over 100")
     for words, gaps in (("napari by itself", itself), ("the window", alone), ("with a finetuning run", busy)):

@@ -34,6 +34,7 @@ def main() -> None:
     from qtpy.QtWidgets import QApplication
 
     from napari_vasomim import engine
+    from napari_vasomim.app import close_window
     from napari_vasomim.widgets.train import FinetunePanel
     from napari_vasomim.widgets.workbench import Workbench
     from vasomim_core.data.labelled import open_labels
@@ -87,7 +88,7 @@ def main() -> None:
     viewer.window._qt_window.grab().save(str(options.output / "window.png"))
     panel.view.use.click()
     after = score(str(status.model))
-    viewer.close()
+    close_window(viewer)
     print(
         f"{len(taught)} labelled frames, {options.preset} preset from {options.model}: {status.state}, {status.message}"
     )

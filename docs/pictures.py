@@ -167,13 +167,15 @@ PICTURES = {
 
 def main() -> None:
     chosen = sys.argv[1:] or list(PICTURES)
+    from napari_vasomim.app import close_window
+
     with tempfile.TemporaryDirectory() as place:
         for variable in ("VASOMIM_MODELS", "VASOMIM_JOURNAL", "XDG_CONFIG_HOME"):
             os.environ[variable] = str(Path(place) / variable.lower())
         window = Window()
         for name in chosen:
             PICTURES[name](window)
-        window.viewer.close()
+        close_window(window.viewer)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class App(Options):
         viewer = open_window(self.files)
         if self.screenshot is not None:
             take_screenshot(viewer, self.screenshot)
-            viewer.close()
+            close_window(viewer)
             return {"screenshot": str(self.screenshot), "virtual": False}
         import napari
 
@@ -85,6 +85,19 @@ def open_window(files: Sequence[Path] = ()) -> napari.Viewer:
     if not files:
         viewer.open_sample(PLUGIN, "left")
     return viewer
+
+
+def close_window(viewer: napari.Viewer) -> None:
+    """Close a window where no event loop will run any more, and have Qt take it apart now.
+
+    Left to the end of the process, PyQt5 deletes it while it goes through its list of all objects, and stumbles over
+    those that went with the window: one such end of five was a crash.
+    """
+    from qtpy.QtCore import QCoreApplication, QEvent
+
+    viewer.close()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.collect()
 
 
 def load() -> None:

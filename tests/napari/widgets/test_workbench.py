@@ -50,6 +50,7 @@ import napari, numpy as np, psutil
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, sys.argv[1])
+from napari_vasomim.app import close_window
 from napari_vasomim.widgets.workbench import PANELS, Workbench
 from napari_vasomim.widgets.segment import SegmentPanel
 viewer = napari.Viewer(show=False)
@@ -66,7 +67,7 @@ while image not in panel.session.predictions and time.monotonic() - start < 100:
     time.sleep(0.01)
 assert image in panel.session.predictions, panel.state.text()
 assert psutil.Process().children()
-viewer.close()
+close_window(viewer)
 heavy = {"torch", "monai", "timm", "torchvision"} & set(sys.modules)
 assert not heavy, heavy
 print("children", *[child.pid for child in psutil.Process().children(recursive=True)])
