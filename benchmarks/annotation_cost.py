@@ -53,7 +53,7 @@ ERASE_SIZES = (*range(1, 21), 25, 30, 40, 60, 80, 120)
 DABS = (10, 20, 40, 80, 120)  # sizes of single dabs of the eraser
 JOINED = (0, 12)  # px by which wrong parts are widened, so that one stroke can sweep several
 RUN = 6  # px: strokes begin and end at every sixth pixel of a line
-WAYPOINTS, LONGEST = RUN, 400  # px between points of the true centreline that may be clicked, and of one trace
+LONGEST = 400  # px of one trace
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 MOST_ACTIONS = 300
 
@@ -263,11 +263,11 @@ class Brush:
 class VesselTools:
     """Trace, join, remove piece or branch, cut and grow."""
 
-    def __init__(self, case: Case, centrelines: list[Line]) -> None:
-        self.case, self.tracer = case, Tracer(case.frame, case.probability)
+    def __init__(self, case: Case, centrelines: list[Line], apart: int = RUN) -> None:
+        self.case, self.tracer, self.apart = case, Tracer(case.frame, case.probability), apart
         self.waypoints = []
         for line in centrelines:
-            number = max(1, round(len(line) / WAYPOINTS))
+            number = max(1, round(len(line) / apart))
             self.waypoints.append(line[np.linspace(0, len(line) - 1, number + 1).round().astype(int)])
         self.points = [tuple(point) for points in self.waypoints for point in points]
         self._painted: dict[bytes, Pixels] = {}
@@ -280,7 +280,7 @@ class VesselTools:
             chosen = points[:: 2 if len(points) > 2 else 1]  # half as many as for a join, of which there are far fewer
             for i, start in enumerate(chosen[:-1]):
                 self.tracer.start(start)
-                for end in chosen[i + 1 : i + 1 + LONGEST // (2 * WAYPOINTS)]:
+                for end in chosen[i + 1 : i + 1 + LONGEST // (2 * self.apart)]:
                     traces.append(self._paint(self.tracer.path_to(end)))
         return traces
 
@@ -390,15 +390,15 @@ def correct(
     return outcome
 
 
-def cases(data: Path | None, frames: int, model: str, from_scratch: bool) -> Iterator[Case]:
-    """Frames at equal distances through the folder, or synthetic ones."""
+def cases(data: Path | None, frames: int, first: int, model: str, from_scratch: bool) -> Iterator[Case]:
+    """Frames at equal distances through the folder, or synthetic ones, from the first on."""
     loaded = load_model(model)
     if data is None:
-        drawn = (synthesize([20, k]) for k in range(frames))
-        triples = ((f"synthetic {k}", one.frame, one.mask) for k, one in enumerate(drawn))
+        drawn = (synthesize([20, first + k]) for k in range(frames))
+        triples = ((f"synthetic {first + k}", one.frame, one.mask) for k, one in enumerate(drawn))
     else:
         labels = open_labels(data)
-        chosen = labels[:: max(1, len(labels) // frames)][:frames]
+        chosen = labels[first :: max(1, len(labels) // frames)][:frames]
         triples = ((one.name, one.frame(), one.mask()) for one in chosen)
     for name, frame, truth in triples:
         probability = predict(loaded, frame)
@@ -406,9 +406,9 @@ def cases(data: Path | None, frames: int, model: str, from_scratch: bool) -> Ite
         yield Case(name, frame, truth, probability, start)
 
 
-def both_arms(case: Case, key: float) -> tuple[Outcome, Outcome]:
+def both_arms(case: Case, key: float, apart: int) -> tuple[Outcome, Outcome]:
     brush = Brush(case)
-    tools = VesselTools(case, brush.centrelines)
+    tools = VesselTools(case, brush.centrelines, apart)
     return annotate(case, [brush.actions], key), annotate(case, [brush.actions, tools.actions], key)
 
 
@@ -430,6 +430,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, help="labelled frames, as for `vasomim finetune`; none = synthetic ones")
     options.add_argument("--frames", type=int, default=20)
+    options.add_argument("--first", type=int, default=0, help="number of the first frame")
+    options.add_argument("--apart", type=int, default=RUN, help="px between points that a tool may be clicked at")
     options.add_argument("--model", default=DEFAULT_MODEL, help="gives the probability and the mask to start from")
     options.add_argument("--from-scratch", action="store_true", help="start from an empty mask")
     options.add_argument("--key", type=float, default=0.0, help="seconds for a change of tool, in both arms")
@@ -439,8 +441,8 @@ def main() -> None:
     if not given.json:
         print("| frame | DSC before | brush: DSC | s | actions | tools: DSC | s | actions | ratio |")
         print("|---|---|---|---|---|---|---|---|---|")
-    for case in cases(given.data, given.frames, given.model, given.from_scratch):
-        one, other = both_arms(case, given.key)
+    for case in cases(given.data, given.frames, given.first, given.model, given.from_scratch):
+        one, other = both_arms(case, given.key, given.apart)
         brush.append(one)
         tools.append(other)
         if not given.json:
