@@ -167,8 +167,8 @@ class FinetuneConfig:
         run: folder for this run; must not hold another one.
         val: labelled frames to choose the best epoch on; None = a tenth of the labelled ones, split by group.
         init: model to start from, by name or path (pretrained encoder or segmenter); None = from scratch.
-        architecture: network: ViT with a pyramid decoder, U-Net, U-Net with residual units, or UNeXt-S; that of `init`
-            where it is a segmenter.
+        architecture: network: ViT with a pyramid decoder, U-Net, U-Net with residual units, U-Net over EfficientNet,
+            or UNeXt-S; that of `init` where it is a segmenter.
         encoder: size of the ViT; that of `init` where there is one.
         patch_size: side of a ViT's patch; that of `init` where there is one.
         width: channels at the finest level of the ViT's decoder or of a U-Net.
@@ -189,7 +189,7 @@ class FinetuneConfig:
     run: Path
     val: Path | None = None
     init: str | None = None
-    architecture: Literal["vit", "unet", "resunet", "unext"] = "vit"
+    architecture: Literal["vit", "unet", "resunet", "effunet", "unext"] = "vit"
     encoder: Annotated[Literal["tiny", "small", "base", "large"], Ui(advanced=True)] = "small"
     patch_size: Annotated[int, Ui(min=4, max=32, unit="px", advanced=True)] = 16
     width: Annotated[int, Ui(min=4, max=128, advanced=True)] = 16

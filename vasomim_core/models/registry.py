@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from vasomim_core.errors import CheckpointError, ConfigError
 from vasomim_core.models.catalogue import Card, find_model, read_card
 from vasomim_core.models.checkpoint import read_state
+from vasomim_core.models.effunet import EffUNet
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.segmenter import ViTSegmenter, resunet, unet
 from vasomim_core.models.unext import UNeXt
 from vasomim_core.models.vasomim import SEGMENTOR, VasoMIM
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "effunet": EffUNet,
     "mae": MaskedAutoencoder,
     "resunet": resunet,
     "unet": unet,

@@ -25,6 +25,7 @@ from vasomim_core.inference import probability
 from vasomim_core.metrics import mean_overlap
 from vasomim_core.models.catalogue import Card, Preprocessing, find_model, read_card
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
+from vasomim_core.models.effunet import EffUNet, load_efficientnet
 from vasomim_core.models.registry import build, load_strictly
 from vasomim_core.models.segmenter import ViTSegmenter
 from vasomim_core.models.vit import load_encoder
@@ -62,6 +63,8 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
         with seeded(config.training.seed):
             start = start_network(config)
             network, architecture, options = start.network, start.architecture, start.options
+        if config.init and isinstance(network, EffUNet):
+            network.keep_depthwise()
         # A ViT's positions are those of its training crops: larger frames are seen in tiles of that size.
         tiled = architecture == "vit" and config.input_size < config.frame_size
         preprocessing = Preprocessing(frame_size=config.frame_size, tile=config.input_size if tiled else None)
@@ -150,7 +153,8 @@ def start_network(config: FinetuneConfig) -> Start:
     """The network to finetune.
 
     `init` may be a segmenter or segmentor (its architecture is taken over, all tensors are loaded), a pretrained
-    autoencoder, or a foreign ViT checkpoint in MAE or timm naming (the encoder is loaded).
+    autoencoder, a foreign ViT checkpoint in MAE or timm naming, or for `effunet` an EfficientNet-Lite (the encoder is
+    loaded).
 
     Raises:
         CheckpointError: `init` fits none of these.
@@ -165,16 +169,20 @@ def start_network(config: FinetuneConfig) -> Start:
         network = build(card.architecture, card.options)
         load_strictly(network, read_state(path), path)
         return Start(network, card.architecture, card.options, segments=True)
-    if config.architecture != "vit":
-        raise CheckpointError(
-            f"{path} is a ViT encoder; start from it with architecture vit, not {config.architecture}"
-        )
-    if card is not None:
+    if card is not None and config.architecture == "vit":
         config = replace(config, encoder=card.options["encoder"], patch_size=card.options["patch_size"])
     options = _options(config)
-    vit = ViTSegmenter(**options)
-    load_encoder(vit.encoder, read_state(path), str(path))
-    return Start(vit, "vit", options)
+    network = build(config.architecture, options)
+    if isinstance(network, ViTSegmenter):
+        load_encoder(network.encoder, read_state(path), str(path))
+    elif isinstance(network, EffUNet):
+        load_efficientnet(network.encoder, read_state(path), str(path))
+    else:
+        raise CheckpointError(
+            f"{path} is an encoder; start from it with architecture vit (or effunet, where it is an EfficientNet), not "
+            f"{config.architecture}"
+        )
+    return Start(network, config.architecture, options)
 
 
 def _options(config: FinetuneConfig) -> dict[str, Any]:
@@ -186,7 +194,7 @@ def _options(config: FinetuneConfig) -> dict[str, Any]:
             "width": config.width,
             "drop_path": config.drop_path,
         }
-    return {"width": config.width} if config.architecture in ("unet", "resunet") else {}
+    return {"width": config.width} if config.architecture in ("unet", "resunet", "effunet") else {}
 
 
 def layer_decayed_groups(network: nn.Module, decay: float, weight_decay: float) -> list[dict[str, Any]]:

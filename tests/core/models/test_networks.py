@@ -7,6 +7,7 @@ import timm
 import torch
 
 from vasomim_core.errors import CheckpointError, ConfigError, InputError
+from vasomim_core.models.effunet import EffUNet, load_efficientnet
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.segmenter import ViTSegmenter, resunet, unet
 from vasomim_core.models.unext import UNeXt, shift
@@ -125,7 +126,7 @@ def test_segmenter_takes_any_multiple_of_the_patch(patch):
     assert net(torch.rand(1, 3, 96, 64)).shape == (1, 1, 96, 64)
 
 
-@pytest.mark.parametrize("net", [unet(4), resunet(4)])
+@pytest.mark.parametrize("net", [unet(4), resunet(4), EffUNet(0, 4)])
 def test_unets_keep_the_size(net):
     assert net.eval()(torch.rand(1, 3, 64, 32)).shape == (1, 1, 64, 32)
 
@@ -134,11 +135,68 @@ def test_the_fast_default_fits_its_5_mb():
     assert sum(p.numel() for p in resunet().state_dict().values()) * 2 < 5e6
 
 
-@pytest.mark.parametrize("net", [ViTSegmenter("tiny", 64, 16, width=4), unet(4), resunet(4)])
+@pytest.mark.parametrize("net", [ViTSegmenter("tiny", 64, 16, width=4), unet(4), resunet(4), EffUNet(0, 4)])
 def test_untrained_segmenters_expect_few_vessels(net):
     probability = torch.sigmoid(net.eval()(torch.randn(2, 3, 64, 64)))
     assert 0.005 < probability.mean() < 0.2
     assert torch.sigmoid(UNeXt().final.bias).item() == pytest.approx(0.04)
+
+
+PORTED = {  # layers of EfficientNet-Lite as the first PyTorch port names them, of a block without expansion and with it
+    False: {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"},
+    True: {
+        "conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1",
+        "conv_pwl": "_project_conv", "bn3": "_bn2",
+    },
+}  # fmt: skip
+
+
+def ported(state):
+    """A state dict of timm in the port's naming, which counts blocks through."""
+    blocks = list(dict.fromkeys(tuple(key.split(".")[1:3]) for key in state if key.startswith("blocks.")))
+    renamed = {}
+    for key, tensor in state.items():
+        first, *rest = key.split(".")
+        if first == "blocks":
+            stage, block, layer, leaf = rest
+            name = PORTED[stage != "0"][layer]
+            renamed[f"_blocks.{blocks.index((stage, block))}.{name}.{leaf}"] = tensor
+        else:
+            own = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}
+            renamed[".".join([own.get(first, "_fc"), *rest])] = tensor
+    return renamed
+
+
+@pytest.mark.parametrize("naming", [dict, ported])
+def test_effunet_takes_an_imagenet_encoder_in_either_naming(naming):
+    torch.manual_seed(1)
+    classifier = timm.create_model("tf_efficientnet_lite0").eval()
+    net = EffUNet(0, 4).eval()
+    load_efficientnet(net.encoder, naming(classifier.state_dict()), "imagenet.pth")
+    frame = torch.rand(1, 3, 64, 64)
+    deepest = classifier.forward_intermediates(frame, intermediates_only=True)[-1]
+    assert torch.allclose(net.encoder(frame)[-1], deepest, atol=1e-5)
+
+
+@pytest.mark.parametrize("naming", [dict, ported])
+def test_effunet_refuses_another_size_and_stays_as_it_was(naming):
+    net = EffUNet(0, 4)
+    before = {key: tensor.clone() for key, tensor in net.encoder.state_dict().items()}
+    with pytest.raises(CheckpointError, match="choose a checkpoint of the same size"):
+        load_efficientnet(net.encoder, naming(timm.create_model("tf_efficientnet_lite1").state_dict()), "other.pth")
+    assert all(torch.equal(before[key], tensor) for key, tensor in net.encoder.state_dict().items())
+
+
+def test_effunet_leaves_depthwise_filters_as_they_are():
+    net = EffUNet(0, 4).train()
+    net.keep_depthwise()
+    net(torch.rand(2, 3, 64, 64)).sum().backward()
+    for name, parameter in net.named_parameters():
+        assert (parameter.grad is None) == ("conv_dw" in name), name
+
+
+def test_the_base_default_fits_its_30_mb():
+    assert sum(p.numel() for p in EffUNet(width=24).state_dict().values()) * 2 < 30e6
 
 
 def test_sizes_that_do_not_fit_are_named():

@@ -1,0 +1,95 @@
+"""U-Net over EfficientNet-Lite, an encoder that has learned from photographs and is cheap on a CPU."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vasomim_core.errors import CheckpointError
+from vasomim_core.models.prior import start_from_vessel_share
+from vasomim_core.models.segmenter import ConvBlock
+
+
+class EffUNet(nn.Module):
+    """Image (B, 3, H, W) → vessel logits (B, 1, H, W); H and W are multiples of 32.
+
+    Works at half resolution and below; the last layer gives each of four pixels its own logit.
+
+    Args:
+        lite: which EfficientNet-Lite, 0 … 4 (Tan & Le 2019, without squeeze-and-excitation).
+        width: channels of the decoder at half resolution; 2, 4 and 8 times as many at the coarser levels.
+    """
+
+    def __init__(self, lite: int = 2, width: int = 16):
+        super().__init__()
+        self.encoder = timm.create_model(f"tf_efficientnet_lite{lite}", features_only=True)
+        *skips, channels = self.encoder.feature_info.channels()
+        self.merge = nn.ModuleList()
+        for skip, wider in zip(reversed(skips), (8, 4, 2, 1), strict=True):
+            self.merge.append(ConvBlock(channels + skip, wider * width))
+            channels = wider * width
+        self.head = nn.Conv2d(channels, 4, 3, padding=1)
+        start_from_vessel_share(self.head)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Vessel logits (B, 1, H, W)."""
+        *skips, y = self.encoder(x)
+        for merge, skip in zip(self.merge, reversed(skips), strict=True):
+            y = F.interpolate(y, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+            y = merge(torch.cat([y, skip], dim=1))
+        return F.pixel_shuffle(self.head(y), 2)
+
+    def keep_depthwise(self) -> None:
+        """Leave the encoder's depthwise filters as they are: in training on a CPU, their gradients cost a third."""
+        for module in self.encoder.modules():
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                module.weight.requires_grad_(False)
+
+
+def load_efficientnet(encoder: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Load an ImageNet checkpoint in timm's naming or in that of the first PyTorch port.
+
+    Args:
+        encoder: of an `EffUNet`; changed in place.
+        state: tensors by name; the classifier's are left aside.
+        source: where they come from, for the error message.
+
+    Raises:
+        CheckpointError: the tensors are those of another network; nothing is loaded then.
+    """
+    own = encoder.state_dict()
+    ported = any(key.startswith("_blocks.") for key in state)
+    found = _in_timm_naming(state, own) if ported else state
+    unfit = [key for key, tensor in own.items() if key not in found or found[key].shape != tensor.shape]
+    unfit += [key for key in found if "blocks." in key and key not in own]  # of a deeper one
+    if unfit:
+        raise CheckpointError(
+            f"{source} is not the EfficientNet-Lite that this network needs: {len(unfit)} tensors are missing, too "
+            f"many or of another shape, the first is {unfit[0]!r}; choose a checkpoint of the same size"
+        )
+    encoder.load_state_dict({key: found[key] for key in own})
+
+
+def _in_timm_naming(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The port counts all blocks through and names layers by what they do, timm by their place in the block."""
+    blocks = list(dict.fromkeys(match[0] for key in own if (match := re.match(r"blocks\.\d+\.\d+\.", key))))
+    separable = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    inverted = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
+    inverted |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
+    expanded = {key.split(".")[1] for key in state if "_expand_conv" in key}
+    found = {}
+    for key, tensor in state.items():
+        layer, _, rest = key.partition(".")
+        if layer in ("_conv_stem", "_bn0"):
+            found[{"_conv_stem": "conv_stem", "_bn0": "bn1"}[layer] + "." + rest] = tensor
+        elif layer == "_blocks":
+            number, layer, rest = rest.split(".", 2)
+            name = (inverted if number in expanded else separable).get(layer, layer)
+            block = blocks[int(number)] if int(number) < len(blocks) else f"blocks.{number}."
+            found[f"{block}{name}.{rest}"] = tensor
+    return found
