@@ -30,21 +30,27 @@ class Models(Options):
         if self.add is not None:
             path = find_model(self.add)
             register(path, self.name or (path.resolve().parent.name if path.stem == "model" else path.stem))
-        return {name: asdict(card) for name, card in models().items()}
+        return {
+            name: {**asdict(card), "megabytes": round(find_model(name).stat().st_size / 1e6, 1)}
+            for name, card in models().items()
+        }
 
     def summary(self, result: dict[str, Any]) -> str:
-        """A line per model."""
+        """The short form of each model's card."""
         if not result:
             return "no models yet; `vasomim finetune` makes one"
         lines = []
         for name, card in result.items():
-            scores = ", ".join(
-                f"{part} DSC {s['dsc']:.2f} / clDice {s['cldice']:.2f}"
-                for part, s in card["scores"].items()
-                if isinstance(s, dict) and "dsc" in s and "cldice" in s
-            )
-            lines.append(f"{name:<20} {card['kind']:<12} {card['description']}" + (f" ({scores})" if scores else ""))
-        return "\n".join(lines)
+            lines += [f"{name}: {card['kind']}, {card['megabytes']:g} MB", f"    {card['description']}"]
+            lines += [f"    {part}{_in_words(s)}" for part, s in card["scores"].items() if isinstance(s, dict)]
+        return "\n".join([*lines, "Research software: not for diagnosis."])
+
+
+def _in_words(scores: dict[str, float]) -> str:
+    named = {"dsc": "DSC", "cldice": "clDice", "ece": "calibration error"}
+    values = [f"{words} {scores[key]:.2f} %" for key, words in named.items() if key in scores]
+    frames = f" on {scores['frames']} frames" if "frames" in scores else ""
+    return f"{frames}: {', '.join(values)}"
 
 
 @dataclass(frozen=True, kw_only=True)

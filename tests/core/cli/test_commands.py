@@ -148,11 +148,13 @@ def test_a_moving_sample_is_a_stack_that_everything_reads(tmp_path, capsys):
 
 def test_models_lists_what_can_be_used(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("VASOMIM_MODELS", str(tmp_path))
-    card = Card("segmenter", "unext", description="of a test", scores={"validation": {"dsc": 61.0, "cldice": 60.0}})
+    scores = {"validation": {"frames": 7, "dsc": 61.0, "cldice": 60.0}}
+    card = Card("segmenter", "unext", description="of a test", scores=scores)
     save_checkpoint(tmp_path / "mine.safetensors", UNeXt().state_dict(), card)
     (tmp_path / "broken.safetensors").write_bytes(b"?")
     out = vasomim(capsys, "models")
-    assert "of a test (validation DSC 61.00 / clDice 60.00)" in out
+    assert "mine: segmenter, 1 MB\n    of a test\n    validation on 7 frames: DSC 61.00 %, clDice 60.00 %\n" in out
+    assert "not for diagnosis" in out
     assert "broken" not in out
     assert json.loads(vasomim(capsys, "models", "--json"))["mine"]["kind"] == "segmenter"
     listed = vasomim(capsys, "models", "--add", tmp_path / "mine.safetensors", "--name", "again", "--json")
