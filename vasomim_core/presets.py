@@ -33,9 +33,9 @@ VALIDATIONS: dict[str, int] = {"quick": 10, "balanced": 40, "thorough": 100}
 PATIENCE: dict[str, int | None] = {"quick": None, "balanced": 15, "thorough": 30}
 
 # Measured on 2 cores (AMD EPYC, AVX512-BF16), with frames of 512 px.
-SECONDS: dict[str, float] = {"unext": 0.016, "unet": 0.077, "resunet": 0.02, "vit": 0.14}
+SECONDS: dict[str, float] = {"unext": 0.016, "unet": 0.077, "resunet": 0.02, "effunet": 0.08, "vit": 0.14}
 """Per frame of a training step at 256 px, of the networks with default options; grows with the area."""
-VALIDATION: dict[str, float] = {"unext": 0.036, "unet": 0.11, "resunet": 0.065, "vit": 0.5}
+VALIDATION: dict[str, float] = {"unext": 0.036, "unet": 0.11, "resunet": 0.065, "effunet": 0.14, "vit": 0.5}
 """Per validated frame of 512 px; grows with the area."""
 PRETRAINING = 0.09
 """Per frame of a pretraining step of ViT-S with its default decoder at 224 px; grows with the area."""
@@ -43,9 +43,14 @@ ENCODER: dict[str, float] = {"tiny": 0.4, "small": 1.0, "base": 3.5, "large": 11
 """Work of an encoder with its decoder, relative to "small"; the two largest from their number of parameters."""
 START, PREPARE = 12.0, 0.04
 """Seconds until torch is loaded; seconds per frame to read it, scale it and (pretraining) extract its anatomy."""
-MEMORY: dict[str, float] = {"unext": 20e6, "unet": 75e6, "resunet": 30e6, "vit": 160e6}
+MEMORY: dict[str, float] = {"unext": 20e6, "unet": 75e6, "resunet": 30e6, "effunet": 100e6, "vit": 160e6}
 """Bytes per frame of a training step at 256 px; grows with the area."""
-NAMED: dict[str, str] = {"unext": "UNeXt-S", "unet": "U-Net", "resunet": "residual U-Net"}
+NAMED: dict[str, str] = {
+    "unext": "UNeXt-S",
+    "unet": "U-Net",
+    "resunet": "residual U-Net",
+    "effunet": "U-Net over EfficientNet-Lite",
+}
 BASE = 1.0e9
 """Bytes that a training process takes before its first batch."""
 
