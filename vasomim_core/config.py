@@ -165,7 +165,8 @@ class FinetuneConfig:
     Attributes:
         labels: curated label set, ARCADE split folder, or folder with images/ and masks/.
         run: folder for this run; must not hold another one.
-        val: labelled frames to choose the best epoch on; None = a tenth of the labelled ones, split by group.
+        val: labelled frames to choose the best epoch on; None = a tenth of the labelled ones, at least
+            three if there are nine, split by group.
         init: model to start from, by name or path (pretrained encoder or segmenter); None = from scratch.
         architecture: network: ViT with a pyramid decoder, U-Net, U-Net with residual units, U-Net over EfficientNet,
             or UNeXt-S; that of `init` where it is a segmenter.

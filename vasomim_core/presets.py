@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from vasomim_core.config import FinetuneConfig, PretrainConfig, check
-from vasomim_core.data.labelled import check_labels, open_labels, split_by_group, take_fraction
+from vasomim_core.data.labelled import check_labels, held_out, hold_out, open_labels, take_fraction
 from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.models.catalogue import Card, find_model, read_card
 
@@ -63,7 +63,7 @@ def finetune_preset(name: Name, frames: int, memory: int, cuda: bool, init: str 
 
     Args:
         name: how long it may take.
-        frames: labelled frames; a tenth of them is validated on.
+        frames: labelled frames; some of them are validated on, see `held_out`.
         memory: bytes available, of the GPU with CUDA; a batch that does not fit is split into parts.
         cuda: whether it runs on CUDA, where batches are larger.
         init: the model to start from, by name or path; one that cannot be read counts as none.
@@ -75,7 +75,7 @@ def finetune_preset(name: Name, frames: int, memory: int, cuda: bool, init: str 
     changes = _network(card, init, SIDE[name])
     architecture = changes["architecture"]
     larger = _area(changes["input_size"], 256) * _size(architecture, changes.get("encoder"))
-    learned = max(1, round(0.9 * frames))
+    learned = max(1, frames - held_out(frames))
     # A power of two, and no more frames than there are to learn from: they would only repeat.
     batch = min(BATCH[name] * (4 if cuda and name != "quick" else 1), 2 ** int(math.log2(learned)))
     steps = STEPS[name] if cuda else min(STEPS[name], BUDGET[name] / (batch * SECONDS[architecture] * larger))
@@ -168,7 +168,7 @@ def estimate(config: FinetuneConfig | PretrainConfig, frames: int, cores: int = 
     encoder = card.options.get("encoder", config.encoder) if card else config.encoder
     factor = _size(architecture, encoder)
     used = math.ceil(frames * config.fraction)
-    validated = used if config.val is not None else max(1, round(0.1 * used))
+    validated = used if config.val is not None else held_out(used)
     learned = used if config.val is not None else max(1, used - validated)
     each = SECONDS[architecture] * _area(config.input_size, 256) * factor
     validation = VALIDATION[architecture] * _area(config.frame_size, 512) * factor * validated
@@ -197,7 +197,7 @@ def check_before_training(
 
     Args:
         labels: as for `open_labels`.
-        val: frames to validate on, likewise; None = a tenth of `labels`, which then needs two groups.
+        val: frames to validate on, likewise; None = some of `labels`, which then needs two groups.
         fraction: share of `labels` that will be used, in (0, 1].
         seed: of the draw of that share.
 
@@ -224,7 +224,7 @@ def check_before_training(
         warnings.append(f"{len(shared)} of {len(validation)} validation frames are also learned from: scores flatter.")
     try:
         if val is None:
-            split_by_group(used, 0.1, seed)
+            hold_out(used, seed)
     except LabelError:
         which = f"The {len(used)} labelled frames" + (f" that a fraction of {fraction:g} takes" if fraction < 1 else "")
         problems.append(

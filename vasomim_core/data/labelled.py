@@ -1,7 +1,7 @@
 """Where labelled frames come from: a curated label set, an ARCADE split, or `images/` and `masks/`.
 
     frames = open_labels("labels")
-    training, validation = split_by_group(frames, 0.1, seed=0)
+    training, validation = hold_out(frames, seed=0)
 
 Frames that belong together (of one patient, of one run, or identical to the pixel) share a group, and a group
 is never on both sides of a split.
@@ -185,6 +185,19 @@ def split_by_group(
     return [f for f in frames if f.group not in chosen], [f for f in frames if f.group in chosen]
 
 
+def hold_out(frames: Sequence[LabelledFrame], seed: int) -> tuple[list[LabelledFrame], list[LabelledFrame]]:
+    """`split_by_group` with as many frames for validation as `held_out` says."""
+    return split_by_group(frames, held_out(len(frames)) / max(1, len(frames)), seed)
+
+
+def held_out(frames: int) -> int:
+    """How many of some frames are validated on: a tenth, but three as soon as two thirds are left to learn from.
+
+    One frame or two cannot tell whether a model that was good before has become better.
+    """
+    return max(1, round(0.1 * frames), min(3, frames // 3))
+
+
 def take_fraction(frames: Sequence[LabelledFrame], fraction: float, seed: int) -> list[LabelledFrame]:
     """Take ⌈fraction · n⌉ frames, group after group in random order; the last group may be cut.
 
@@ -219,7 +232,7 @@ def training_and_validation(
 
     Args:
         labels: labelled frames, as for `open_labels`.
-        val: labelled frames to choose on; None = a tenth of `labels`.
+        val: labelled frames to choose on; None = those that `hold_out` takes from `labels`.
         fraction: share of `labels` to use, in (0, 1].
         seed: of both draws.
 
@@ -231,7 +244,7 @@ def training_and_validation(
         frames = take_fraction(frames, fraction, seed)
     if val is not None:
         return frames, open_labels(val)
-    return split_by_group(frames, 0.1, seed)
+    return hold_out(frames, seed)
 
 
 def labels_fingerprint(frames: Iterable[LabelledFrame]) -> str:

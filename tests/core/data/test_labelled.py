@@ -15,6 +15,8 @@ from vasomim_core.data.arcade import CocoMasks, is_arcade_split
 from vasomim_core.data.labelled import (
     LabelledFrame,
     check_labels,
+    held_out,
+    hold_out,
     import_arcade,
     import_pairs,
     labels_fingerprint,
@@ -275,6 +277,13 @@ def test_single_frames_split_exactly_and_by_the_seed() -> None:
     parts = [tuple(f.name for f in split_by_group(frames, 0.1, seed)[1]) for seed in range(5)]
     assert {len(part) for part in parts} == {10}
     assert len(set(parts)) == 5
+
+
+@pytest.mark.parametrize(("frames", "validated"), [(2, 1), (5, 1), (6, 2), (9, 3), (10, 3), (30, 3), (100, 10)])
+def test_three_frames_are_held_out_as_soon_as_enough_are_left_to_learn_from(frames: int, validated: int) -> None:
+    assert held_out(frames) == validated
+    training, validation = hold_out(invented([f"g{i}" for i in range(frames)]), 0)
+    assert (len(training), len(validation)) == (frames - validated, validated)
 
 
 @given(some_groups, some_fraction, some_fraction, some_seed)
