@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,11 @@ from vasomim_core.data.labelled import (
     training_and_validation,
 )
 from vasomim_core.data.store import FrameStore, Pair, build_store
-from vasomim_core.errors import CheckpointError
 from vasomim_core.inference import probability
 from vasomim_core.metrics import mean_overlap
-from vasomim_core.models.catalogue import Card, Preprocessing, find_model, read_card
-from vasomim_core.models.checkpoint import read_state, save_checkpoint
-from vasomim_core.models.effunet import EffUNet, load_efficientnet
-from vasomim_core.models.registry import build, load_strictly
+from vasomim_core.models.catalogue import Card, Preprocessing
+from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.segmenter import ViTSegmenter
-from vasomim_core.models.vit import load_encoder
 from vasomim_core.training.crops import Crops
 from vasomim_core.training.events import EventLog
 from vasomim_core.training.loop import Job, run_training
@@ -37,6 +32,7 @@ from vasomim_core.training.processes import Processes
 from vasomim_core.training.runs import CACHE, MODEL, finish_run, open_run, progress_events
 from vasomim_core.training.seeding import seeded
 from vasomim_core.training.segmentation import SegmentationLearner
+from vasomim_core.training.start import start_network
 
 
 def finetune(config: FinetuneConfig, processes: Processes | None = None, resume: bool = False) -> tuple[Path, str]:
@@ -63,8 +59,6 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
         with seeded(config.training.seed):
             start = start_network(config)
             network, architecture, options = start.network, start.architecture, start.options
-        if config.init and isinstance(network, EffUNet):
-            network.keep_depthwise()
         # A ViT's positions are those of its training crops: larger frames are seen in tiles of that size.
         tiled = architecture == "vit" and config.input_size < config.frame_size
         preprocessing = Preprocessing(frame_size=config.frame_size, tile=config.input_size if tiled else None)
@@ -130,71 +124,6 @@ def score_network(
         for one in frames
     )
     return {"dsc": round(overlap, 3), "cldice": round(line, 3)}
-
-
-@dataclass(frozen=True)
-class Start:
-    """What finetuning starts from.
-
-    Attributes:
-        network: with the weights of `init`, or random ones.
-        architecture: its name in the registry.
-        options: what it was built with.
-        segments: whether it finds vessels already, so that its score before the first step says something.
-    """
-
-    network: nn.Module
-    architecture: str
-    options: dict[str, Any]
-    segments: bool = False
-
-
-def start_network(config: FinetuneConfig) -> Start:
-    """The network to finetune.
-
-    `init` may be a segmenter or segmentor (its architecture is taken over, all tensors are loaded), a pretrained
-    autoencoder, a foreign ViT checkpoint in MAE or timm naming, or for `effunet` an EfficientNet-Lite (the encoder is
-    loaded).
-
-    Raises:
-        CheckpointError: `init` fits none of these.
-    """
-    if config.init is None:
-        options = _options(config)
-        return Start(build(config.architecture, options), config.architecture, options)
-    given = Path(config.init)
-    path = given if given.is_file() else find_model(config.init)
-    card = read_card(path) if path.suffix == ".safetensors" else None
-    if card is not None and card.kind in ("segmenter", "segmentor"):
-        network = build(card.architecture, card.options)
-        load_strictly(network, read_state(path), path)
-        return Start(network, card.architecture, card.options, segments=True)
-    if card is not None and config.architecture == "vit":
-        config = replace(config, encoder=card.options["encoder"], patch_size=card.options["patch_size"])
-    options = _options(config)
-    network = build(config.architecture, options)
-    if isinstance(network, ViTSegmenter):
-        load_encoder(network.encoder, read_state(path), str(path))
-    elif isinstance(network, EffUNet):
-        load_efficientnet(network.encoder, read_state(path), str(path))
-    else:
-        raise CheckpointError(
-            f"{path} is an encoder; start from it with architecture vit (or effunet, where it is an EfficientNet), not "
-            f"{config.architecture}"
-        )
-    return Start(network, config.architecture, options)
-
-
-def _options(config: FinetuneConfig) -> dict[str, Any]:
-    if config.architecture == "vit":
-        return {
-            "encoder": config.encoder,
-            "input_size": config.input_size,
-            "patch_size": config.patch_size,
-            "width": config.width,
-            "drop_path": config.drop_path,
-        }
-    return {"width": config.width} if config.architecture in ("unet", "resunet", "effunet") else {}
 
 
 def layer_decayed_groups(network: nn.Module, decay: float, weight_decay: float) -> list[dict[str, Any]]:

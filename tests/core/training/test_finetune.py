@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import timm
 import torch
 
 from vasomim_core.config import FinetuneConfig, PretrainConfig, Training
@@ -19,9 +20,9 @@ from vasomim_core.training.finetune import (
     layer_decayed_groups,
     score_network,
     shared_frames,
-    start_network,
 )
 from vasomim_core.training.pretrain import pretrain
+from vasomim_core.training.start import start_network
 
 QUICK = Training(epochs=1, batch_size=4, device="cpu", precision="fp32", log_every=1)
 
@@ -126,6 +127,17 @@ def test_finetuning_starts_from_the_pretrained_encoder(config, encoder):
     pretrained = read_state(encoder)
     own = start.network.encoder.state_dict()
     assert torch.equal(own["blocks.7.mlp.fc2.weight"], pretrained["blocks.7.mlp.fc2.weight"])
+
+
+def test_finetuning_starts_from_an_imagenet_encoder(config, tmp_path):
+    encoder = timm.create_model("tf_efficientnet_lite2")
+    torch.save(encoder.state_dict(), tmp_path / "lite2.pth")
+    start = start_network(replace(config, init=str(tmp_path / "lite2.pth"), architecture="effunet", width=8))
+    assert (start.architecture, start.options, start.segments) == ("effunet", {"width": 8}, False)
+    assert torch.equal(start.network.encoder.state_dict()["conv_stem.weight"], encoder.conv_stem.weight)
+    kept = [name for name, parameter in start.network.named_parameters() if not parameter.requires_grad]
+    assert kept
+    assert all("conv_dw" in name for name in kept)
 
 
 def test_an_encoder_does_not_start_a_unet(config, encoder):
