@@ -390,11 +390,13 @@ def correct(
     return outcome
 
 
-def cases(data: Path | None, frames: int, first: int, model: str, from_scratch: bool) -> Iterator[Case]:
+def cases(
+    data: Path | None, frames: int, first: int, least_width: float, model: str, from_scratch: bool
+) -> Iterator[Case]:
     """Frames at equal distances through the folder, or synthetic ones, from the first on."""
     loaded = load_model(model)
     if data is None:
-        drawn = (synthesize([20, first + k]) for k in range(frames))
+        drawn = (synthesize([20, first + k], least_width=least_width) for k in range(frames))
         triples = ((f"synthetic {first + k}", one.frame, one.mask) for k, one in enumerate(drawn))
     else:
         labels = open_labels(data)
@@ -431,6 +433,9 @@ def main() -> None:
     options.add_argument("--data", type=Path, help="labelled frames, as for `vasomim finetune`; none = synthetic ones")
     options.add_argument("--frames", type=int, default=20)
     options.add_argument("--first", type=int, default=0, help="number of the first frame")
+    options.add_argument(
+        "--least-width", type=float, default=2.0, help="px of the thinnest synthetic vessel in the truth"
+    )
     options.add_argument("--apart", type=int, default=RUN, help="px between points that a tool may be clicked at")
     options.add_argument("--model", default=DEFAULT_MODEL, help="gives the probability and the mask to start from")
     options.add_argument("--from-scratch", action="store_true", help="start from an empty mask")
@@ -441,7 +446,7 @@ def main() -> None:
     if not given.json:
         print("| frame | DSC before | brush: DSC | s | actions | tools: DSC | s | actions | ratio |")
         print("|---|---|---|---|---|---|---|---|---|")
-    for case in cases(given.data, given.frames, given.first, given.model, given.from_scratch):
+    for case in cases(given.data, given.frames, given.first, given.least_width, given.model, given.from_scratch):
         one, other = both_arms(case, given.key, given.apart)
         brush.append(one)
         tools.append(other)
