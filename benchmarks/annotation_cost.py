@@ -434,7 +434,7 @@ def main() -> None:
     options.add_argument("--frames", type=int, default=20)
     options.add_argument("--first", type=int, default=0, help="number of the first frame")
     options.add_argument(
-        "--least-width", type=float, default=2.0, help="px of the thinnest synthetic vessel in the truth"
+        "--least-width", type=float, default=2.0, help="px of the thinnest vessel in a synthetic truth"
     )
     options.add_argument("--apart", type=int, default=RUN, help="px between points that a tool may be clicked at")
     options.add_argument("--model", default=DEFAULT_MODEL, help="gives the probability and the mask to start from")
