@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skimage.graph import MCP_Geometric
 from skimage.morphology import skeletonize
 
-from vasomim_core.anatomy import sato
+from vasomim_core.anatomy import lines, sato
 from vasomim_core.anatomy.vesselness import Ridges, as_frames
 from vasomim_core.errors import InputError
 from vasomim_core.lumen import lumen
@@ -29,7 +29,8 @@ SNAP = 3
 
 # Tuned on ARCADE training frames and synthetic ones; lengths in px of a frame of 512², which grow with the frame.
 REFERENCE = 512
-SIGMAS = (2.0, 3.0, 4.0, 6.0)  # finer ones answer to the noise
+SIGMAS = (2.0, 3.0, 4.0, 6.0)  # finer ones answer to the noise,
+THIN = 1.5, 6.0  # which a filter along the line takes for less: its standard deviations across and along
 LOCAL = 80  # side of the square whose mean vesselness, with the frame's, makes faint and strong vessels alike
 TRACE = 0.1, 2  # ε and p of a path whose ends are on one vessel: a long way round is not what was meant
 JOIN = 0.03, 3  # the same of one that has to find its vessel: rather far along it than a little way across
@@ -40,8 +41,8 @@ class Tracer:
 
     A path minimises the sum of cost × length from the last `start` (Cohen & Kimmel, "Global Minimum for Active
     Contour Models: A Minimal Path Approach", IJCV 24(1), 1997: E = ∫ (w + P) ds), here with w + P = (ε + v)⁻ᵖ,
-    v in [0, 1] the vesselness, relative to its usual level nearby, raised half of the way where the probability is
-    larger.
+    v in [0, 1] the larger one of vesselness and line filter, relative to its usual level nearby, raised half of the way
+    where the probability is larger.
 
     Args:
         frame: uint8 (H, W), or any other real dtype.
@@ -160,10 +161,12 @@ class Tracer:
 
     @cached_property
     def _evidence(self) -> NDArray[np.float32]:
-        vesselness = sato(self._frame, [self._scale * sigma for sigma in SIGMAS])
+        wide = sato(self._frame, [self._scale * sigma for sigma in SIGMAS])
+        thin = lines(self._frame, *(self._scale * sigma for sigma in THIN))
+        response = np.maximum(wide, 2 * thin)
         side = round(LOCAL * self._scale)
-        usual = 3 * (cv2.blur(vesselness, (side, side), borderType=cv2.BORDER_REFLECT) + vesselness.mean())
-        v = np.divide(vesselness, usual, out=np.zeros_like(vesselness), where=usual > 0).clip(0, 1)
+        usual = 3 * (cv2.blur(response, (side, side), borderType=cv2.BORDER_REFLECT) + response.mean())
+        v = np.divide(response, usual, out=np.zeros_like(response), where=usual > 0).clip(0, 1)
         if self._seen is not None:
             v = (v + np.maximum(v, self._seen)) / 2  # a model that does not know this kind of frame takes nothing away
         return v.astype(np.float32)
