@@ -95,7 +95,7 @@ frame = np.random.default_rng(0).integers(0, 255, (96, 80), dtype=np.uint8)
 engine = Engine()
 answer = engine.call("segment", frame=frame, model="vasomim-demo", mirrored=True).result()
 error = engine.call("segment", frame=frame, model="nobody").exception()
-assert type(error) is CheckpointError and "known models: vasomim-demo" in str(error), error
+assert type(error) is CheckpointError and "known models: vasomim-base, vasomim-demo" in str(error), error
 assert set(engine.call("hello").result()) == {"torch", "device", "device_name", "threads"}
 assert "torch" not in sys.modules
 

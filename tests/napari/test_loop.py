@@ -23,7 +23,7 @@ from vasomim_core.metrics import dsc
 from .mouse import Mouse
 
 SIZE = 256
-TAUGHT = 10
+TAUGHT = 20
 
 
 def missing_branch(truth, found):
