@@ -5,7 +5,7 @@
 # make bench  speed, as ratios against a reference in the same process
 # make demo-model  train the packaged model vasomim-demo again, on synthetic angiograms alone
 # make fast-model ARCADE=arcade/syntax  train vasomim-fast again, on ARCADE's train part: about 70 minutes of one core
-# make base-model ARCADE=arcade/syntax  train vasomim-base again: about two hours of one core
+# make base-model ARCADE=arcade/syntax  train vasomim-base again: about 100 minutes of one core
 
 PYTHON ?= python3
 BIN := .venv/bin

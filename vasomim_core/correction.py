@@ -30,7 +30,8 @@ SNAP = 3
 # Tuned on ARCADE training frames and synthetic ones; lengths in px of a frame of 512², which grow with the frame.
 REFERENCE = 512
 SIGMAS = (2.0, 3.0, 4.0, 6.0)  # finer ones answer to the noise,
-THIN = 1.5, 6.0  # which a filter along the line takes for less: its standard deviations across and along
+THIN = 1.5, 6.0  # which a filter along the line takes for less: its standard deviations across and along,
+THIN_GAIN = 2  # and its weight: with 3, paths follow the walls of wide vessels
 LOCAL = 80  # side of the square whose mean vesselness, with the frame's, makes faint and strong vessels alike
 TRACE = 0.1, 2  # ε and p of a path whose ends are on one vessel: a long way round is not what was meant
 JOIN = 0.03, 3  # the same of one that has to find its vessel: rather far along it than a little way across
@@ -163,7 +164,7 @@ class Tracer:
     def _evidence(self) -> NDArray[np.float32]:
         wide = sato(self._frame, [self._scale * sigma for sigma in SIGMAS])
         thin = lines(self._frame, *(self._scale * sigma for sigma in THIN))
-        response = np.maximum(wide, 2 * thin)
+        response = np.maximum(wide, THIN_GAIN * thin)
         side = round(LOCAL * self._scale)
         usual = 3 * (cv2.blur(response, (side, side), borderType=cv2.BORDER_REFLECT) + response.mean())
         v = np.divide(response, usual, out=np.zeros_like(response), where=usual > 0).clip(0, 1)

@@ -45,7 +45,7 @@ class EffUNet(nn.Module):
         return F.pixel_shuffle(self.head(y), 2)
 
     def keep_depthwise(self) -> None:
-        """Leave the encoder's depthwise filters as they are: in training on a CPU, their gradients cost a third."""
+        """Leave the encoder's depthwise filters as they are: on a CPU their gradients are dear."""
         for module in self.encoder.modules():
             if isinstance(module, nn.Conv2d) and module.groups > 1:
                 module.weight.requires_grad_(False)
