@@ -168,8 +168,8 @@ class FinetuneConfig:
         val: labelled frames to choose the best epoch on; None = a tenth of the labelled ones, at least
             three if there are nine, split by group.
         init: model to start from, by name or path (pretrained encoder or segmenter); None = from scratch.
-        architecture: network: ViT with a pyramid decoder, U-Net, U-Net with residual units, U-Net over EfficientNet,
-            or UNeXt-S; that of `init` where it is a segmenter.
+        architecture: network: ViT with a pyramid decoder, U-Net, U-Net with residual units, U-Net over EfficientNet
+            (two sizes), or UNeXt-S; that of `init` where it is a segmenter.
         encoder: size of the ViT; that of `init` where there is one.
         patch_size: side of a ViT's patch; that of `init` where there is one.
         width: channels at the finest level of the ViT's decoder or of a U-Net.
@@ -190,7 +190,7 @@ class FinetuneConfig:
     run: Path
     val: Path | None = None
     init: str | None = None
-    architecture: Literal["vit", "unet", "resunet", "effunet", "unext"] = "vit"
+    architecture: Literal["vit", "unet", "resunet", "effunet", "effunet-small", "unext"] = "vit"
     encoder: Annotated[Literal["tiny", "small", "base", "large"], Ui(advanced=True)] = "small"
     patch_size: Annotated[int, Ui(min=4, max=32, unit="px", advanced=True)] = 16
     width: Annotated[int, Ui(min=4, max=128, advanced=True)] = 16

@@ -1,4 +1,4 @@
-"""A trained model made ready to be given away: probability calibrated, scores in the card, half precision."""
+"""A trained model made ready to be given away: calibrated, with its best threshold and scores, in half precision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vasomim_core.metrics import mean_overlap
 from vasomim_core.models.catalogue import find_model
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
 from vasomim_core.models.registry import load_model
-from vasomim_core.reliability import Reliability, fit
+from vasomim_core.reliability import Reliability, best_threshold, fit
 
 NEAR = 8
 """px around what the model found, for the second calibration error: farther away it is cheap to be right."""
@@ -29,18 +29,20 @@ def package(
     validation: Sequence[LabelledFrame],
     output: Path,
     description: str | None = None,
+    mirrored: bool = False,
     progress: Callable[[int], object] = lambda done: None,
 ) -> dict[str, float]:
     """Calibrate a model on frames that it has not learned from, score it on them, and write it in half precision.
 
-    The masks stay those of p ≥ 0.5 as trained: the threshold moves with the probability. An error after calibration is
-    that of frames to which it was not fitted: each half of them is judged by a fit to the other half.
+    The threshold becomes the one with the largest mean DSC on these frames. An error after calibration is that of
+    frames to which it was not fitted: each half of them is judged by a fit to the other half.
 
     Args:
         model: a segmenter, by name, file or run folder.
         validation: at least two labelled frames.
         output: a `.safetensors` file; an older one is replaced.
         description: one line for people; None = that of the model.
+        mirrored: average with the mirrored frame from now on, at twice the time.
         progress: is told after each frame how many are done.
 
     Returns:
@@ -54,25 +56,31 @@ def package(
     if len(validation) < 2:
         raise LabelError(f"{len(validation)} validation frames are too few to calibrate on; give at least two")
     loaded = load_model(model)
-    as_trained = replace(loaded.card.preprocessing, calibration=AS_TRAINED, threshold=0.5)
+    as_trained = replace(
+        loaded.card.preprocessing,
+        calibration=AS_TRAINED,
+        threshold=0.5,
+        mirrored=mirrored or loaded.card.preprocessing.mirrored,
+    )
     loaded = replace(loaded, card=replace(loaded.card, preprocessing=as_trained))
-    everywhere, near, pairs = [], [], []
+    probabilities, truths, everywhere, near = [], [], [], []
     for done, frame in enumerate(validation, 1):
         p, truth = predict(loaded, frame.frame()), np.asarray(frame.mask(), bool)
-        found = p >= 0.5
-        pairs.append((found, truth))
+        probabilities.append(p)
+        truths.append(truth)
         everywhere.append(Reliability.of(p, truth))
-        close = _around(found)  # and not what is true, which the model could not know
+        close = _around(p >= 0.5)  # and not what is true, which the model could not know
         near.append(Reliability.of(p[close], truth[close]))
         progress(done)
-    overlap, line = mean_overlap(pairs)
+    best = best_threshold(everywhere)
+    overlap, line = mean_overlap((p >= best, truth) for p, truth in zip(probabilities, truths, strict=True))
     scores = {"frames": len(validation), "dsc": round(overlap, 2), "cldice": round(line, 2)}
     for name, tables in (("ece", everywhere), ("ece_near", near)):
         scores[f"{name}_as_trained"] = round(100 * _sum(tables).error(), 2)
         halves = (_sum(tables[k::2]).calibrated(fit(_sum(everywhere[1 - k :: 2]))) for k in (0, 1))
         scores[name] = round(100 * _sum(halves).error(), 2)
     calibration = fit(_sum(everywhere))
-    threshold = float(calibrate(np.array(0.5, np.float32), calibration))
+    threshold = float(calibrate(np.array(best, np.float32), calibration))
     card = replace(
         loaded.card,
         preprocessing=replace(as_trained, calibration=calibration, threshold=threshold),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from vasomim_core.config import FinetuneConfig, PretrainConfig, check
 from vasomim_core.data.labelled import check_labels, held_out, hold_out, open_labels, take_fraction
@@ -32,24 +32,41 @@ SIDE: dict[str, int] = {"quick": 256, "balanced": 384, "thorough": 512}
 VALIDATIONS: dict[str, int] = {"quick": 10, "balanced": 40, "thorough": 100}
 PATIENCE: dict[str, int | None] = {"quick": None, "balanced": 15, "thorough": 30}
 
-# Measured on 2 cores (AMD EPYC, AVX512-BF16), with frames of 512 px.
-SECONDS: dict[str, float] = {"unext": 0.016, "unet": 0.077, "resunet": 0.02, "effunet": 0.08, "vit": 0.14}
-"""Per frame of a training step at 256 px, of the networks with default options; grows with the area."""
-VALIDATION: dict[str, float] = {"unext": 0.036, "unet": 0.11, "resunet": 0.065, "effunet": 0.14, "vit": 0.5}
-"""Per validated frame of 512 px; grows with the area."""
+
+class Cost(NamedTuple):
+    """What a network with default options takes, measured on 2 cores (AMD EPYC, AVX512-BF16); grows with the area.
+
+    Attributes:
+        step: seconds per frame of a training step at 256 px.
+        validation: seconds per validated frame of 512 px.
+        memory: bytes per frame of a training step at 256 px.
+    """
+
+    step: float
+    validation: float
+    memory: float
+
+
+COSTS: dict[str, Cost] = {
+    "unext": Cost(0.016, 0.036, 20e6),
+    "unet": Cost(0.077, 0.11, 75e6),
+    "resunet": Cost(0.02, 0.065, 30e6),
+    "effunet": Cost(0.08, 0.14, 100e6),
+    "effunet-small": Cost(0.06, 0.11, 80e6),
+    "vit": Cost(0.14, 0.5, 160e6),
+}
 PRETRAINING = 0.09
 """Per frame of a pretraining step of ViT-S with its default decoder at 224 px; grows with the area."""
 ENCODER: dict[str, float] = {"tiny": 0.4, "small": 1.0, "base": 3.5, "large": 11.0}
 """Work of an encoder with its decoder, relative to "small"; the two largest from their number of parameters."""
 START, PREPARE = 12.0, 0.04
 """Seconds until torch is loaded; seconds per frame to read it, scale it and (pretraining) extract its anatomy."""
-MEMORY: dict[str, float] = {"unext": 20e6, "unet": 75e6, "resunet": 30e6, "effunet": 100e6, "vit": 160e6}
-"""Bytes per frame of a training step at 256 px; grows with the area."""
 NAMED: dict[str, str] = {
     "unext": "UNeXt-S",
     "unet": "U-Net",
     "resunet": "residual U-Net",
     "effunet": "U-Net over EfficientNet-Lite",
+    "effunet-small": "small U-Net over EfficientNet-Lite",
 }
 BASE = 1.0e9
 """Bytes that a training process takes before its first batch."""
@@ -78,7 +95,7 @@ def finetune_preset(name: Name, frames: int, memory: int, cuda: bool, init: str 
     learned = max(1, frames - held_out(frames))
     # A power of two, and no more frames than there are to learn from: they would only repeat.
     batch = min(BATCH[name] * (4 if cuda and name != "quick" else 1), 2 ** int(math.log2(learned)))
-    steps = STEPS[name] if cuda else min(STEPS[name], BUDGET[name] / (batch * SECONDS[architecture] * larger))
+    steps = STEPS[name] if cuda else min(STEPS[name], BUDGET[name] / (batch * COSTS[architecture].step * larger))
     epochs = min(10_000, max(1, round(steps / max(1, learned // batch))))
     return {
         **changes,
@@ -88,7 +105,7 @@ def finetune_preset(name: Name, frames: int, memory: int, cuda: bool, init: str 
         "training": {
             "epochs": epochs,
             "batch_size": batch,
-            "accumulate": _parts(batch, MEMORY[architecture] * larger, memory),
+            "accumulate": _parts(batch, COSTS[architecture].memory * larger, memory),
             "learning_rate": _rate(card, architecture),
         },
     }
@@ -115,7 +132,7 @@ def pretrain_preset(name: Name, frames: int, memory: int, cuda: bool) -> dict[st
         if small
         else {"encoder": "tiny", "input_size": 128, "decoder_width": 192, "decoder_depth": 2, "decoder_heads": 6}
     )
-    each = MEMORY["vit"] * _area(network["input_size"], 256) * _size("vit", network["encoder"])
+    each = COSTS["vit"].memory * _area(network["input_size"], 256) * _size("vit", network["encoder"])
     return {
         **network,
         "segmentor_epochs": min(10_000, max(1, round(min(1_000, steps / 5) / each_epoch))),
@@ -160,7 +177,7 @@ def estimate(config: FinetuneConfig | PretrainConfig, frames: int, cores: int = 
         each = PRETRAINING * _area(config.input_size, 224) * ENCODER[config.encoder]
         work = _steps(frames, t.batch_size, t.epochs) * t.batch_size * each
         if config.segmentor is None and config.consistency > 0:
-            segmentor = SECONDS["unext"] * _area(config.input_size, 256)
+            segmentor = COSTS["unext"].step * _area(config.input_size, 256)
             work += _steps(frames, t.batch_size, config.segmentor_epochs) * t.batch_size * segmentor
         return START + (PREPARE * frames + work) / speed
     card = _card(config.init)
@@ -170,8 +187,9 @@ def estimate(config: FinetuneConfig | PretrainConfig, frames: int, cores: int = 
     used = math.ceil(frames * config.fraction)
     validated = used if config.val is not None else held_out(used)
     learned = used if config.val is not None else max(1, used - validated)
-    each = SECONDS[architecture] * _area(config.input_size, 256) * factor
-    validation = VALIDATION[architecture] * _area(config.frame_size, 512) * factor * validated
+    each = COSTS[architecture].step * _area(config.input_size, 256) * factor
+    views = 2 if card and card.preprocessing.mirrored else 1
+    validation = COSTS[architecture].validation * _area(config.frame_size, 512) * factor * validated * views
     work = _steps(learned, t.batch_size, t.epochs) * t.batch_size * each
     work += math.ceil(t.epochs / config.validate_every) * validation
     return START + (PREPARE * used + work) / speed

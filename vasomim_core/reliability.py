@@ -1,11 +1,12 @@
 """How honest a model's probability is, counted over many frames, and the calibration that makes it so.
 
 `Reliability.of(p, truth)` counts the pixels of a frame; counts of several frames add up. `fit(counts)` gives the
-calibration, `counts.calibrated(...).error()` what is left of the error.
+calibration, `counts.calibrated(...).error()` what is left of the error, `best_threshold(frames)` the best masks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,6 +99,23 @@ def fit(counts: Reliability) -> Calibration:
 
     log_slope, intercept = minimize(loss, np.zeros(2), jac=True, method="BFGS").x
     return float(np.exp(log_slope)), float(intercept)
+
+
+def best_threshold(frames: Sequence[Reliability]) -> float:
+    """The probability from which pixels must count as vessel for the largest mean DSC.
+
+    It lies below 0.5: where p is honest and a mask's DSC is D, a pixel is worth taking from p = D/2 on (Lipton et al.,
+    "Optimal Thresholding of Classifiers to Maximize F1 Measure", 2014).
+
+    Args:
+        frames: the counts of each frame, at least one.
+    """
+    mean = np.zeros(CELLS)
+    for counts in frames:
+        hit, false = (np.cumsum(pixels[::-1])[::-1] for pixels in (counts.vessel, counts.background))
+        size = hit + false + counts.vessel.sum()
+        mean += np.divide(2 * hit, size, out=np.ones(CELLS), where=size > 0) / len(frames)
+    return float(expit(np.argmax(mean) * _WIDTH - _END))
 
 
 def _cells(z: NDArray[np.floating]) -> NDArray[np.intp]:

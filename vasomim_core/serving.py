@@ -70,7 +70,7 @@ class Service:
         Args:
             frame: uint8 (H, W).
             model: name or path of a segmenter.
-            mirrored: average with the frame flipped left to right.
+            mirrored: average with the frame flipped left to right; some models always do.
 
         Returns:
             `probability` and `uncertainty` (bits), float32 (H, W) in [0, 1]; `seconds` without loading; `device`;

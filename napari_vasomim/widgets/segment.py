@@ -296,6 +296,7 @@ class SegmentPanel(Panel):
                 lines.append(f"DSC {scores['dsc']:.1f} on {where} ({scores.get('frames', '?')} frames)")
         self.about.setText("\n".join(lines))
         self.about.setVisible(bool(lines))
+        self.mirrored.setVisible(card is None or not card.preprocessing.mirrored)  # the others always do
 
     def _angiogram_changed(self, *_: Any) -> None:
         layer = self.session.angiogram

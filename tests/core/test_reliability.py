@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 
 from vasomim_core.calibration import AS_TRAINED, calibrate
 from vasomim_core.errors import InputError
-from vasomim_core.metrics import expected_calibration_error
-from vasomim_core.reliability import Reliability, fit
+from vasomim_core.metrics import dsc, expected_calibration_error
+from vasomim_core.reliability import Reliability, best_threshold, fit
 
 
 def counted(p, truth):
@@ -68,3 +68,23 @@ def test_where_nothing_can_be_learned_nothing_changes():
     p = np.random.default_rng(4).random(100).astype(np.float32)
     assert fit(counted(p, np.zeros(100, bool))) == AS_TRAINED
     assert calibrate(p, AS_TRAINED) is p
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 4))
+def test_no_threshold_gives_better_masks(seed, count):
+    rng = np.random.default_rng(seed)
+    frames = [honest(rng, 2_000) for _ in range(count)]
+    best = best_threshold([counted(p, truth) for p, truth in frames])
+
+    def mean(threshold):
+        return np.mean([dsc(p[None] >= threshold, truth[None]) for p, truth in frames])
+
+    assert mean(best) >= max(mean(t) for t in np.linspace(0.02, 0.98, 49)) - 0.005
+
+
+def test_an_honest_pixel_is_taken_from_half_the_dsc_on():
+    p, truth = honest(np.random.default_rng(4))
+    best = best_threshold([counted(p, truth)])
+    assert best == pytest.approx(dsc(p[None] >= best, truth[None]) / 2, abs=0.03)
+    assert best_threshold([Reliability.of(np.full(9, 0.2, np.float32), np.zeros(9, bool))]) > 0.2  # nothing to find

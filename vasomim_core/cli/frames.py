@@ -93,7 +93,7 @@ class Segment(Options):
         output: folder for the masks.
         model: a name that `vasomim models` lists, a model file, or a run folder.
         threshold: probability from which a pixel is vessel; None = the model's own.
-        mirrored: average with the frame flipped left to right (2× the time).
+        mirrored: average with the frame flipped left to right (2× the time); some models always do.
         tile: side in px of overlapping tiles of the scaled frame, to bound memory; None = as the model was trained.
         probability: also write `<stem>_probability.tif`, 32-bit in [0, 1].
         device: auto, cpu or cuda.

@@ -55,19 +55,21 @@ def _in_words(scores: dict[str, float]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Package(Options):
-    """Make a trained model ready to be given away: probability calibrated, scores in the card, half precision.
+    """Make a trained model ready to be given away: calibrated, with its best threshold and scores, half precision.
 
     Attributes:
         model: a segmenter: a name that `vasomim models` lists, a model file, or a run folder.
         validation: labelled frames that it has not learned from, to calibrate and score it on.
         output: `.safetensors` file to write.
         description: one line for people; None = that of the model.
+        mirrored: average with the frame flipped left to right from now on, at twice the time.
     """
 
     model: str
     validation: Path
     output: Path
     description: str | None = None
+    mirrored: bool = False
 
     def run(self) -> dict[str, Any]:
         """Calibrate, score, write."""
@@ -79,7 +81,9 @@ class Package(Options):
             raise ConfigError(f"--output is {self.output}; give a file name that ends in .safetensors")
         frames = open_labels(self.validation)
         with tqdm(total=len(frames), unit="frame", disable=None, leave=False) as bar:
-            scores = package(self.model, frames, self.output, self.description, lambda done: bar.update(done - bar.n))
+            scores = package(
+                self.model, frames, self.output, self.description, self.mirrored, lambda done: bar.update(done - bar.n)
+            )
         return {"model": str(self.output), **scores}
 
     def summary(self, result: dict[str, Any]) -> str:

@@ -38,6 +38,7 @@ class Preprocessing:
         tile: side in pixels of the overlapping tiles that a scaled frame is seen in; None = whole.
         threshold: probability from which a pixel counts as vessel.
         calibration: slope and intercept of the logit that make the network's probability honest; see `calibration`.
+        mirrored: average with the prediction of the frame flipped left to right, at 2× the time.
     """
 
     frame_size: int | None = None
@@ -47,6 +48,7 @@ class Preprocessing:
     tile: int | None = None
     threshold: float = 0.5
     calibration: Calibration = AS_TRAINED
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,23 +16,28 @@ from vasomim_core.models.segmenter import ConvBlock
 
 
 class EffUNet(nn.Module):
-    """Image (B, 3, H, W) → vessel logits (B, 1, H, W); H and W are multiples of 32.
+    """Image (B, 3, H, W) → vessel logits (B, 1, H, W); H and W are multiples of 2^levels.
 
     Works at half resolution and below; the last layer gives each of four pixels its own logit.
 
     Args:
         lite: which EfficientNet-Lite, 0 … 4 (Tan & Le 2019, without squeeze-and-excitation).
-        width: channels of the decoder at half resolution; 2, 4 and 8 times as many at the coarser levels.
+        width: channels of the decoder at half resolution; twice as many at each coarser level.
+        levels: how often the encoder halves the resolution, at most 5; the fifth level holds most of its values.
     """
 
-    def __init__(self, lite: int = 2, width: int = 16):
+    def __init__(self, lite: int = 2, width: int = 16, levels: int = 5):
         super().__init__()
-        self.encoder = timm.create_model(f"tf_efficientnet_lite{lite}", features_only=True)
+        self.encoder = timm.create_model(
+            f"tf_efficientnet_lite{lite}", features_only=True, out_indices=tuple(range(levels))
+        )
+        last = self.encoder.feature_info.module_name()[-1]  # "blocks.<stage>"
+        self.encoder.blocks = self.encoder.blocks[: int(last.split(".")[1]) + 1]  # timm keeps all
         *skips, channels = self.encoder.feature_info.channels()
         self.merge = nn.ModuleList()
-        for skip, wider in zip(reversed(skips), (8, 4, 2, 1), strict=True):
-            self.merge.append(ConvBlock(channels + skip, wider * width))
-            channels = wider * width
+        for k, skip in reversed(list(enumerate(skips))):
+            self.merge.append(ConvBlock(channels + skip, 2**k * width))
+            channels = 2**k * width
         self.head = nn.Conv2d(channels, 4, 3, padding=1)
         start_from_vessel_share(self.head)
 
@@ -51,12 +56,17 @@ class EffUNet(nn.Module):
                 module.weight.requires_grad_(False)
 
 
+def small_effunet(width: int = 16) -> EffUNet:
+    """Over the smallest EfficientNet-Lite, down to 1/16 of the resolution: a sixth of the values of the default."""
+    return EffUNet(0, width, levels=4)
+
+
 def load_efficientnet(encoder: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Load an ImageNet checkpoint in timm's naming or in that of the first PyTorch port.
 
     Args:
         encoder: of an `EffUNet`; changed in place.
-        state: tensors by name; the classifier's are left aside.
+        state: tensors by name; the classifier's, and those of stages below the encoder's last, are left aside.
         source: where they come from, for the error message.
 
     Raises:
@@ -66,7 +76,8 @@ def load_efficientnet(encoder: nn.Module, state: Mapping[str, Tensor], source: s
     ported = any(key.startswith("_blocks.") for key in state)
     found = _in_timm_naming(state, own) if ported else state
     unfit = [key for key, tensor in own.items() if key not in found or found[key].shape != tensor.shape]
-    unfit += [key for key in found if "blocks." in key and key not in own]  # of a deeper one
+    stages = {key.split(".")[1] for key in own if key.startswith("blocks.")}
+    unfit += [key for key in found if key.startswith("blocks.") and key.split(".")[1] in stages and key not in own]
     if unfit:
         raise CheckpointError(
             f"{source} is not the EfficientNet-Lite that this network needs: {len(unfit)} tensors are missing, too "

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vasomim_core.errors import CheckpointError, ConfigError
 from vasomim_core.models.catalogue import Card, find_model, read_card
 from vasomim_core.models.checkpoint import read_state
-from vasomim_core.models.effunet import EffUNet
+from vasomim_core.models.effunet import EffUNet, small_effunet
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.segmenter import ViTSegmenter, resunet, unet
 from vasomim_core.models.unext import UNeXt
@@ -21,6 +21,7 @@ from vasomim_core.models.vasomim import SEGMENTOR, VasoMIM
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "effunet": EffUNet,
+    "effunet-small": small_effunet,
     "mae": MaskedAutoencoder,
     "resunet": resunet,
     "unet": unet,

@@ -61,7 +61,8 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
             network, architecture, options = start.network, start.architecture, start.options
         # A ViT's positions are those of its training crops: larger frames are seen in tiles of that size.
         tiled = architecture == "vit" and config.input_size < config.frame_size
-        preprocessing = Preprocessing(frame_size=config.frame_size, tile=config.input_size if tiled else None)
+        tile = config.input_size if tiled else None
+        preprocessing = Preprocessing(frame_size=config.frame_size, tile=tile, mirrored=start.mirrored)
         if config.training.compile:
             network.compile()
         store = _store(training, config, log, processes)

@@ -27,20 +27,22 @@ class Start:
         architecture: its name in the registry.
         options: what it was built with.
         segments: whether it finds vessels already, so that its score before the first step says something.
+        mirrored: whether it is averaged over the mirrored frame, as the segmenter that it was.
     """
 
     network: nn.Module
     architecture: str
     options: dict[str, Any]
     segments: bool = False
+    mirrored: bool = False
 
 
 def start_network(config: FinetuneConfig) -> Start:
     """The network to finetune.
 
     `init` may be a segmenter or segmentor (its architecture is taken over, all tensors are loaded), a pretrained
-    autoencoder, a foreign ViT checkpoint in MAE or timm naming, or for `effunet` an EfficientNet-Lite (the encoder is
-    loaded).
+    autoencoder, a foreign ViT checkpoint in MAE or timm naming, or for `effunet` and `effunet-small`
+    an EfficientNet-Lite (the encoder is loaded).
 
     Raises:
         CheckpointError: `init` fits none of these.
@@ -61,7 +63,7 @@ def _loaded(config: FinetuneConfig, init: str) -> Start:
     if card is not None and card.kind in ("segmenter", "segmentor"):
         network = build(card.architecture, card.options)
         load_strictly(network, read_state(path), path)
-        return Start(network, card.architecture, card.options, segments=True)
+        return Start(network, card.architecture, card.options, segments=True, mirrored=card.preprocessing.mirrored)
     if card is not None and config.architecture == "vit":
         config = replace(config, encoder=card.options["encoder"], patch_size=card.options["patch_size"])
     options = _options(config)
@@ -87,4 +89,4 @@ def _options(config: FinetuneConfig) -> dict[str, Any]:
             "width": config.width,
             "drop_path": config.drop_path,
         }
-    return {"width": config.width} if config.architecture in ("unet", "resunet", "effunet") else {}
+    return {} if config.architecture == "unext" else {"width": config.width}

@@ -7,7 +7,7 @@ import timm
 import torch
 
 from vasomim_core.errors import CheckpointError, ConfigError, InputError
-from vasomim_core.models.effunet import EffUNet, load_efficientnet
+from vasomim_core.models.effunet import EffUNet, load_efficientnet, small_effunet
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.segmenter import ViTSegmenter, resunet, unet
 from vasomim_core.models.unext import UNeXt, shift
@@ -126,13 +126,14 @@ def test_segmenter_takes_any_multiple_of_the_patch(patch):
     assert net(torch.rand(1, 3, 96, 64)).shape == (1, 1, 96, 64)
 
 
-@pytest.mark.parametrize("net", [unet(4), resunet(4), EffUNet(0, 4)])
+@pytest.mark.parametrize("net", [unet(4), resunet(4), EffUNet(0, 4), small_effunet(4)])
 def test_unets_keep_the_size(net):
     assert net.eval()(torch.rand(1, 3, 64, 32)).shape == (1, 1, 64, 32)
 
 
-def test_the_fast_default_fits_its_5_mb():
-    assert sum(p.numel() for p in resunet().state_dict().values()) * 2 < 5e6
+@pytest.mark.parametrize("net", [resunet(), small_effunet(24)])
+def test_the_fast_default_fits_its_5_mb(net):
+    assert sum(p.numel() for p in net.state_dict().values()) * 2 < 5e6
 
 
 @pytest.mark.parametrize("net", [ViTSegmenter("tiny", 64, 16, width=4), unet(4), resunet(4), EffUNet(0, 4)])
@@ -168,19 +169,20 @@ def ported(state):
 
 
 @pytest.mark.parametrize("naming", [dict, ported])
-def test_effunet_takes_an_imagenet_encoder_in_either_naming(naming):
+@pytest.mark.parametrize("net", [EffUNet(0, 4), small_effunet(4)])
+def test_effunet_takes_an_imagenet_encoder_in_either_naming(net, naming):
     torch.manual_seed(1)
     classifier = timm.create_model("tf_efficientnet_lite0").eval()
-    net = EffUNet(0, 4).eval()
     load_efficientnet(net.encoder, naming(classifier.state_dict()), "imagenet.pth")
     frame = torch.rand(1, 3, 64, 64)
-    deepest = classifier.forward_intermediates(frame, intermediates_only=True)[-1]
-    assert torch.allclose(net.encoder(frame)[-1], deepest, atol=1e-5)
+    found = net.eval().encoder(frame)
+    expected = classifier.forward_intermediates(frame, intermediates_only=True)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=False))
 
 
 @pytest.mark.parametrize("naming", [dict, ported])
-def test_effunet_refuses_another_size_and_stays_as_it_was(naming):
-    net = EffUNet(0, 4)
+@pytest.mark.parametrize("net", [EffUNet(0, 4), small_effunet(4)])
+def test_effunet_refuses_another_size_and_stays_as_it_was(net, naming):
     before = {key: tensor.clone() for key, tensor in net.encoder.state_dict().items()}
     with pytest.raises(CheckpointError, match="choose a checkpoint of the same size"):
         load_efficientnet(net.encoder, naming(timm.create_model("tf_efficientnet_lite1").state_dict()), "other.pth")
