@@ -58,14 +58,15 @@ class Package(Options):
     """Make a trained model ready to be given away: calibrated, with its best threshold and scores, half precision.
 
     Attributes:
-        model: a segmenter: a name that `vasomim models` lists, a model file, or a run folder.
+        model: a segmenter: a name that `vasomim models` lists, a model file, or a run folder. Several that were
+            finetuned from one start become one: the mean of their weights.
         validation: labelled frames that it has not learned from, to calibrate and score it on.
         output: `.safetensors` file to write.
         description: one line for people; None = that of the model.
         mirrored: average with the frame flipped left to right from now on, at twice the time.
     """
 
-    model: str
+    model: tuple[str, ...]
     validation: Path
     output: Path
     description: str | None = None
