@@ -23,6 +23,7 @@ from vasomim_core.anatomy import extract_anatomy
 from vasomim_core.masking_schedule import MaskingSchedule, guidance_strength
 from vasomim_core.models.catalogue import WEIGHTS
 
+from ..happenings import HAPPENINGS, happen
 from ..mouse import click
 
 ALL = {role for roles in VIEWS.values() for role in roles}
@@ -373,7 +374,7 @@ def test_a_dead_child_is_said_and_the_next_change_works(model, beside, qtbot, st
     assert shown(model, image, "mask").any()
 
 
-@pytest.mark.parametrize("happening", ["deleted", "other chosen", "reordered", "renamed", "result deleted", "replaced"])
+@pytest.mark.parametrize("happening", HAPPENINGS)
 def test_what_happens_to_layers_while_masks_are_drawn(model, beside, qtbot, cine, happening):
     other = model.add_image(cine[0, ::-1], name="other")
     image = model.add_image(cine, name="a")
@@ -384,19 +385,7 @@ def test_what_happens_to_layers_while_masks_are_drawn(model, beside, qtbot, cine
     try:
         panel.seed.setValue(3)
         qtbot.waitUntil(lambda: engine.shared().state == "busy")
-        if happening == "deleted":
-            model.layers.remove(image)
-        elif happening == "other chosen":
-            model.layers.selection.active = other
-        elif happening == "reordered":
-            model.layers.reverse()
-        elif happening == "renamed":
-            image.name = "b"
-            layers.find(model, "mask", image).name = "c"
-        elif happening == "replaced":
-            image.data = cine[:4, :200, :180]
-        else:
-            model.layers.remove(layers.find(model, "mask", image))
+        happen(happening, model, image, other, "mask")
     finally:
         os.kill(pid, signal.SIGCONT)
     settled(qtbot, panel)

@@ -20,6 +20,7 @@ from napari_vasomim.session import Session
 from napari_vasomim.widgets.segment import FILE, SegmentPanel
 from vasomim_core.models.catalogue import FORMAT, WEIGHTS, Card, Preprocessing
 
+from ..happenings import HAPPENINGS, happen
 from ..mouse import click
 
 DEMO = WEIGHTS / "vasomim-demo.safetensors"
@@ -186,7 +187,7 @@ def test_a_click_after_a_cancel_is_not_mixed_with_the_frame_still_at_work(model,
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("happening", ["deleted", "other chosen", "reordered", "renamed", "result deleted", "replaced"])
+@pytest.mark.parametrize("happening", HAPPENINGS)
 def test_what_happens_to_layers_while_a_cine_is_segmented(
     model, beside, qtbot, cine, calls, held_at_the_third, happening
 ):
@@ -195,19 +196,7 @@ def test_what_happens_to_layers_while_a_cine_is_segmented(
     panel = beside(model, SegmentPanel)
     click(qtbot, panel.all)
     qtbot.waitUntil(lambda: len(calls) == 3, timeout=60_000)
-    if happening == "deleted":
-        model.layers.remove(image)
-    elif happening == "other chosen":
-        model.layers.selection.active = other
-    elif happening == "reordered":
-        model.layers.reverse()
-    elif happening == "renamed":
-        image.name = "b"
-        layers.find(model, "prediction", image).name = "c"
-    elif happening == "replaced":
-        image.data = cine[:4, :200, :180]
-    else:
-        model.layers.remove(layers.find(model, "prediction", image))
+    happen(happening, model, image, other, "prediction")
     os.kill(held_at_the_third, signal.SIGCONT)
     done(qtbot, panel)
     assert other not in panel.session.predictions
