@@ -8,18 +8,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vasomim_core.calibration import AS_TRAINED, calibrate
 from vasomim_core.data.labelled import LabelledFrame
-from vasomim_core.errors import CheckpointError, LabelError
+from vasomim_core.errors import LabelError
 from vasomim_core.inference import predict
 from vasomim_core.metrics import mean_overlap
-from vasomim_core.models.catalogue import find_model, read_card
+from vasomim_core.models.catalogue import find_model
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
-from vasomim_core.models.registry import Model, load_model, load_strictly
+from vasomim_core.models.registry import load_model
 from vasomim_core.reliability import Reliability, best_threshold, fit
 
 NEAR = 8
@@ -27,7 +25,7 @@ NEAR = 8
 
 
 def package(
-    models: Sequence[str | Path],
+    model: str | Path,
     validation: Sequence[LabelledFrame],
     output: Path,
     description: str | None = None,
@@ -36,15 +34,11 @@ def package(
 ) -> dict[str, float]:
     """Calibrate a model on frames that it has not learned from, score it on them, and write it in half precision.
 
-    Several models become one network: the mean of their weights, which is as fast as each and may be better than the
-    best (Wortsman et al., "Model soups", ICML 2022). It means something only where they have one start in common; the
-    scores tell.
-
     The threshold becomes the one with the largest mean DSC on these frames. An error after calibration is that of
     frames to which it was not fitted: each half of them is judged by a fit to the other half.
 
     Args:
-        models: segmenters by name, file or run folder; frames are prepared as the first of them wants them.
+        model: a segmenter, by name, file or run folder.
         validation: at least two labelled frames.
         output: a `.safetensors` file; an older one is replaced.
         description: one line for people; None = that of the model.
@@ -56,14 +50,12 @@ def package(
         pixels (`ece`) and near the vessels it finds (`ece_near`), each also as trained (`…_as_trained`).
 
     Raises:
-        CheckpointError: a model does not segment, or they are of different architectures.
+        CheckpointError: the model does not segment.
         LabelError: a frame or mask that cannot be read, or too few of them.
     """
-    if not models:
-        raise CheckpointError("no model is given; name one, or several to be averaged")
     if len(validation) < 2:
         raise LabelError(f"{len(validation)} validation frames are too few to calibrate on; give at least two")
-    loaded = _mean(models)
+    loaded = load_model(model)
     as_trained = replace(
         loaded.card.preprocessing,
         calibration=AS_TRAINED,
@@ -95,23 +87,8 @@ def package(
         description=loaded.card.description if description is None else description,
         scores={"validation": scores},
     )
-    save_checkpoint(output, loaded.network.state_dict(), card, half=True)
+    save_checkpoint(output, read_state(find_model(model)), card, half=True)
     return scores
-
-
-def _mean(models: Sequence[str | Path]) -> Model:
-    """The first model with the mean of all models' weights; the others' settings stand in its card."""
-    first = load_model(models[0])
-    states = {path: read_state(path) for path in map(find_model, models)}
-    for path, state in states.items():
-        load_strictly(first.network, state, path)  # which refuses another architecture
-    first.network.load_state_dict({key: _mean_of([state[key] for state in states.values()]) for key in state})
-    others = [read_card(path).config for path in list(states)[1:]]
-    return replace(first, card=replace(first.card, config={**first.card.config, "averaged_with": others}))
-
-
-def _mean_of(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(tensors)).mean(0) if tensors[0].is_floating_point() else tensors[0]  # else a counter
 
 
 def _around(vessels: NDArray[np.bool_]) -> NDArray[np.bool_]:

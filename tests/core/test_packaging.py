@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-import torch
 
 from vasomim_core.data.labelled import open_labels
 from vasomim_core.data.synthetic import write_samples
-from vasomim_core.errors import CheckpointError, LabelError
+from vasomim_core.errors import LabelError
 from vasomim_core.inference import predict
 from vasomim_core.metrics import mean_overlap
 from vasomim_core.models.catalogue import find_model, read_card
-from vasomim_core.models.checkpoint import read_state, save_checkpoint
 from vasomim_core.models.registry import load_model
 from vasomim_core.packaging import package
 
@@ -28,11 +24,11 @@ def frames(tmp_path_factory):
 
 def test_the_probability_becomes_honest_and_the_masks_the_best(frames, tmp_path):
     packaged = tmp_path / "given.safetensors"
-    scores = package(["vasomim-demo"], frames, packaged, "a line")
+    scores = package("vasomim-demo", frames, packaged, "a line")
     card, before = read_card(packaged), read_card(find_model("vasomim-demo"))
     assert card.scores == {"validation": scores}
     assert card.description == "a line"
-    assert card.config == {**before.config, "averaged_with": []}
+    assert card.config == before.config
     assert scores["frames"] == 4
     assert scores["ece_near"] < scores["ece_near_as_trained"]  # as it was trained, it was never calibrated
     model, threshold = load_model(packaged), card.preprocessing.threshold
@@ -45,14 +41,14 @@ def test_the_probability_becomes_honest_and_the_masks_the_best(frames, tmp_path)
     assert score(threshold) == pytest.approx(scores["dsc"], abs=0.05)
     assert all(score(t) <= scores["dsc"] + 0.05 for t in (0.2, 0.3, 0.4, 0.5, 0.6))
     # What is true changes what the probability means, not which pixel comes before which.
-    package(["vasomim-demo"], frames[:2], tmp_path / "other.safetensors")
+    package("vasomim-demo", frames[:2], tmp_path / "other.safetensors")
     other = predict(load_model(tmp_path / "other.safetensors"), frames[0].frame())
     assert not np.allclose(probabilities[0], other)
     assert np.all(np.diff(other.ravel()[np.argsort(probabilities[0], axis=None)]) >= -1e-5)
 
 
 def test_a_mirrored_model_says_so_and_is_averaged_wherever_it_is_used(frames, tmp_path):
-    package(["vasomim-demo"], frames[:2], tmp_path / "mirrored.safetensors", mirrored=True)
+    package("vasomim-demo", frames[:2], tmp_path / "mirrored.safetensors", mirrored=True)
     model, frame = load_model(tmp_path / "mirrored.safetensors"), frames[0].frame()
     assert model.card.preprocessing.mirrored
     p = predict(model, frame)
@@ -62,23 +58,4 @@ def test_a_mirrored_model_says_so_and_is_averaged_wherever_it_is_used(frames, tm
 
 def test_two_frames_are_the_least(frames, tmp_path):
     with pytest.raises(LabelError, match="too few"):
-        package(["vasomim-demo"], frames[:1], tmp_path / "x.safetensors")
-
-
-def test_several_models_become_the_mean_of_their_weights(frames, tmp_path):
-    first, card = read_state(find_model("vasomim-demo")), read_card(find_model("vasomim-demo"))
-    second = {key: tensor + 0.01 if tensor.is_floating_point() else tensor for key, tensor in first.items()}
-    other = tmp_path / "second.safetensors"
-    save_checkpoint(other, second, replace(card, config={"training": {"seed": 1}}))
-    package(["vasomim-demo", other], frames[:2], tmp_path / "mean.safetensors")
-    mean = read_state(tmp_path / "mean.safetensors")
-    for key, tensor in mean.items():
-        torch.testing.assert_close(tensor.float(), (first[key] + second[key]) / 2, atol=2e-3, rtol=2e-3)
-    config = read_card(tmp_path / "mean.safetensors").config
-    assert config["averaged_with"] == [{"training": {"seed": 1}}]
-    assert config["training"] == card.config["training"]
-    with pytest.raises(CheckpointError, match="another architecture"):
-        package(["vasomim-demo", "vasomim-fast"], frames[:2], tmp_path / "none.safetensors")
-    with pytest.raises(CheckpointError, match="no model"):
-        package([], frames[:2], tmp_path / "none.safetensors")
-    assert not (tmp_path / "none.safetensors").exists()
+        package("vasomim-demo", frames[:1], tmp_path / "x.safetensors")

@@ -58,15 +58,14 @@ class Package(Options):
     """Make a trained model ready to be given away: calibrated, with its best threshold and scores, half precision.
 
     Attributes:
-        model: a segmenter: a name that `vasomim models` lists, a model file, or a run folder. Several that were
-            finetuned from one start become one: the mean of their weights.
+        model: a segmenter: a name that `vasomim models` lists, a model file, or a run folder.
         validation: labelled frames that it has not learned from, to calibrate and score it on.
         output: `.safetensors` file to write.
         description: one line for people; None = that of the model.
         mirrored: average with the frame flipped left to right from now on, at twice the time.
     """
 
-    model: tuple[str, ...]
+    model: str
     validation: Path
     output: Path
     description: str | None = None
