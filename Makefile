@@ -55,8 +55,8 @@ RUNS ?= runs/$@
 stage = grep -qs '"event": "end", .*"reason": "finished"' $(RUNS)/$(1)/events.jsonl || \
 	if [ -f $(RUNS)/$(1)/config.yaml ]; then $(BIN)/vasomim finetune --resume $(RUNS)/$(1); \
 	else $(BIN)/vasomim finetune --run $(RUNS)/$(1) $(2); fi
-# $(call package,name,stages): the mean of what the stages have learned becomes a packaged model.
-package = $(BIN)/vasomim package --model $(foreach s,$(2),$(RUNS)/$(s)) --validation $(ARCADE)/val \
+# $(call package,name,stage): what a stage has learned becomes a packaged model.
+package = $(BIN)/vasomim package --model $(RUNS)/$(2) --validation $(ARCADE)/val \
 	--output $(WEIGHTS)/$(1).safetensors
 
 DEMO = --labels $(RUNS)/samples --architecture unext --frame-size 512 --input-size 256 --batch-size 16
