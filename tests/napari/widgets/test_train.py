@@ -266,7 +266,7 @@ def test_the_model_to_start_from_arrives_and_brings_its_network(qtbot, panel, la
     assert panel.base.currentData() == "vasomim-fast"
     click(qtbot, panel.start)
     config = load_config(spawned[0])
-    assert (config.init, config.architecture) == ("vasomim-fast", "resunet")
+    assert (config.init, config.architecture) == ("vasomim-fast", "effunet-small")
 
 
 # The start
