@@ -63,17 +63,16 @@ def package(
         mirrored=mirrored or loaded.card.preprocessing.mirrored,
     )
     loaded = replace(loaded, card=replace(loaded.card, preprocessing=as_trained))
-    probabilities, truths, everywhere, near = [], [], [], []
+    pairs, everywhere, near = [], [], []
     for done, frame in enumerate(validation, 1):
         p, truth = predict(loaded, frame.frame()), np.asarray(frame.mask(), bool)
-        probabilities.append(p)
-        truths.append(truth)
+        pairs.append((p, truth))
         everywhere.append(Reliability.of(p, truth))
         close = _around(p >= 0.5)  # and not what is true, which the model could not know
         near.append(Reliability.of(p[close], truth[close]))
         progress(done)
     best = best_threshold(everywhere)
-    overlap, line = mean_overlap((p >= best, truth) for p, truth in zip(probabilities, truths, strict=True))
+    overlap, line = mean_overlap((p >= best, truth) for p, truth in pairs)
     scores = {"frames": len(validation), "dsc": round(overlap, 2), "cldice": round(line, 2)}
     for name, tables in (("ece", everywhere), ("ece_near", near)):
         scores[f"{name}_as_trained"] = round(100 * _sum(tables).error(), 2)

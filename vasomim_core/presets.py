@@ -52,7 +52,7 @@ COSTS: dict[str, Cost] = {
     "unet": Cost(0.077, 0.11, 75e6),
     "resunet": Cost(0.02, 0.065, 30e6),
     "effunet": Cost(0.08, 0.14, 100e6),
-    "effunet-small": Cost(0.06, 0.11, 80e6),
+    "effunet-small": Cost(0.06, 0.09, 100e6),
     "vit": Cost(0.14, 0.5, 160e6),
 }
 PRETRAINING = 0.09
