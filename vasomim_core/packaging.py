@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from vasomim_core.calibration import AS_TRAINED, calibrate
 from vasomim_core.data.labelled import LabelledFrame
-from vasomim_core.errors import LabelError
+from vasomim_core.errors import CheckpointError, LabelError
 from vasomim_core.inference import predict
 from vasomim_core.metrics import mean_overlap
-from vasomim_core.models.catalogue import find_model
+from vasomim_core.models.catalogue import find_model, read_card
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
 from vasomim_core.models.registry import load_model
 from vasomim_core.reliability import Reliability, best_threshold, fit
@@ -88,6 +88,25 @@ def package(
     )
     save_checkpoint(output, read_state(find_model(model)), card, half=True)
     return scores
+
+
+def package_encoder(model: str | Path, output: Path, description: str | None = None) -> None:
+    """Write a pretrained autoencoder, with its S, in half precision; there is nothing to calibrate.
+
+    Args:
+        model: by name, file or run folder.
+        output: a `.safetensors` file; an older one is replaced.
+        description: one line for people; None = that of the model.
+
+    Raises:
+        CheckpointError: it is no autoencoder.
+    """
+    path = find_model(model)
+    card = read_card(path)
+    if card.kind != "autoencoder":
+        raise CheckpointError(f"{path} is a {card.kind}: give labelled frames (--validation) to calibrate it on")
+    description = card.description if description is None else description
+    save_checkpoint(output, read_state(path), replace(card, description=description), half=True)
 
 
 def _around(vessels: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -6,6 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from vasomim_core.models.catalogue import Card
+from vasomim_core.models.checkpoint import save_checkpoint
+from vasomim_core.models.mae import MaskedAutoencoder
+from vasomim_core.models.unext import UNeXt
+from vasomim_core.models.vasomim import VasoMIM
+
 ARCADE = Path(__file__).resolve().parents[3] / "shared" / "data" / "arcade" / "syntax"
 
 
@@ -15,3 +21,14 @@ def arcade() -> Path:
     if not ARCADE.is_dir():
         pytest.skip(f"no real angiograms: {ARCADE.name} is not beside the checkout (see README, 'Data')")
     return ARCADE
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a small pretrained model with its segmentor."""
+    options = {"encoder": "tiny", "input_size": 64, "decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
+    config = {"mask_ratio": 0.5, "sampler": "anatomy", "co_guidance": False, "consistency": 1.0}
+    path = tmp_path_factory.mktemp("models") / "p.safetensors"
+    model = VasoMIM(MaskedAutoencoder(**options), UNeXt())
+    save_checkpoint(path, model.pretrained_state(), Card("autoencoder", "mae", options, config=config))
+    return path

@@ -7,12 +7,12 @@ import pytest
 
 from vasomim_core.data.labelled import open_labels
 from vasomim_core.data.synthetic import write_samples
-from vasomim_core.errors import LabelError
-from vasomim_core.inference import predict
+from vasomim_core.errors import CheckpointError, LabelError
+from vasomim_core.inference import predict, reconstruct
 from vasomim_core.metrics import mean_overlap
 from vasomim_core.models.catalogue import find_model, read_card
-from vasomim_core.models.registry import load_model
-from vasomim_core.packaging import package
+from vasomim_core.models.registry import load_model, load_pretrained
+from vasomim_core.packaging import package, package_encoder
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +59,18 @@ def test_a_mirrored_model_says_so_and_is_averaged_wherever_it_is_used(frames, tm
 def test_two_frames_are_the_least(frames, tmp_path):
     with pytest.raises(LabelError, match="too few"):
         package("vasomim-demo", frames[:1], tmp_path / "x.safetensors")
+
+
+def test_an_encoder_is_halved_and_still_draws_the_same(pretrained, frames, tmp_path):
+    package_encoder(pretrained, tmp_path / "half.safetensors", "a line")
+    card, before = read_card(tmp_path / "half.safetensors"), read_card(pretrained)
+    assert (card.description, card.options, card.config) == ("a line", before.options, before.config)
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * pretrained.stat().st_size
+    frame, mask = frames[0].frame(), np.asarray(frames[0].mask(), bool)
+    drawn, expected = (
+        reconstruct(load_pretrained(path, "cpu")[0], frame, mask, 0.5, seed=1).drawn
+        for path in (tmp_path / "half.safetensors", pretrained)
+    )
+    np.testing.assert_allclose(drawn, expected, atol=0.01 * np.ptp(expected))
+    with pytest.raises(CheckpointError, match="--validation"):
+        package_encoder("vasomim-demo", tmp_path / "x.safetensors")

@@ -20,10 +20,8 @@ from vasomim_core.masking_schedule import MaskingSchedule
 from vasomim_core.messages import Message, encode, receive, send
 from vasomim_core.models.catalogue import WEIGHTS, Card
 from vasomim_core.models.checkpoint import save_checkpoint
-from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.registry import load_model, load_pretrained
 from vasomim_core.models.unext import UNeXt
-from vasomim_core.models.vasomim import VasoMIM
 from vasomim_core.serving import Service, reply_to
 
 SETTINGS = {"mask_ratio": 0.5, "beta_start": 0.1, "beta_end": 0.8}
@@ -32,17 +30,6 @@ SETTINGS = {"mask_ratio": 0.5, "beta_start": 0.1, "beta_end": 0.8}
 @pytest.fixture(scope="module")
 def service():
     return Service()
-
-
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    """The path of a small pretrained model."""
-    options = {"encoder": "tiny", "input_size": 64, "decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
-    config = {"mask_ratio": 0.5, "sampler": "anatomy", "co_guidance": False, "consistency": 1.0}
-    path = tmp_path_factory.mktemp("models") / "p.safetensors"
-    model = VasoMIM(MaskedAutoencoder(**options), UNeXt())
-    save_checkpoint(path, model.pretrained_state(), Card("autoencoder", "mae", options, config=config))
-    return path
 
 
 def frame(height: int = 96, width: int = 80) -> np.ndarray:

@@ -58,15 +58,16 @@ class Package(Options):
     """Make a trained model ready to be given away: calibrated, with its best threshold and scores, half precision.
 
     Attributes:
-        model: a segmenter: a name that `vasomim models` lists, a model file, or a run folder.
-        validation: labelled frames that it has not learned from, to calibrate and score it on.
+        model: a name that `vasomim models` lists, a model file, or a run folder.
+        validation: labelled frames that it has not learned from, to calibrate and score a segmenter on; None = it is a
+            pretrained encoder.
         output: `.safetensors` file to write.
         description: one line for people; None = that of the model.
         mirrored: average with the frame flipped left to right from now on, at twice the time.
     """
 
     model: str
-    validation: Path
+    validation: Path | None = None
     output: Path
     description: str | None = None
     mirrored: bool = False
@@ -75,10 +76,13 @@ class Package(Options):
         """Calibrate, score, write."""
         from vasomim_core.data.labelled import open_labels
         from vasomim_core.errors import ConfigError
-        from vasomim_core.packaging import package
+        from vasomim_core.packaging import package, package_encoder
 
         if self.output.suffix != ".safetensors":
             raise ConfigError(f"--output is {self.output}; give a file name that ends in .safetensors")
+        if self.validation is None:
+            package_encoder(self.model, self.output, self.description)
+            return {"model": str(self.output)}
         frames = open_labels(self.validation)
         with tqdm(total=len(frames), unit="frame", disable=None, leave=False) as bar:
             scores = package(
@@ -89,6 +93,8 @@ class Package(Options):
     def summary(self, result: dict[str, Any]) -> str:
         """Scores, and what calibration has done."""
         r = result
+        if "frames" not in r:
+            return f"{r['model']}: the pretrained encoder"
         return (
             f"{r['model']}: DSC {r['dsc']:.2f}, clDice {r['cldice']:.2f} on {r['frames']} frames (percent)\n"
             f"calibration error {r['ece_as_trained']:.2f} → {r['ece']:.2f} over all pixels, "
