@@ -112,14 +112,16 @@ def correct(window: Window) -> None:
 
 
 def missing_branch(truth: np.ndarray, found: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The two ends of the longest piece of centreline that was not found."""
-    from scipy.ndimage import label
+    """Where the largest branch that was not found leaves what was found, and a point of it 110 px away."""
+    from scipy.ndimage import binary_dilation, distance_transform_edt, label
     from skimage.morphology import skeletonize
 
-    pieces, count = label(skeletonize(truth) & ~found, np.ones((3, 3)))
-    points = np.argwhere(pieces == max(range(1, count + 1), key=lambda n: (pieces == n).sum()))
-    start = points[np.abs(points - points.mean(0)).sum(1).argmax()]
-    end = points[np.abs(points - start).sum(1).argmax()]
+    near = binary_dilation(found, iterations=6)
+    pieces, _ = label(truth & ~near, np.ones((3, 3)))
+    piece = skeletonize(truth) & (pieces == np.bincount(pieces[pieces > 0]).argmax())
+    points = np.argwhere(piece)
+    start = points[distance_transform_edt(~found)[piece].argmin()]
+    end = points[np.abs(np.hypot(*(points - start).T) - 110).argmin()]
     return tuple(start), tuple(end)
 
 
