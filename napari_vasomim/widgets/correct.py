@@ -38,7 +38,7 @@ class CorrectPanel(Panel):
     """Start from the prediction, take up a tool, draw."""
 
     title = "Correct"
-    purpose = "Make the mask right; nothing drawn is ever lost."
+    purpose = "Make the mask right; no stroke is ever lost."
 
     def build(self) -> None:
         """Make the widgets."""
