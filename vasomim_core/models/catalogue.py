@@ -23,6 +23,8 @@ from vasomim_core.files import atomic, own_folder
 FORMAT = 1  # of the header's `vasomim` entry
 DEFAULT_MODEL = "vasomim-fast"
 """The packaged model that segments where no other is asked for."""
+ENCODER = "vasomim-encoder"
+"""The packaged pretrained autoencoder."""
 WEIGHTS = Path(__file__).parent / "weights"
 
 

@@ -17,11 +17,11 @@ from qtpy.QtWidgets import QFileDialog
 from napari_vasomim import engine, layers
 from napari_vasomim.mask_animation import ANIMATION_STEPS
 from napari_vasomim.mask_figure import kinds, on_pixels, picture
-from napari_vasomim.mask_layers import VIEWS
+from napari_vasomim.mask_layers import FROM_MODEL, VIEWS
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from vasomim_core.anatomy import extract_anatomy
 from vasomim_core.masking_schedule import MaskingSchedule, guidance_strength
-from vasomim_core.models.catalogue import WEIGHTS
+from vasomim_core.models.catalogue import ENCODER, WEIGHTS
 
 from ..happenings import HAPPENINGS, happen
 from ..mouse import click
@@ -170,11 +170,11 @@ def test_the_view_chooses_what_is_seen(model, beside, qtbot, still):
     settled(qtbot, panel)
     for row, (text, roles) in enumerate(VIEWS.items()):
         panel.view.setCurrentIndex(row)
+        model_too = bool(set(roles) & set(FROM_MODEL))
+        assert panel.model.currentText() == (ENCODER if model_too else "none")  # which comes with the package
+        settled(qtbot, panel, model_too)
         visible = {layers.role(layer) for layer in model.layers if layer.visible} & ALL
-        there = {layers.role(layer) for layer in model.layers}
-        assert visible == set(roles) & there, text
-        if not set(roles) <= there:
-            assert "Choose a pretrained model" in panel.state.text()
+        assert visible == set(roles), text
     assert image.visible
 
 
