@@ -17,6 +17,7 @@ from napari_vasomim.deliver import deliver
 from napari_vasomim.notify import tell, told
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
+from vasomim_core.data.labelled import LEAST_VESSEL
 from vasomim_core.errors import VasoMIMError
 from vasomim_core.models import catalogue
 
@@ -326,12 +327,20 @@ class SegmentPanel(Panel):
         else:
             count, total = len(prediction.frames), layers.frame_count(layer)
             which = "This frame" if total == 1 else f"{count} of {total} frames"
-            here = "" if self.session.index in prediction else " The shown frame is not."
+            here = _about_the_shown(prediction, self.session.index, layer)
             self.state.setText(
                 f"{which} segmented by {prediction.model} on {self._device}, {self._seconds:.2f} s a frame.{here}"
             )
 
     _seconds, _device = 0.0, ""
+
+
+def _about_the_shown(prediction: Prediction, index: int, layer: Image) -> str:
+    if index not in prediction:
+        return " The shown frame is not."
+    if prediction.mask(index).mean() >= LEAST_VESSEL or layers.facts(layer).get("bright_vessels"):
+        return ""
+    return " Little was found here: if vessels are bright in this image, tick “inverted” on top and segment it again."
 
 
 def spoken(model: str) -> str:

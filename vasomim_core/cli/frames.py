@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from vasomim_core.angiogram import Angiogram, to_uint8
 from vasomim_core.cli.common import Options, angiograms, passing_pages, write_masks, write_pages
+from vasomim_core.data.labelled import LEAST_VESSEL
 from vasomim_core.models.catalogue import DEFAULT_MODEL
 
 Inputs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(name="input")]
@@ -95,6 +96,7 @@ class Segment(Options):
         threshold: probability from which a pixel is vessel; None = the model's own.
         mirrored: average with the frame flipped left to right (2× the time); some models always do.
         tile: side in px of overlapping tiles of the scaled frame, to bound memory; None = as the model was trained.
+        inverted: vessels are bright in these images, as in a subtracted one or a fundus.
         probability: also write `<stem>_probability.tif`, 32-bit in [0, 1].
         device: auto, cpu or cuda.
     """
@@ -105,6 +107,7 @@ class Segment(Options):
     threshold: float | None = None
     mirrored: bool = False
     tile: int | None = None
+    inverted: bool = False
     probability: bool = False
     device: str = "auto"
 
@@ -121,19 +124,38 @@ class Segment(Options):
         model = load_model(self.model, self.device)
         threshold = model.card.preprocessing.threshold if self.threshold is None else self.threshold
         written, frames = [], 0
+        shares: list[float] = []
+
+        def counted(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+            shares.append(float(mask.mean()))
+            return mask
+
         for angiogram, target in angiograms(self.inputs, self.output):
+            dark = (255 - grey if self.inverted else grey for grey in grey_frames(angiogram))
             probabilities: Iterator[NDArray[np.float32]]
-            probabilities = (predict(model, grey, self.mirrored, self.tile) for grey in grey_frames(angiogram))
+            probabilities = (predict(model, grey, self.mirrored, self.tile) for grey in dark)
             if self.probability:
                 probabilities = passing_pages(target.with_name(f"{target.name}_probability.tif"), probabilities)
-            masks = (p >= threshold for p in probabilities)
+            masks = (counted(p >= threshold) for p in probabilities)
             written.append(str(write_masks(target, masks, len(angiogram.frames))))
             frames += len(angiogram.frames)
-        return {"written": written, "frames": frames, "model": model.name, "device": str(model.device)}
+        little = sum(share < LEAST_VESSEL for share in shares)
+        return {
+            "written": written,
+            "frames": frames,
+            "with_little_vessel": little,
+            "model": model.name,
+            "device": str(model.device),
+        }
 
     def summary(self, result: dict[str, Any]) -> str:
-        """One line."""
-        return f"{result['frames']} frames segmented by {result['model']} on {result['device']}, masks in {self.output}"
+        """What was done; and that it may have to be done otherwise, where little was found in most frames."""
+        r = result
+        done = f"{r['frames']} frames segmented by {r['model']} on {r['device']}, masks in {self.output}"
+        little = r["with_little_vessel"]
+        if 2 * little <= r["frames"] or self.inverted:
+            return done
+        return f"{done}\nlittle was found in {little} of them: if vessels are bright there, add --inverted"
 
 
 @dataclass(frozen=True, kw_only=True)

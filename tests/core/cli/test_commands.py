@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 
 from vasomim_core.cli import COMMANDS, run
+from vasomim_core.data.synthetic import synthesize
 from vasomim_core.files import write_png
 from vasomim_core.models.catalogue import Card
 from vasomim_core.models.checkpoint import save_checkpoint
@@ -103,6 +104,21 @@ def test_segment_writes_mask_and_probability_of_one_threshold(frames, tmp_path, 
     mask = np.asarray(Image.open(tmp_path / "out" / "still.png")) > 0
     np.testing.assert_array_equal(mask, probability >= np.float32(0.45))
     assert tifffile.imread(tmp_path / "out" / "cine.tif").shape == (4, 64, 64)
+
+
+def test_bright_vessels_are_asked_for_and_told(tmp_path, capsys):
+    drawn = synthesize(5, size=256)
+    write_png(tmp_path / "dark" / "x.png", drawn.frame)
+    write_png(tmp_path / "bright" / "x.png", 255 - drawn.frame)
+    said = {}
+    for folder, options in (("dark", ()), ("bright", ("--inverted",))):
+        said[folder] = vasomim(capsys, "segment", tmp_path / folder, "--output", tmp_path / f"{folder}-masks", *options)
+    masks = [(tmp_path / f"{folder}-masks" / "x.png").read_bytes() for folder in said]
+    assert masks[0] == masks[1]
+    assert not any("--inverted" in words for words in said.values())
+    hidden = vasomim(capsys, "segment", tmp_path / "dark", "--output", tmp_path / "none", "--threshold", 1)
+    assert "little was found in 1 of them" in hidden
+    assert "--inverted" in hidden
 
 
 def test_sample_finetune_segment_evaluate(tmp_path, capsys, monkeypatch):

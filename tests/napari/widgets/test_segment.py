@@ -90,6 +90,21 @@ def test_one_frame_of_a_still(model, beside, qtbot, still, still_truth):
     assert model.layers.selection.active is image
 
 
+def test_little_vessel_makes_it_ask_whether_vessels_are_bright(model, beside, qtbot, still):
+    image = model.add_image(np.full_like(still, 128))
+    panel = beside(model, SegmentPanel)
+    click(qtbot, panel.now)
+    done(qtbot, panel)
+    assert "Little was found here" in panel.state.text()
+    assert "“inverted”" in panel.state.text()
+    panel.session.set_bright_vessels(True)  # it is said already
+    click(qtbot, panel.now)
+    done(qtbot, panel)
+    assert "segmented by" in panel.state.text()
+    assert "Little" not in panel.state.text()
+    assert image.visible
+
+
 def test_the_threshold_acts_on_what_is_stored(model, beside, qtbot, cine, calls):
     image = model.add_image(cine)
     panel = beside(model, SegmentPanel)
