@@ -50,9 +50,9 @@ bench: setup
 	$(BIN)/python benchmarks/bench_models.py
 	$(BIN)/python benchmarks/bench_pretraining.py
 
-WEIGHTS ?= vasomim_core/models/weights
+WEIGHTS := vasomim_core/models/weights
 RUNS ?= runs/$@
-SEED ?= 0
+SEED := 0
 
 # $(call stage,name,job,options): one training run; one that was broken off goes on, one that has ended is left alone.
 stage = grep -qs '"event": "end", .*"reason": "finished"' $(RUNS)/$(1)/events.jsonl || \

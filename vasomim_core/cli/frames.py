@@ -123,7 +123,7 @@ class Segment(Options):
             raise ConfigError(f"--tile is {self.tile}; give a side in px of at least 1")
         model = load_model(self.model, self.device)
         threshold = model.card.preprocessing.threshold if self.threshold is None else self.threshold
-        written, frames = [], 0
+        written: list[str] = []
         shares: list[float] = []
 
         def counted(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -138,11 +138,10 @@ class Segment(Options):
                 probabilities = passing_pages(target.with_name(f"{target.name}_probability.tif"), probabilities)
             masks = (counted(p >= threshold) for p in probabilities)
             written.append(str(write_masks(target, masks, len(angiogram.frames))))
-            frames += len(angiogram.frames)
         little = sum(share < LEAST_VESSEL for share in shares)
         return {
             "written": written,
-            "frames": frames,
+            "frames": len(shares),
             "with_little_vessel": little,
             "model": model.name,
             "device": str(model.device),
