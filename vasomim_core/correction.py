@@ -24,6 +24,8 @@ Mask = NDArray[np.bool_]
 
 WINDOW = 256
 """Side in px of the window in which a trace has its cost field at full resolution."""
+LEAST_ANCHOR, ANCHOR_SHARE = 16, 0.01
+"""Area in px², and share of the largest piece's, from which on a piece is more than an islet."""
 SNAP = 3
 """Distance in px, along each axis, within which a click on a trace is moved to the best ridge."""
 
@@ -33,6 +35,7 @@ SIGMAS = (2.0, 3.0, 4.0, 6.0)  # finer ones answer to the noise,
 THIN = 1.5, 6.0  # which a filter along the line takes for less: its standard deviations across and along,
 THIN_GAIN = 2  # and its weight: with 3, paths follow the walls of wide vessels
 LOCAL = 80  # side of the square whose mean vesselness, with the frame's, makes faint and strong vessels alike
+SHRUNK_FROM = 2.0  # times the reference's side
 TRACE = 0.1, 2  # ε and p of a path whose ends are on one vessel: a long way round is not what was meant
 JOIN = 0.03, 3  # the same of one that has to find its vessel: rather far along it than a little way across
 
@@ -91,7 +94,8 @@ class Tracer:
     def start_from(self, mask: Mask) -> None:
         """Begin at all vessels that are drawn already, so that one click joins a branch to the nearest of them.
 
-        Nearest is meant along the vessels: `path_to` gives the cheapest path from any pixel of the mask.
+        Nearest is meant along the vessels: `path_to` gives the cheapest path from any pixel of the mask, islets left
+        out (see `anchors`).
 
         Args:
             mask: bool (H, W).
@@ -101,7 +105,7 @@ class Tracer:
         """
         if np.shape(mask) != self._frame.shape or not np.any(mask):
             raise InputError("there is no drawn vessel to join: click where a vessel begins first")
-        self._seeds, self._far, self._joins, self._window = np.argwhere(mask), None, True, (0, 0)
+        self._seeds, self._far, self._joins, self._window = np.argwhere(anchors(mask)), None, True, (0, 0)
         self._corner = np.zeros(2, int)
 
     def look_ahead(self) -> None:
@@ -162,12 +166,19 @@ class Tracer:
 
     @cached_property
     def _evidence(self) -> NDArray[np.float32]:
-        wide = sato(self._frame, [self._scale * sigma for sigma in SIGMAS])
-        thin = lines(self._frame, *(self._scale * sigma for sigma in THIN))
+        # The scales grow with the frame: a large one shows the same vessels, and many times sooner, at a smaller size.
+        shrink = self._scale if self._scale >= SHRUNK_FROM else 1.0
+        frame, scale = self._frame, self._scale / shrink
+        if shrink > 1:
+            frame = cv2.resize(frame, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+        wide = sato(frame, [scale * sigma for sigma in SIGMAS])
+        thin = lines(frame, *(scale * sigma for sigma in THIN))
         response = np.maximum(wide, THIN_GAIN * thin)
-        side = round(LOCAL * self._scale)
+        side = round(LOCAL * scale)
         usual = 3 * (cv2.blur(response, (side, side), borderType=cv2.BORDER_REFLECT) + response.mean())
         v = np.divide(response, usual, out=np.zeros_like(response), where=usual > 0).clip(0, 1)
+        if shrink > 1:
+            v = cv2.resize(v, self._frame.shape[::-1], interpolation=cv2.INTER_LINEAR)
         if self._seen is not None:
             v = (v + np.maximum(v, self._seen)) / 2  # a model that does not know this kind of frame takes nothing away
         return v.astype(np.float32)
@@ -207,6 +218,24 @@ class Tracer:
             return row, column
         best = np.unravel_index(near.argmax(), near.shape)
         return top + int(best[0]), left + int(best[1])
+
+
+def anchors(mask: Mask) -> Mask:
+    """The pieces of a mask that something can be joined to: all but the islets that a model leaves about.
+
+    Args:
+        mask: bool (H, W).
+
+    Returns:
+        bool (H, W), the 8-connected components of at least 16 px and 1 % of the largest one, which is always there.
+    """
+    _, pieces, statistics, _ = cv2.connectedComponentsWithStats(np.asarray(mask, np.uint8), connectivity=8)
+    area = statistics[:, cv2.CC_STAT_AREA].copy()
+    area[0] = 0  # what is around them
+    if not area.any():
+        return np.zeros(np.shape(mask), bool)
+    kept = area >= min(area.max(), max(LEAST_ANCHOR, ANCHOR_SHARE * area.max()))
+    return np.asarray(kept[pieces])
 
 
 def piece_at(mask: Mask, point: Point, within: int = 5) -> Mask:

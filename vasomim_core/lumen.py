@@ -56,18 +56,21 @@ def lumen(
     distance = offsets[half + 1 :]
     usual = gaussian_filter1d(rise, STRETCH * scale, axis=0, mode="nearest")
     usual /= usual.max(axis=(1, 2)).mean().clip(min=1e-6)
-    rise -= UNUSUAL * np.log(distance / _usual_walls(usual, distance)) ** 2
+    # In a large frame, what is averaged over so much needs neither each pixel of the path nor each distance.
+    every = max(1, int(scale))
+    walls = _usual_walls(usual[::every, :, every - 1 :: every], distance[every - 1 :: every])
+    rise -= UNUSUAL * np.log(distance / walls.repeat(every, axis=0)[: len(path)]) ** 2
     left, right = (_smoothest_ascent(rise) + 1) * STEP
     return line + across * ((right - left) / 2)[:, None], left + right
 
 
 def _usual_walls(rise: NDArray[np.float32], distance: Floats) -> Floats:
     """How far the two walls are from a path that may lie beside the middle, (n, 2, 1), from the rise (n, 2, k)."""
-    k = len(distance)
+    k, step = len(distance), distance[0]
     radius, aside = np.arange(k)[:, None], np.arange(-k // 2, k // 2 + 1)
     left, right = radius + aside, radius - aside
     both = (rise[:, 0, left.clip(0, k - 1)] + rise[:, 1, right.clip(0, k - 1)]) / 2
-    both = both - ASIDE * (aside * STEP / distance[:, None]) ** 2 - NEARNESS * np.log(distance[:, None])
+    both = both - ASIDE * (aside * step / distance[:, None]) ** 2 - NEARNESS * np.log(distance[:, None])
     both[:, (np.minimum(left, right) < 0) | (np.maximum(left, right) >= k)] = -np.inf
     [best] = _smoothest_ascent(both.max(axis=2)[:, None])
     shift = aside[both[np.arange(len(both)), best].argmax(axis=1)]

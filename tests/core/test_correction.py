@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from skimage.morphology import skeletonize
 
-from vasomim_core.correction import WINDOW, Tracer, branch_at, cut, grow, piece_at
+from vasomim_core.correction import WINDOW, Tracer, anchors, branch_at, cut, grow, piece_at
 from vasomim_core.data.synthetic import synthesize
 from vasomim_core.errors import InputError
+from vasomim_core.metrics import dsc
 
 few = settings(max_examples=25, deadline=None)
 coordinate = st.floats(-20, 80)
@@ -279,3 +281,51 @@ def test_growing_follows_the_connection():
 def test_what_cannot_be_is_said_in_a_sentence(wrong):
     with pytest.raises(InputError):
         wrong()
+
+
+def test_islets_are_no_anchor_for_a_branch_that_is_joined():
+    mask = np.zeros((100, 200), bool)
+    mask[48:54, 10:120] = True  # the tree
+    mask[20, 60:64] = True  # a speck, nearer to the click
+    found = anchors(mask)
+    assert found[50, 60]
+    assert not found[20, 60]
+    tracer = Tracer(bar(width=5, row=20))
+    tracer.start_from(mask)
+    first = tracer.path_to((20, 90))[0]
+    assert mask[tuple(first)]
+    assert first[0] >= 48
+
+
+@few
+@given(masks)
+def test_anchors_are_whole_pieces_and_the_largest_is_one(mask):
+    found = anchors(mask)
+    assert (found <= mask).all()
+    assert found.any() == mask.any()
+    count, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    for piece in range(1, count):
+        of_piece = found[pieces == piece]
+        assert of_piece.all() or not of_piece.any()
+    sizes = np.bincount(pieces[mask], minlength=1)
+    if mask.any():
+        assert found[pieces == sizes.argmax()].all()
+
+
+def test_a_branch_that_is_all_there_is_can_be_joined_to():
+    mask = np.zeros((40, 50), bool)
+    mask[20, 20:24] = True
+    assert (anchors(mask) == mask).all()
+
+
+def test_a_large_frame_is_traced_like_the_same_frame_at_a_smaller_size():
+    small = synthesize(3, side="left", size=512)
+    large = cv2.resize(small.frame, (2048, 2048), interpolation=cv2.INTER_CUBIC)
+    ends = [point for point in np.argwhere(skeletonize(small.mask))[[100, 400]]]
+    paths = []
+    for frame, factor in ((small.frame, 1), (large, 4)):
+        tracer = Tracer(frame)
+        tracer.start(ends[0] * factor)
+        drawn = tracer.painted(tracer.path_to(ends[1] * factor)).astype(np.float32)
+        paths.append(cv2.resize(drawn, (512, 512), interpolation=cv2.INTER_AREA) >= 0.5)
+    assert dsc(*paths) > 0.85
