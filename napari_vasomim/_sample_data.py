@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import numpy as np
@@ -52,9 +53,11 @@ def _layers(
         "angles": angles,
         "window": None,
         "source": None,
+        "token": (token := secrets.token_hex(8)),
     }
     title = " ".join([name, *view_of(angles)])
     image = {"name": title, "rgb": False, "metadata": {layers.KEY: facts}}
-    hidden = {"name": f"{name} truth", "visible": False, "opacity": 0.5, "metadata": {layers.KEY: {"role": "truth"}}}
+    of = {layers.KEY: {"role": "truth", "of": token}}
+    hidden = {"name": f"truth · {title}", "visible": False, "opacity": 0.5, "metadata": of}
     # The truth lies below, so that the angiogram is the layer that napari selects.
     return [(truth.astype(np.uint8), hidden, "labels"), (data, image, "image")]

@@ -1,16 +1,19 @@
-"""What our layers are: found by object and by a tag in their metadata, never by name.
+"""What our layers are. A result is known by the object that it is, never by its name or by metadata, which are copied.
 
 | role | layer |
 |---|---|
 | angiogram | Image (y, x) or (t, y, x), read by us or by anyone else |
 | vesselness, probability, uncertainty, … | Image of the same size as its angiogram |
 | anatomy, prediction, correction, … | Labels of the same size as its angiogram |
+| copy | what napari duplicated from a result: a person's backup, which nothing of ours reads or writes |
 
 Results lie exactly on their angiogram: they take over its scale, translation, rotation and units.
 """
 
 from __future__ import annotations
 
+import secrets
+import weakref
 from typing import Any
 
 import numpy as np
@@ -35,13 +38,34 @@ COLOURS = {
 BY_CHANCE = "#4a86c5"
 DRAWN = ("correction", "revision", "truth")
 """Roles of what people drew, which nothing but they themselves may clear."""
+READ = ("angiogram", "truth")
+"""Roles that files give; they hold for a copy, too."""
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # BT.601
 
 
+_results: weakref.WeakKeyDictionary[Layer, dict[str, Any]] = weakref.WeakKeyDictionary()
+_angiograms: weakref.WeakValueDictionary[str, Image] = weakref.WeakValueDictionary()
+_arriving: weakref.WeakSet[Layer] = weakref.WeakSet()
+
+
+def bare(thing: Any) -> Any:
+    """The viewer or layer itself, if napari handed out a proxy of it, as it does to panels."""
+    return getattr(thing, "__wrapped__", thing)
+
+
 def facts(layer: Layer) -> dict[str, Any]:
-    """What we know about a layer; empty for the layers of others."""
+    """What we know about a layer; empty for the layers of others.
+
+    Those of an angiogram lie in its metadata: a copy of it has the same pixels, of which they stay true. Those of a
+    result belong to one object.
+    """
+    layer = bare(layer)
+    if layer in _results:
+        return _results[layer]
     found = layer.metadata.get(KEY)
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    return found if found.get("role") in READ else {"role": "copy"}
 
 
 def role(layer: Layer) -> str | None:
@@ -50,8 +74,67 @@ def role(layer: Layer) -> str | None:
 
 
 def tag(layer: Layer, role: str, **more: Any) -> None:
-    """Give a layer its role and further facts."""
-    layer.metadata[KEY] = {**facts(layer), "role": role, **more}
+    """Give a layer its role and further facts; those of a result name its `source`, the angiogram."""
+    layer = bare(layer)
+    known = {**facts(layer), "role": role, **more}
+    if role == "angiogram":
+        layer.metadata[KEY] = known
+    else:
+        _results[layer] = known
+        # By this alone a copy is told from the layers of others, and goes with the angiogram that it was made from.
+        layer.metadata[KEY] = {"role": role, "of": _token(known["source"])}
+
+
+def owner(layer: Layer) -> Image | None:
+    """The angiogram that a layer belongs to: itself, that of a result or of its copy; None for the layers of others."""
+    layer = bare(layer)
+    if layer in _results:
+        return _results[layer].get("source")
+    found = layer.metadata.get(KEY)
+    if isinstance(found, dict) and found.get("role") != "angiogram":
+        return _angiograms.get(str(found.get("of")))
+    if not is_angiogram(layer):
+        return None
+    _token(layer)
+    return layer
+
+
+def _token(angiogram: Image) -> str:
+    """By which the copies of results find their angiogram; with a copy of that, the token stays the first one's."""
+    token = str(facts(angiogram).get("token", ""))
+    if not token or _angiograms.setdefault(token, angiogram) is not angiogram:
+        known = [token for token, layer in _angiograms.items() if layer is angiogram]
+        token = known[0] if known else secrets.token_hex(8)
+        _angiograms[token] = angiogram
+    return token
+
+
+def add(viewer: ViewerModel, layer: Layer) -> None:
+    """Put a tagged result into the viewer; what was selected stays so."""
+    active = viewer.layers.selection.active
+    _arriving.add(layer)
+    try:
+        viewer.add_layer(layer)
+        viewer.layers.selection.active = active
+    finally:
+        _arriving.discard(layer)
+
+
+def is_arriving(layer: Layer) -> bool:
+    """Whether a layer is selected just because napari selects what it adds."""
+    return layer in _arriving
+
+
+def remove(viewer: ViewerModel, *parts: Layer) -> None:
+    """Take layers out of the viewer, as far as they are in it: one that goes may take another with it."""
+    for layer in parts:
+        if layer in viewer.layers:
+            viewer.layers.remove(layer)
+
+
+def result_name(what: str, angiogram: Layer) -> str:
+    """What a result is called: what it is, and of which angiogram."""
+    return f"{what} · {angiogram.name}"
 
 
 def is_angiogram(layer: Layer | None) -> bool:
@@ -78,11 +161,28 @@ def frame_size(layer: Layer) -> tuple[int, int]:
 
 
 def current_index(viewer: ViewerModel, layer: Layer) -> int:
-    """The frame of this layer that the viewer shows; 0 for a still."""
+    """The frame of this layer that the viewer shows, or the nearest to where the slider is; 0 for a still."""
     if layer.ndim == 2:
         return 0
-    time = layer.world_to_data(viewer.dims.point)[-3]
-    return int(np.clip(round(float(time)), 0, frame_count(layer) - 1))
+    return int(np.clip(_time(viewer, layer), 0, frame_count(layer) - 1))
+
+
+def is_in_range(viewer: ViewerModel, layer: Layer) -> bool:
+    """Whether the slider is at a frame of this layer; napari shows nothing of it elsewhere."""
+    return layer.ndim == 2 or 0 <= _time(viewer, layer) < frame_count(layer)
+
+
+def _time(viewer: ViewerModel, layer: Layer) -> int:
+    return round(float(layer.world_to_data(viewer.dims.point)[-3]))
+
+
+def time_range(layer: Layer) -> tuple[float, float, float]:
+    """First and last position of the slider, in world coordinates, and its step; a still has one position."""
+    if layer.ndim == 2:
+        return 0.0, 0.0, 1.0
+    first, last = (float(layer.data_to_world((index, 0, 0))[-3]) for index in (0, frame_count(layer) - 1))
+    step = abs(last - first) / max(1, frame_count(layer) - 1) or 1.0
+    return min(first, last), max(first, last), step
 
 
 def show_frame(viewer: ViewerModel, layer: Layer, index: int) -> None:
@@ -159,26 +259,23 @@ def put_frame(
         role: what the result is; one layer per role and angiogram.
         index: which frame.
         frame: (H, W); bool or uint8 makes a Labels layer, floating point an Image layer.
-        name: of a new layer.
+        name: of a new layer, to which the angiogram's is added.
         style: of a new layer (colormap, opacity, blending, visible, …).
     """
     labels = frame.dtype.kind in "bu"
     layer = find(viewer, role, source)
     if layer is not None and layer.data.shape != result_shape(source):  # the angiogram got pixels of another size
-        viewer.layers.remove(layer)
+        remove(viewer, layer)
         layer = None
     if layer is None:
-        active = viewer.layers.selection.active
         data = np.zeros(result_shape(source), np.uint8 if labels else frame.dtype)
-        add = viewer.add_labels if labels else viewer.add_image
-        # Tagged before the viewer tells anyone, so that no one takes a result for an angiogram.
-        metadata = {KEY: {"role": role, "source": source}}
         if labels:
             style = {"colormap": colormap(role), "opacity": 0.5} | style
-        layer = add(data, name=name, metadata=metadata, **placed_like(source), **style)
+        layer = (Labels if labels else Image)(data, name=result_name(name, source), **placed_like(source), **style)
+        tag(layer, role, source=bare(source))  # before the viewer tells anyone: no one may take it for an angiogram
+        add(viewer, layer)
         if labels:
             layer.editable = role == "correction"
-        viewer.layers.selection.active = active
     layer.data[... if layer.ndim == 2 else index] = frame
     layer.refresh()
     return layer
@@ -201,7 +298,7 @@ def clear_results(viewer: ViewerModel, source: Layer, roles: tuple[str, ...] | N
             layer.data[...] = 0
             layer.refresh()
         else:
-            viewer.layers.remove(layer)
+            remove(viewer, layer)
 
 
 def colormap(role: str) -> DirectLabelColormap:

@@ -15,6 +15,7 @@ from psygnal import Signal
 from qtpy.QtCore import QObject, QSettings, QTimer
 
 from napari_vasomim import layers
+from napari_vasomim.canvas import Canvas
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.runs.jobs import Job
 from vasomim_core.data.labelset import LabelSet
@@ -32,6 +33,7 @@ class Session:
         label_set: the opened label set, or None.
         predictions: what models said about each angiogram.
         jobs: the training runs that this window has started.
+        canvas: shows the chosen angiogram alone.
     """
 
     angiogram_changed = Signal(object)
@@ -59,7 +61,7 @@ class Session:
     @classmethod
     def of(cls, viewer: Any) -> Session:
         """The session of a viewer, made at first need; proxies of a viewer share it."""
-        viewer = getattr(viewer, "__wrapped__", viewer)
+        viewer = layers.bare(viewer)
         if viewer not in cls._all:
             cls._all[viewer] = cls(viewer)
         return cls._all[viewer]
@@ -73,6 +75,8 @@ class Session:
         self.label_set: LabelSet | None = None
         self.predictions: weakref.WeakKeyDictionary[Image, Prediction] = weakref.WeakKeyDictionary()
         self.jobs: list[Job] = []
+        self.canvas = Canvas.of(viewer)
+        self.canvas.brought.connect(self._brought)
         # One shot after the last event of a burst, so that a moved slider does not queue up work.
         self._owner = QObject()
         self._settle = QTimer(self._owner)
@@ -107,6 +111,8 @@ class Session:
     def angiogram(self, layer: Image | None) -> None:
         if layer is not self._angiogram:
             self._angiogram = layer
+            self.canvas.choose(layer)
+            self._select_of(layer)
             self._index = layers.current_index(self.viewer, layer) if layer is not None else 0
             self.angiogram_changed.emit(layer)
             self.frame_changed.emit()
@@ -125,6 +131,17 @@ class Session:
         if self._angiogram is None:
             raise InputError("No angiogram is open; drop a file onto the window, or use File ▸ Open Sample.")
         return self._angiogram
+
+    def need_shown(self) -> tuple[Image, int]:
+        """The angiogram, and which frame of it is seen on the canvas; what is not seen is not worked on.
+
+        Raises:
+            InputError: none is open, or something else is seen.
+        """
+        layer = self.need_angiogram()
+        if hindrance := self.canvas.hindrance():
+            raise InputError(hindrance)
+        return layer, self.index
 
     def set_bright_vessels(self, bright: bool) -> None:
         """Say that vessels are bright in this angiogram, as in a subtracted or inverted one."""
@@ -208,8 +225,22 @@ class Session:
             self.angiogram_changed.emit(self._angiogram)  # the list of choices may have changed
 
     def _on_active(self, event: Any) -> None:
-        if layers.is_angiogram(event.value):
-            self.angiogram = event.value
+        """Who selects an angiogram in the list, or a result of one, wants to work on that one."""
+        layer = event.value
+        if layer is not None and not layers.is_arriving(layer):
+            self._brought(layers.owner(layer))
+
+    def _brought(self, angiogram: Image | None) -> None:
+        if angiogram is not None and angiogram in self.viewer.layers:
+            self.angiogram = angiogram
+
+    def _select_of(self, angiogram: Image | None) -> None:
+        """Keys go to the layer that is selected: never to one of an angiogram that is not shown."""
+        selection = self.viewer.layers.selection
+        if angiogram is not None and selection.active is not None:
+            if layers.owner(selection.active) not in (None, angiogram):
+                correction = layers.labels_of(self.viewer, "correction", angiogram)
+                selection.active = correction if correction is not None and correction.visible else angiogram
 
     def _on_step(self, event: Any) -> None:
         if not self._settle.isActive():

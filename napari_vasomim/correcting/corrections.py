@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
@@ -28,8 +26,8 @@ def ensure_correction(
 ) -> Labels:
     """The correction layer of an angiogram, made at first need: Labels, uint8, (H, W) or (T, H, W), 1 = vessel.
 
-    Its facts are `role` ("correction"), `source` (the angiogram), `model` (which one proposed it; None = nobody) and,
-    once labels were kept, `accepted` (the set of frame indices that a label set has). An editor looks after it from
+    Its facts are `role` ("correction"), `source` (the angiogram) and, once labels were kept, `accepted` (the set of
+    frame indices that a label set has). An editor looks after it from
     the start: tools, journal and undo are there whichever panel made it.
 
     Args:
@@ -41,15 +39,14 @@ def ensure_correction(
     layer = correction_of(viewer, angiogram)
     if layer is not None:
         return layer
-    facts: dict[str, Any] = {"role": "correction", "source": angiogram, "model": None}
     layer = Labels(
         np.zeros(layers.result_shape(angiogram), np.uint8) if data is None else data,
-        name="correction",
+        name=layers.result_name("correction", angiogram),
         opacity=0.5,
         colormap=layers.colormap("correction"),
-        metadata={layers.KEY: facts},
         **layers.placed_like(angiogram),
     )
+    layers.tag(layer, "correction", source=layers.bare(angiogram))
     layer.selected_label = VESSEL
     editor_of(Session.of(viewer), layer, continues)  # before anyone else sees the layer and asks for its editor
     viewer.add_layer(layer)

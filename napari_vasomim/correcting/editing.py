@@ -54,6 +54,7 @@ class Editor:
         tools: the vessel tools on it.
         unsaved: frames that were changed since they were last accepted.
         grow_threshold: probability down to which growing goes.
+        models: which model's mask the correction of a frame began with, by frame; drawn from nothing where none is.
     """
 
     unsaved_changed = Signal()
@@ -64,6 +65,7 @@ class Editor:
         self.layer, self.source = layer, source
         self.unsaved: set[int] = set(continues.frames) if continues else set()
         self.grow_threshold = 0.5
+        self.models: dict[int, str] = _models_of(continues)
         self.tools = VesselTools(session.viewer, layer, source, self._probability)
         self._undo = strokes.UndoFollows(session.viewer, layer)
         strokes.steps(layer).made.connect(self._changed)
@@ -90,6 +92,14 @@ class Editor:
         """The person does not want what is not accepted."""
         self.unsaved.clear()
 
+    def propose(self, index: int, model: str | None) -> None:
+        """Remember that the correction of a frame begins with what a model found; None = with nothing."""
+        if model != self.models.get(index):
+            self.models.pop(index, None)
+            if model is not None:
+                self.models[index] = model
+            journal().describe(self.layer, self._about())
+
     def _probability(self, index: int) -> NDArray[np.float32] | None:
         prediction = self._session.predictions.get(self.source)
         return prediction.probability(index) if prediction is not None and index in prediction else None
@@ -101,7 +111,7 @@ class Editor:
             "path": str(path) if path is not None else None,
             "frame": list(layers.frame_size(self.source)),
             "frames": layers.frame_count(self.source),
-            "model": layers.facts(self.layer).get("model"),
+            "models": {str(index): model for index, model in self.models.items()},
         }
 
     def _changed(self, step: strokes.Step) -> None:
@@ -156,6 +166,15 @@ class Editor:
     def _bind(self, key: str, action: Any) -> None:
         guarded = told(action)
         self.layer.bind_key(key, lambda _: guarded(), overwrite=True)
+
+
+def _models_of(entry: Entry | None) -> dict[int, str]:
+    """By frame, from a journal's entry; older ones name one model for all frames."""
+    if entry is None:
+        return {}
+    one = entry.about.get("model")
+    known = {str(index): one for index in entry.frames} if one else {}
+    return {int(index): str(model) for index, model in (known | entry.about.get("models", {})).items()}
 
 
 _editors: weakref.WeakKeyDictionary[Labels, Editor] = weakref.WeakKeyDictionary()

@@ -21,8 +21,9 @@ from napari.layers import Labels
 from napari.utils.notifications import show_warning
 
 from napari_vasomim.correcting.journal_file import JournalFile, remove
-from napari_vasomim.correcting.strokes import Step, bare, steps
+from napari_vasomim.correcting.strokes import Step, steps
 from napari_vasomim.correcting.unfinished import Entry
+from napari_vasomim.layers import bare
 from vasomim_core.files import own_folder
 
 _FLUSH_AFTER = 0.3  # seconds
@@ -76,6 +77,13 @@ class Journal:
     def catch_up(self, layer: Labels) -> None:
         """Write down what was changed without a step, by code that writes into the layer's array."""
         self._step(bare(layer), Step(None))
+
+    def describe(self, layer: Labels, about: dict[str, Any]) -> None:
+        """Write down, beside the strokes, what is needed now to offer them back."""
+        file = self._files.get(bare(layer))
+        if file is not None:
+            file.head["about"] = about
+            self._write(file, file.begin)
 
     def leave(self, layer: Labels) -> None:
         """Follow no longer, and keep what was drawn to be offered."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from napari.components import ViewerModel
@@ -23,15 +23,8 @@ from napari.layers import Labels
 from numpy.typing import ArrayLike, NDArray
 from psygnal import Signal
 
-from napari_vasomim.layers import current_index, show_frame
+from napari_vasomim.layers import bare, current_index, show_frame
 from vasomim_core.errors import InputError
-
-T = TypeVar("T")
-
-
-def bare(thing: T) -> T:
-    """The viewer or layer itself, if napari handed out a proxy of it, as it does to panels."""
-    return getattr(thing, "__wrapped__", thing)
 
 
 def apply(layer: Labels, frame: int | None, changed: NDArray[np.bool_], value: int) -> int:

@@ -6,7 +6,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image, Layer
+from napari.layers import Image
 
 from napari_vasomim import layers
 from napari_vasomim._reader import layer_data
@@ -29,7 +29,6 @@ class OpenFiles:
     def __init__(self, session: Session):
         self._session = session
         self._layers: weakref.WeakValueDictionary[int, Image] = weakref.WeakValueDictionary()
-        self._hidden: weakref.WeakSet[Layer] = weakref.WeakSet()
 
     def get(self, file: int) -> Image | None:
         """The angiogram of a file; None if it was never opened. It may have been taken out of the viewer."""
@@ -57,27 +56,10 @@ class OpenFiles:
         return layer
 
     def show(self, layer: Image) -> None:
-        """Work on an angiogram: what was hidden of it when it was left is shown again."""
-        for part in self._parts(layer):
-            if part in self._hidden:
-                self._hidden.discard(part)
-                part.visible = True
+        """Work on an angiogram; the others wait, hidden, with what was made from them."""
         self._session.angiogram = layer
 
     def close(self, layer: Image) -> None:
         """Take an angiogram out of the viewer, and everything that was made from it."""
-        for part in self._parts(layer):
-            self._session.viewer.layers.remove(part)
-
-    def hide(self, layer: Image) -> None:
-        """Leave an angiogram open, out of sight."""
-        for part in self._parts(layer):
-            if part.visible:
-                self._hidden.add(part)
-                part.visible = False
-
-    def _parts(self, layer: Image) -> list[Layer]:
-        """An angiogram and everything that was made from it."""
-        return [
-            part for part in self._session.viewer.layers if part is layer or layers.facts(part).get("source") is layer
-        ]
+        viewer = self._session.viewer
+        layers.remove(viewer, *[part for part in viewer.layers if layers.owner(part) is layer])

@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject
 from napari_vasomim import layers
 from napari_vasomim.background import Newest
 from napari_vasomim.correcting.corrections import ensure_correction
+from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.strokes import apply_values
 from napari_vasomim.labelling.kept import Kept
 from napari_vasomim.labelling.shown import ShownFrame
@@ -81,8 +82,7 @@ class Revisions:
         """Show an earlier mask on a layer of its own, that cannot be drawn on; None takes the layer away."""
         viewer, known = self._session.viewer, self._shown.known
         if revision is None:
-            for layer in [layer for layer in viewer.layers if layers.role(layer) == "revision"]:
-                viewer.layers.remove(layer)
+            layers.remove(viewer, *(layer for layer in viewer.layers if layers.role(layer) == "revision"))
             return
         frame = self._frame()
         if frame is None:
@@ -112,6 +112,5 @@ class Revisions:
             return
         correction = ensure_correction(viewer, frame.layer)
         apply_values(correction, None if correction.ndim == 2 else frame.index, mask.astype(np.uint8))
-        if layers.facts(correction).get("model") is None:
-            layers.tag(correction, "correction", model=record.model)
+        editor_of(self._session, correction).propose(frame.index, record.model)
         self._kept.remember(correction, frame.index, record.status, mask)

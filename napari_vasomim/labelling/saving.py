@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 from napari_vasomim import layers
 from napari_vasomim.background import Newest
 from napari_vasomim.correcting.corrections import correction_of, drawn
+from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.groups import Groups
 from napari_vasomim.labelling.kept import Kept
@@ -89,9 +90,10 @@ class Saving:
 
         Raises:
             LabelError: no label set is open, or nothing can be drawn on this angiogram yet.
+            InputError: no angiogram is open, or its frame is not what is seen.
         """
         self._watched.need_label_set()
-        layer, index = self.session.need_angiogram(), self.session.index
+        layer, index = self.session.need_shown()
         mask = drawn(correction_of(self.session.viewer, layer), index)
         if mask is None:
             raise LabelError("Nothing is drawn on this angiogram yet; start one in the panel Correct, then accept.")
@@ -135,9 +137,9 @@ class Saving:
 
         Raises:
             LabelError: no label set is open.
-            InputError: no angiogram is open.
+            InputError: no angiogram is open, or its frame is not what is seen.
         """
-        labels, layer, index = self._watched.need_label_set(), self.session.need_angiogram(), self.session.index
+        labels, (layer, index) = self._watched.need_label_set(), self.session.need_shown()
         if self.busy:
             return
         correction = correction_of(self.session.viewer, layer)
@@ -145,7 +147,7 @@ class Saving:
         if status != "accepted" and mask is not None and not mask.any():
             mask = None
         annotator, contents = self.session.annotator, self._watched.contents
-        model = layers.facts(correction).get("model") if correction is not None else None
+        model = None if correction is None else editor_of(self.session, correction).models.get(index)
 
         def work() -> Saved:
             frame, place = stored_frame(layer, index), frame_index(layer, index)

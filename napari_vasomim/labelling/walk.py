@@ -228,7 +228,7 @@ class Walk:
         left = self._files.get(self._file) if place.file != self._file else None
         self._file = place.file
         self._files.show(layer)
-        layers.show_frame(self.session.viewer, layer, place.frame)
+        self.session.canvas.go_to(layer, place.frame)
         self._say(self._leave(left) if left is not None and left is not layer else "")
         self._learn()
 
@@ -239,7 +239,6 @@ class Walk:
         if not self._kept.missing(layer):
             self._files.close(layer)
             return ""
-        self._files.hide(layer)
         return "The file before stays open, hidden: what is drawn there was not accepted."
 
     # What the window tells

@@ -123,7 +123,7 @@ class CorrectPanel(Panel):
         Raises:
             InputError: this frame was not segmented.
         """
-        source, index = self.session.need_angiogram(), self.session.index
+        source, index = self.session.need_shown()
         prediction = self.session.predictions.get(source)
         if prediction is None or index not in prediction:
             raise InputError("This frame has no prediction yet; segment it first (Segment panel).")
@@ -136,7 +136,7 @@ class CorrectPanel(Panel):
                 return
             mask = mask | drawn if answer == "add" else mask
         strokes.apply_values(layer, None if layer.ndim == 2 else index, mask.astype(np.uint8))
-        layers.tag(layer, "correction", model=prediction.model)
+        editor_of(self.session, layer).propose(index, prediction.model)
         self._show_correction(layer)
 
     def start_empty(self) -> None:
@@ -146,7 +146,7 @@ class CorrectPanel(Panel):
     def _show_correction(self, layer: Labels) -> None:
         shown = layers.find(self.viewer, "prediction", self.session.need_angiogram())
         if shown is not None:
-            shown.visible = False  # two masks on top of each other cannot be told apart
+            self.session.canvas.hide(shown)  # two masks on top of each other cannot be told apart
         strokes.show(layer)
         self.viewer.layers.selection.active = layer
         self._refresh()
@@ -286,9 +286,8 @@ class Offer(QFrame):
         if old is not None:
             session.viewer.layers.remove(old)
         layer = ensure_correction(session.viewer, source, data, entry)
-        layers.tag(layer, "correction", model=about.get("model"))
         if entry.frames:
-            layers.show_frame(session.viewer, layer, entry.frames[-1])
+            session.canvas.go_to(source, entry.frames[-1])
         inform(f"{entry.strokes} strokes are back.")
         self._panel._show_correction(layer)
         self.look()

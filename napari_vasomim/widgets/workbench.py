@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any, TypeVar
 
 from napari.components import ViewerModel
-from napari.layers import Layer
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
-from napari_vasomim import layers
 from napari_vasomim.labelling.desk import Desk
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.correct import CorrectPanel
-from napari_vasomim.widgets.kit import WIDTH, AngiogramChoice, Panel, follow
+from napari_vasomim.widgets.kit import WIDTH, AngiogramChoice, Panel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.segment import SegmentPanel
@@ -48,7 +45,6 @@ class Workbench(QWidget):
         super().__init__()
         self.session = Session.of(napari_viewer)
         self.panels: dict[type[Panel], Panel] = {}
-        self._put_away: dict[Panel, weakref.WeakSet[Layer]] = {}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -71,8 +67,6 @@ class Workbench(QWidget):
         layout.addWidget(self._stack, 1)
         self._buttons.idClicked.connect(lambda place: self.show_panel(PANELS[place]))
         self.setMinimumWidth(WIDTH)
-        follow(self, self.session.viewer.layers.events.inserted, self._layer_added)
-        follow(self, self.session.viewer.layers.events.inserted, self._layer_added)
         Desk.of(self.session.viewer)  # hears the key for accepting before the panel for it was looked at
         self.show_panel(SegmentPanel)
 
@@ -85,30 +79,9 @@ class Workbench(QWidget):
 
     def show_panel(self, kind: type[P]) -> P:
         """Bring a panel to the front."""
-        left, shown = self._stack.currentWidget(), self.panel(kind)
-        if left is not shown:
-            if isinstance(left, Panel):
-                self._put_layers_away(left)
-            for layer in self._put_away.pop(shown, ()):
-                layer.visible = True
+        shown = self.panel(kind)
+        # A heat-map over a mask to correct is in the way: what one panel alone looks at waits beside it.
+        self.session.canvas.put_away({role for other in PANELS for role in other.explores} - set(kind.explores))
         self._stack.setCurrentWidget(shown)
         self._buttons.button(PANELS.index(kind)).setChecked(True)
         return shown
-
-    def _put_layers_away(self, panel: Panel) -> None:
-        """Hide what was looked at with a panel: a heat-map over a mask to correct is in the way."""
-        for layer in self.session.viewer.layers:
-            if layers.role(layer) in panel.explores and layer.visible:
-                self._put_layer_away(panel, layer)
-
-    def _put_layer_away(self, panel: Panel, layer: Layer) -> None:
-        layer.visible = False
-        self._put_away.setdefault(panel, weakref.WeakSet()).add(layer)
-
-    def _layer_added(self, event: Any) -> None:
-        """A result that comes when its panel has been left already waits there."""
-        layer, role, shown = event.value, layers.role(event.value), self._stack.currentWidget()
-        if layer.visible and isinstance(shown, Panel) and role not in shown.explores:
-            for panel in self.panels.values():
-                if role in panel.explores:
-                    self._put_layer_away(panel, layer)
