@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from napari.layers import Image
 from numpy.typing import NDArray
 
 from napari_vasomim import layers
-from napari_vasomim.notify import tell, warn
+from napari_vasomim.canvas import Canvas
+from napari_vasomim.notify import inform, tell, warn
 from vasomim_core.anatomy import sato
 from vasomim_core.angiogram import SUFFIXES, Angiogram, Frames, find_angiograms, read_angiogram, stem
 from vasomim_core.dicom import is_dicom
@@ -33,6 +34,7 @@ NOTHING: list[Any] = [(None,)]
 MOST_FILES = 32
 # Frames and longer side in px that finding the fullest frame looks at: 0.1 s on one core.
 SEARCHED_FRAMES, SEARCHED_SIDE = 24, 192
+SEARCHED_SIGMAS = (1.0, 2.0)
 KEPT_FRAMES = 8
 
 
@@ -112,6 +114,7 @@ def layer_data(angiogram: Angiogram, find_fullest: bool = True) -> LayerData:
         "angles": angiogram.angles,
         "window": angiogram.window,
         "source": angiogram.source,
+        "stamp": layers.stamp_of(angiogram.source),
     }
     if find_fullest:
         _when_added(data, (lambda: fullest_frame(angiogram.frames)) if len(frames) > 1 else None)
@@ -165,7 +168,8 @@ def contrast_limits(angiogram: Angiogram) -> tuple[float, float]:
 def fullest_frame(frames: Frames) -> int | None:
     """The frame with most vessel in it, among at most 24 spread over the run; None if none can be decoded.
 
-    Each is reduced to 192 px and filtered at two scales. The catheter and the ribs are in all of them.
+    Each is reduced to 192 px and filtered at two scales. What its own noise would give is taken off: a frame with less
+    dose has no more vessel in it. The catheter and the ribs are in all of them.
     """
     best, most = None, -1.0
     for index in np.unique(np.linspace(0, len(frames) - 1, SEARCHED_FRAMES).round().astype(int)):
@@ -174,10 +178,28 @@ def fullest_frame(frames: Frames) -> int | None:
         except VasoMIMError:
             continue
         shrink = min(1.0, SEARCHED_SIDE / max(frame.shape))
-        response = sato(cv2.resize(frame, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), sigmas=(1, 2))
-        if (amount := float(response.mean())) > most:
+        frame = cv2.resize(frame, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        vessel = sato(frame, sigmas=SEARCHED_SIGMAS) - _noise(frame) * _response_to_noise()
+        if (amount := float(vessel.clip(min=0).mean())) > most:
             best, most = int(index), amount
     return best
+
+
+def _noise(frame: NDArray[np.float32]) -> float:
+    """The standard deviation of the noise of a frame (H, W), in its grey levels.
+
+    Source: Immerkær, "Fast Noise Variance Estimation", Computer Vision and Image Understanding 64(2), 1996, eq. 4.
+    """
+    mask = np.outer((1, -2, 1), (1, -2, 1)).astype(np.float32)
+    rough = cv2.filter2D(frame, cv2.CV_32F, mask, borderType=cv2.BORDER_REFLECT)
+    return float(np.sqrt(np.pi / 2) / 6 * np.abs(rough).mean())
+
+
+@cache
+def _response_to_noise() -> float:
+    """What the filter hardly ever exceeds on noise of standard deviation 1."""
+    noise = np.random.default_rng(0).standard_normal((SEARCHED_SIDE, SEARCHED_SIDE)).astype(np.float32)
+    return float(np.percentile(sato(noise, sigmas=SEARCHED_SIGMAS), 99))
 
 
 def _for_the_canvas(angiogram: Angiogram) -> Frames:
@@ -231,24 +253,46 @@ def _when_added(data: Any, find: Callable[[], int | None] | None) -> None:
 
     def added() -> None:
         viewer, layer = _where(data)
-        if viewer is None or layer is None:
+        if viewer is None or layer is None or _is_open_already(viewer, layer):
             return
         _widen_contrast(layer)
         if find is None:
             return
-        before, window, place = layers.current_index(viewer, layer), weakref.ref(viewer), weakref.ref(layer)
+        canvas = Canvas.known(viewer)
+        before = canvas.position(layer) if canvas is not None else layers.current_index(viewer, layer)
+        window, place = weakref.ref(viewer), weakref.ref(layer)
 
         def found(index: int | None) -> None:
             viewer, layer = window(), place()
             if viewer is None or layer is None or layer not in viewer.layers or index is None:
                 return
             layers.tag(layer, "angiogram", fullest_frame=index)
-            if layers.current_index(viewer, layer) == before:
+            if canvas is not None and canvas.position(layer) == before:
+                canvas.go_to(layer, index)
+            elif canvas is None and layers.current_index(viewer, layer) == before:
                 layers.show_frame(viewer, layer, index)
 
         create_worker(find, _start_thread=True, _connect={"returned": found})
 
     QTimer.singleShot(0, added)
+
+
+def _is_open_already(viewer: Any, layer: Image) -> bool:
+    """Whether the same file is open in this viewer; then that layer is shown, and the new one goes.
+
+    Only here is it known in which window a file was opened.
+    """
+    path = layers.facts(layer).get("source")
+    known = layers.opened_from(viewer, path, besides=layer) if path else None
+    if known is None:
+        return False
+    layers.remove(viewer, layer)
+    if (canvas := Canvas.known(viewer)) is not None:
+        canvas.brought.emit(known)
+    known.visible = True
+    viewer.layers.selection.active = known
+    inform(f"{known.name} is open already.")
+    return True
 
 
 def _where(data: Any) -> tuple[Any, Any]:

@@ -78,13 +78,25 @@ def open_window(files: Sequence[Path] = ()) -> napari.Viewer:
     import napari
 
     load()
-    viewer = napari.Viewer(title="VasoMIM")
+    viewer = napari.Viewer(title="VasoMIM", show=False)
     viewer.window.add_plugin_dock_widget(PLUGIN, "Workbench")
+    use_the_screen(viewer)
     for file in files:
         viewer.open(file, plugin=PLUGIN)
     if not files:
         viewer.open_sample(PLUGIN, "left")
     return viewer
+
+
+def use_the_screen(viewer: napari.Viewer) -> None:
+    """Show the window as large as the screen allows, and the whole frame in it for as long as nobody zooms."""
+    from napari_vasomim.whole_frame import WholeFrame
+
+    window = viewer.window._qt_window
+    screen = window.screen() or window.windowHandle().screen()
+    window.setGeometry(screen.availableGeometry())  # where there is no window manager, maximising does nothing
+    window.showMaximized()
+    WholeFrame(viewer)
 
 
 def close_window(viewer: napari.Viewer) -> None:
@@ -116,9 +128,7 @@ def take_screenshot(viewer: napari.Viewer, path: Path) -> None:
     """Save a picture of the whole window, once it has settled, as PNG."""
     from qtpy.QtCore import QEventLoop, QTimer
 
-    viewer.window.resize(WIDTH, HEIGHT)
     loop = QEventLoop()
-    QTimer.singleShot(SETTLE_MS // 2, viewer.reset_view)  # the canvas has its new size by then
     QTimer.singleShot(SETTLE_MS, loop.quit)
     loop.exec_()
     write_png(path, viewer.screenshot(canvas_only=False, flash=False)[..., :3])

@@ -109,6 +109,12 @@ class Canvas:
         self._waiting.discard(layer)
         layer.visible = False
 
+    def position(self, angiogram: Image) -> int:
+        """The frame at which an angiogram is shown, or will be when it is chosen."""
+        viewer = self._viewer()
+        here = layers.current_index(viewer, angiogram) if viewer is not None else 0
+        return here if angiogram is self.chosen else self._frames.get(angiogram, here)
+
     def go_to(self, angiogram: Image, index: int) -> None:
         """Show a frame of an angiogram: now, or when it is chosen."""
         viewer = self._viewer()
@@ -129,7 +135,7 @@ class Canvas:
         if not layers.is_in_range(viewer, angiogram):
             return f"The slider is beyond the frames of the angiogram {name!r}: move it back."
         above = list(viewer.layers)[viewer.layers.index(angiogram) + 1 :]
-        for layer in above if not viewer.grid.enabled else ():
+        for layer in above if not getattr(viewer, "canvas", viewer).grid.enabled else ():  # napari 0.9 moved it
             if layers.owner(layer) is not angiogram and _covers(layer):
                 return (
                     f"The image {layer.name!r} lies over the angiogram {name!r}: hide it, lower its opacity, "

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import secrets
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ COLOURS = {
 BY_CHANCE = "#4a86c5"
 DRAWN = ("correction", "revision", "truth")
 """Roles of what people drew, which nothing but they themselves may clear."""
+OF = " · "
+"""Between what a result is and the name of its angiogram."""
 READ = ("angiogram", "truth")
 """Roles that files give; they hold for a copy, too."""
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # BT.601
@@ -109,13 +112,15 @@ def _token(angiogram: Image) -> str:
     return token
 
 
-def add(viewer: ViewerModel, layer: Layer) -> None:
-    """Put a tagged result into the viewer; what was selected stays so."""
+def add(viewer: ViewerModel, layer: Layer, select: bool = False) -> None:
+    """Put a tagged result into the viewer; unless it is to be selected, what was selected stays so."""
     active = viewer.layers.selection.active
     _arriving.add(layer)
     try:
         viewer.add_layer(layer)
-        viewer.layers.selection.active = active
+        facts(layer)["called"] = layer.name  # napari may have added a number
+        if not select:
+            viewer.layers.selection.active = active
     finally:
         _arriving.discard(layer)
 
@@ -134,7 +139,15 @@ def remove(viewer: ViewerModel, *parts: Layer) -> None:
 
 def result_name(what: str, angiogram: Layer) -> str:
     """What a result is called: what it is, and of which angiogram."""
-    return f"{what} · {angiogram.name}"
+    return f"{what}{OF}{angiogram.name}"
+
+
+def rename_results(viewer: ViewerModel, angiogram: Layer) -> None:
+    """Call the results after the angiogram's new name, but for those that a person has named."""
+    for layer in viewer.layers:
+        if layer is not angiogram and owner(layer) is angiogram and layer.name == facts(layer).get("called"):
+            layer.name = result_name(layer.name.partition(OF)[0], angiogram)
+            facts(layer)["called"] = layer.name
 
 
 def is_angiogram(layer: Layer | None) -> bool:
@@ -147,6 +160,28 @@ def is_angiogram(layer: Layer | None) -> bool:
 def angiograms(viewer: ViewerModel) -> list[Image]:
     """All layers that can be worked on, the lowest first."""
     return [layer for layer in viewer.layers if is_angiogram(layer)]
+
+
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """Time and size by which a file is seen to have changed; None where it cannot be asked."""
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+def opened_from(viewer: ViewerModel, path: Path, besides: Layer | None = None) -> Image | None:
+    """The angiogram that was read from a file which has not changed since; None if it is not open."""
+    stamp = stamp_of(path)
+    for layer in angiograms(viewer):
+        known = facts(layer)
+        source = known.get("source")
+        if layer is besides or source is None or stamp is None or known.get("stamp") != stamp:
+            continue
+        if Path(source).resolve() == Path(path).resolve():
+            return layer
+    return None
 
 
 def frame_count(layer: Layer) -> int:

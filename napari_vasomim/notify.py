@@ -16,6 +16,11 @@ from vasomim_core.errors import VasoMIMError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things in words: "1 stroke", "2 strokes"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def inform(sentence: str) -> None:
     """Something went well that cannot be seen otherwise."""
     show_info(sentence)

@@ -201,6 +201,7 @@ class Session:
 
     def _on_name(self, event: Any) -> None:
         if layers.is_angiogram(event.source):
+            layers.rename_results(self.viewer, event.source)
             self.angiogram_changed.emit(self._angiogram)
 
     def _renew(self, layer: Image) -> None:
@@ -237,10 +238,10 @@ class Session:
     def _select_of(self, angiogram: Image | None) -> None:
         """Keys go to the layer that is selected: never to one of an angiogram that is not shown."""
         selection = self.viewer.layers.selection
-        if angiogram is not None and selection.active is not None:
-            if layers.owner(selection.active) not in (None, angiogram):
-                correction = layers.labels_of(self.viewer, "correction", angiogram)
-                selection.active = correction if correction is not None and correction.visible else angiogram
+        if angiogram is None or selection.active is None or layers.owner(selection.active) in (None, angiogram):
+            return
+        correction = layers.labels_of(self.viewer, "correction", angiogram)
+        selection.active = correction if correction is not None and correction.visible else angiogram
 
     def _on_step(self, event: Any) -> None:
         if not self._settle.isActive():

@@ -49,7 +49,7 @@ def ensure_correction(
     layers.tag(layer, "correction", source=layers.bare(angiogram))
     layer.selected_label = VESSEL
     editor_of(Session.of(viewer), layer, continues)  # before anyone else sees the layer and asks for its editor
-    viewer.add_layer(layer)
+    layers.add(viewer, layer, select=True)
     return layer
 
 

@@ -16,7 +16,7 @@ from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.journal import Journal
 from napari_vasomim.correcting.tools import VesselTools
 from napari_vasomim.correcting.unfinished import Entry
-from napari_vasomim.notify import told
+from napari_vasomim.notify import inform, told
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
 
@@ -53,7 +53,7 @@ class Editor:
         source: its angiogram.
         tools: the vessel tools on it.
         unsaved: frames that were changed since they were last accepted.
-        grow_threshold: probability down to which growing goes.
+        grow_threshold: probability down to which growing goes; None = the model's own threshold.
         models: which model's mask the correction of a frame began with, by frame; drawn from nothing where none is.
     """
 
@@ -64,7 +64,7 @@ class Editor:
         self._session = session
         self.layer, self.source = layer, source
         self.unsaved: set[int] = set(continues.frames) if continues else set()
-        self.grow_threshold = 0.5
+        self.grow_threshold: float | None = None
         self.models: dict[int, str] = _models_of(continues)
         self.tools = VesselTools(session.viewer, layer, source, self._probability)
         self._undo = strokes.UndoFollows(session.viewer, layer)
@@ -142,8 +142,13 @@ class Editor:
             self._session.drawn.emit(None)
 
     def grow(self) -> None:
-        """Grow at the threshold that the panel has set."""
-        self.tools.grow(self.grow_threshold)
+        """Grow at the threshold that the panel has set, else at the model's; says so where nothing is added."""
+        prediction = self._session.predictions.get(self.source)
+        threshold = self.grow_threshold
+        if threshold is None:
+            threshold = prediction.threshold if prediction is not None else 0.5
+        if not self.tools.grow(threshold):
+            inform(f"Down to a probability of {threshold:.2f} nothing more touches the mask; move “down to” lower.")
 
     def _bind_keys(self) -> None:
         bind = self._bind

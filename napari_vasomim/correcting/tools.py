@@ -19,6 +19,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_vasomim import layers
+from napari_vasomim.canvas import Canvas
 from napari_vasomim.correcting import strokes
 from napari_vasomim.notify import told
 from vasomim_core.correction import Tracer, branch_at, cut, grow, piece_at
@@ -94,13 +95,15 @@ class VesselTools:
         """Take up a tool, or put it down with None; the same tool again puts it down.
 
         Raises:
-            InputError: the viewer does not show single frames of the layer.
+            InputError: the viewer does not show single frames of the layer, or not its angiogram.
         """
         if tool is not None and not self._shows_frames():
             raise InputError(
                 "The vessel tools work in the 2-D view of single frames; "
                 "go back to it with the buttons below the layer list."
             )
+        if tool is not None:
+            self._need_shown()
         if tool == self.tool:
             tool = None
         self._put_down()
@@ -209,6 +212,16 @@ class VesselTools:
         finally:
             self._stepping = False
 
+    def _need_shown(self) -> None:
+        """Nothing is drawn on a frame that is not the one on the canvas."""
+        canvas = Canvas.known(self._viewer)
+        if canvas is None:
+            return
+        if canvas.chosen is not self._source:
+            raise InputError(f"The angiogram {self._source.name!r} of this correction is not shown; choose it first.")
+        if hindrance := canvas.hindrance():
+            raise InputError(hindrance)
+
     # What the tools do; each also without a mouse, for keys, buttons and scripts
 
     @property
@@ -276,8 +289,9 @@ class VesselTools:
         """Add what the model sees at this threshold and what hangs together with the mask.
 
         Raises:
-            InputError: this frame was not segmented.
+            InputError: this frame was not segmented, nothing is drawn on it, or it is not shown.
         """
+        self._need_shown()
         probability = self._probability(self.index)
         if probability is None:
             raise InputError("Growing needs the model's probability; segment this frame first.")
@@ -385,13 +399,10 @@ class VesselTools:
             placed["rotate"], placed["shear"] = self.layer.rotate[-2:, -2:], self.layer.shear[-1:]
             placed["affine"] = self.layer.affine.set_slice([1, 2])
         if self._preview is None:
-            self._preview = self._viewer.add_labels(
-                np.zeros(layers.frame_size(self.layer), np.uint8),
-                name="tool preview",
-                opacity=0.75,
-                metadata={layers.KEY: {"role": "preview", "source": self._source}},
-                **placed,
-            )
+            size = layers.frame_size(self.layer)
+            self._preview = Labels(np.zeros(size, np.uint8), name="tool preview", opacity=0.75, **placed)
+            layers.tag(self._preview, "preview", source=self._source)
+            layers.add(self._viewer, self._preview)
             self._preview.editable = False
             self._viewer.layers.selection.active = self.layer
         for name, value in placed.items():
@@ -402,8 +413,8 @@ class VesselTools:
 
     def _remove_preview(self) -> None:
         preview, self._preview = self._preview, None
-        if preview is not None and preview in self._viewer.layers:
-            self._viewer.layers.remove(preview)
+        if preview is not None:
+            layers.remove(self._viewer, preview)
 
     def _show(self, mask: NDArray[np.bool_] | None) -> None:
         preview = self._preview

@@ -6,7 +6,8 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image
+import numpy as np
+from napari.layers import Image, Labels
 
 from napari_vasomim import layers
 from napari_vasomim._reader import layer_data
@@ -28,6 +29,7 @@ class OpenFiles:
 
     def __init__(self, session: Session):
         self._session = session
+        self._own: weakref.WeakSet[Image] = weakref.WeakSet()
         self._layers: weakref.WeakValueDictionary[int, Image] = weakref.WeakValueDictionary()
 
     def get(self, file: int) -> Image | None:
@@ -52,8 +54,27 @@ class OpenFiles:
         if bright_vessels:
             keywords["metadata"][layers.KEY]["bright_vessels"] = True
         layer: Image = self._session.viewer.add_image(data, **keywords)
+        self._own.add(layer)
         self.put(file, layer)
         return layer
+
+    def find(self, file: int, path: Path) -> Image | None:
+        """The angiogram of a file, also of one that somebody else has opened; None if it is not open."""
+        layer = self.get(file)
+        if layer is None or layer not in self._session.viewer.layers:
+            layer = layers.opened_from(self._session.viewer, path)
+            if layer is not None:
+                self.put(file, layer)
+        return layer
+
+    def may_close(self, layer: Image) -> bool:
+        """Whether the queue has opened it, and no backup that a person made of a mask would go with it."""
+        copies = [
+            part
+            for part in self._session.viewer.layers
+            if layers.role(part) == "copy" and isinstance(part, Labels) and layers.owner(part) is layer
+        ]
+        return layer in self._own and not any(np.asarray(copy.data).any() for copy in copies)
 
     def show(self, layer: Image) -> None:
         """Work on an angiogram; the others wait, hidden, with what was made from them."""

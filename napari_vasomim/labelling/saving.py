@@ -53,16 +53,17 @@ class Saved:
     contents: Contents
 
     def __str__(self) -> str:
-        frame = f"frame {self.index + 1}" if layers.frame_count(self.layer) > 1 else "this frame"
+        """A sentence that names the frame: another one may be shown by the time that it is read."""
+        several = layers.frame_count(self.layer) > 1
+        frame = f"frame {self.index + 1} of {self.layer.name}" if several else self.layer.name
         if self.before is None:
             return f"New label: {frame}, {self.record.status}."
         if self.record.revision > self.before.revision:
             return f"Revision {self.record.revision} of {frame}, {self.record.status}; the older one is kept."
+        frame = frame[0].upper() + frame[1:]
         if self.record.status != self.before.status:
-            return (
-                f"{frame.capitalize()} is {self.record.status} now; its mask stays (revision {self.record.revision})."
-            )
-        return f"{frame.capitalize()} was {self.record.status} already; revision {self.record.revision} stays."
+            return f"{frame} is {self.record.status} now; its mask stays (revision {self.record.revision})."
+        return f"{frame} was {self.record.status} already; revision {self.record.revision} stays."
 
 
 class Saving:

@@ -201,12 +201,13 @@ class Walk:
 
     def go(self, place: Place) -> None:
         """Show a frame of the queue; opens its file if need be."""
-        layer = self._files.get(place.file)
+        source = self.queue.sources[place.file]
+        known = self._files.find(place.file, source.path) if isinstance(source, FileSource) else None
+        layer = known or self._files.get(place.file)
         self.done = False
         if layer is not None and layer in self.session.viewer.layers:
             self._arrive(place, layer)
             return
-        source = self.queue.sources[place.file]
         if not isinstance(source, FileSource):
             self._say("The angiogram was closed; open another one, or work through a folder.")
             return
@@ -237,7 +238,8 @@ class Walk:
         if self.folder is None or layer not in self.session.viewer.layers:
             return ""
         if not self._kept.missing(layer):
-            self._files.close(layer)
+            if self._files.may_close(layer):
+                self._files.close(layer)
             return ""
         return "The file before stays open, hidden: what is drawn there was not accepted."
 

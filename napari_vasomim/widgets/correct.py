@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import weakref
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QMessageBox, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QGridLayout, QLabel, QMessageBox, QPushButton
 
 from napari_vasomim import layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.corrections import ensure_correction
-from napari_vasomim.correcting.editing import KEYS, Editor, editor_of, journal
+from napari_vasomim.correcting.editing import KEYS, Editor, editor_of
 from napari_vasomim.correcting.tools import HELP
-from napari_vasomim.correcting.unfinished import Entry, discard, restore, unfinished
-from napari_vasomim.notify import inform
 from napari_vasomim.widgets.forms import Fold
 from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
+from napari_vasomim.widgets.unfinished_work import Offer
 from vasomim_core.errors import InputError
 
 COLUMNS = 3
@@ -42,8 +40,9 @@ class CorrectPanel(Panel):
 
     def build(self) -> None:
         """Make the widgets."""
-        self.offer = Offer(self)
-        self.body.addWidget(self.offer)
+        if not self.embedded:  # the workbench has it above all panels
+            self.offer = Offer(self.session, self.show_correction)
+            self.body.addWidget(self.offer)
         self.section("Correction")
         self.begin = button(
             "Start from prediction", self.start_from_prediction, "Copies the prediction into the correction", True
@@ -87,6 +86,7 @@ class CorrectPanel(Panel):
         self.body.addWidget(fold)
 
         self._editor: Editor | None = None
+        self._threshold_set = False
         self._followed: weakref.WeakSet[Labels] = weakref.WeakSet()
         for signal in (
             self.session.angiogram_changed,
@@ -95,9 +95,7 @@ class CorrectPanel(Panel):
             self.session.predicted,
         ):
             self.follow(signal, self._refresh)
-        self.follow(self.session.drawn, self._offer_what_was_deleted)
         self._refresh()
-        self.offer.look()
 
     @property
     def correction(self) -> Labels | None:
@@ -109,9 +107,9 @@ class CorrectPanel(Panel):
         """The correction layer, made if there is none.
 
         Raises:
-            InputError: no angiogram is open.
+            InputError: no angiogram is open, or something else is seen.
         """
-        made = ensure_correction(self.viewer, self.session.need_angiogram())
+        made = ensure_correction(self.viewer, self.session.need_shown()[0])
         self._refresh()
         return made
 
@@ -137,13 +135,14 @@ class CorrectPanel(Panel):
             mask = mask | drawn if answer == "add" else mask
         strokes.apply_values(layer, None if layer.ndim == 2 else index, mask.astype(np.uint8))
         editor_of(self.session, layer).propose(index, prediction.model)
-        self._show_correction(layer)
+        self.show_correction(layer)
 
     def start_empty(self) -> None:
         """Make the correction layer, with nothing in it that was not drawn."""
-        self._show_correction(self.need_correction())
+        self.show_correction(self.need_correction())
 
-    def _show_correction(self, layer: Labels) -> None:
+    def show_correction(self, layer: Labels) -> None:
+        """Have the correction seen, alone, and get the keys."""
         shown = layers.find(self.viewer, "prediction", self.session.need_angiogram())
         if shown is not None:
             self.session.canvas.hide(shown)  # two masks on top of each other cannot be told apart
@@ -167,7 +166,7 @@ class CorrectPanel(Panel):
         """Take up a tool, ours or napari's; the same one again puts it down."""
         layer = self.need_correction()
         editor = editor_of(self.session, layer)
-        self._show_correction(layer)
+        self.show_correction(layer)
         if name in OURS:
             editor.tools.take(name)  # type: ignore[arg-type]
         else:
@@ -187,6 +186,7 @@ class CorrectPanel(Panel):
             self._refresh()
 
     def _threshold_moved(self, value: float) -> None:
+        self._threshold_set = True
         if self._editor is not None:
             self._editor.grow_threshold = float(value)
 
@@ -209,18 +209,24 @@ class CorrectPanel(Panel):
         self.redo.setEnabled(layer is not None and strokes.redo_depth(layer) > 0)
         self._editor = editor_of(self.session, layer) if layer is not None else None
         if layer is not None and self._editor is not None:
-            self._editor.grow_threshold = self.threshold.value()
+            self._editor.grow_threshold = self.threshold.value() if self._threshold_set else None
             if layer not in self._followed:
                 self._followed.add(layer)
                 self.follow(self._editor.tools.changed, self._show_tool)
                 self.follow(self._editor.unsaved_changed, self._refresh)
                 self.follow(layer.events.mode, self._show_tool)
+        self._show_threshold()
         self._show_tool()
         self.state.setText(self._sentence(layer))
 
-    def _offer_what_was_deleted(self, layer: Labels | None) -> None:
-        if layer is None:
-            self.offer.look()
+    def _show_threshold(self) -> None:
+        """The model's own, until the person has moved it."""
+        source = self.session.angiogram
+        prediction = self.session.predictions.get(source) if source is not None else None
+        if prediction is not None and not self._threshold_set:
+            self.threshold.blockSignals(True)
+            self.threshold.setValue(prediction.threshold)
+            self.threshold.blockSignals(False)
 
     def _sentence(self, layer: Labels | None) -> str:
         if self.session.angiogram is None:
@@ -234,92 +240,3 @@ class CorrectPanel(Panel):
         if not others:
             return f"{here}."
         return f"{here}; {others} other frame{'s are' if others > 1 else ' is'} not accepted."
-
-
-class Offer(QFrame):
-    """Offers back what an earlier session left unfinished."""
-
-    def __init__(self, panel: CorrectPanel):
-        super().__init__(panel)
-        self._panel = panel
-        self._entry: Entry | None = None
-        self.setFrameShape(QFrame.Shape.StyledPanel)
-        layout = QVBoxLayout(self)
-        self.text = hint()
-        layout.addWidget(self.text)
-        self.restore = button("Restore", self._restore, "Opens the angiogram again and puts the strokes on it", True)
-        self.discard = button("Discard", self._discard, "Removes these strokes")
-        self.later = button("Later", self.hide, "Asks again at the next start")
-        layout.addLayout(row(self.restore, self.discard, self.later))
-        self.hide()
-
-    def look(self) -> None:
-        """Show the latest unfinished work, if there is any."""
-        found = unfinished(journal().folder)
-        self._entry = found[0] if found else None
-        self.setVisible(bool(found))
-        if self._entry is not None:
-            entry = self._entry
-            older = len(found) - 1
-            more = f" {older} older one{'s wait' if older > 1 else ' waits'} too." if older else ""
-            self.text.setText(
-                f"<b>Unfinished work</b> on {entry.about.get('angiogram', 'an angiogram')} "
-                f"from {entry.when:%d %b, %H:%M}: {entry.strokes} strokes on {len(entry.frames)} "
-                f"frame{'s' if len(entry.frames) != 1 else ''} were not accepted.{more}"
-            )
-
-    def _restore(self) -> None:
-        entry, session = self._entry, self._panel.session
-        if entry is None:
-            return
-        about = entry.about
-        source = self._source(about)
-        if source is None:
-            raise InputError(
-                f"The angiogram {about.get('angiogram')!r} is not open; open it, then press Restore again."
-            )
-        session.angiogram = source
-        old = layers.labels_of(session.viewer, "correction", source)
-        data = restore(entry)
-        if old is not None and np.asarray(old.data).any():
-            raise InputError("This angiogram has a correction already; accept or delete that layer, then restore.")
-        if old is not None:
-            session.viewer.layers.remove(old)
-        layer = ensure_correction(session.viewer, source, data, entry)
-        if entry.frames:
-            session.canvas.go_to(source, entry.frames[-1])
-        inform(f"{entry.strokes} strokes are back.")
-        self._panel._show_correction(layer)
-        self.look()
-
-    def _source(self, about: dict[str, Any]) -> Any:
-        """The angiogram of the entry: one that is open and fits, else read from its file again."""
-        viewer = self._panel.viewer
-
-        path = about.get("path")
-
-        def fits(layer: Any) -> bool:
-            return (list(layers.frame_size(layer)), layers.frame_count(layer)) == (about["frame"], about["frames"])
-
-        def known(layer: Any) -> bool:
-            """By its file, for a layer may be renamed; by its name where there is no file."""
-            source = layers.facts(layer).get("source")
-            return str(source) == path if path and source else layer.name == about["angiogram"]
-
-        for layer in layers.angiograms(viewer):
-            if known(layer) and fits(layer):
-                return layer
-        if path and Path(path).exists():
-            for layer in viewer.open(path, plugin="napari-vasomim"):
-                if layers.is_angiogram(layer) and fits(layer):
-                    return layer
-        return None
-
-    def _discard(self) -> None:
-        entry = self._entry
-        if entry is None:
-            return
-        answer = QMessageBox.question(self, "Discard", f"Discard these {entry.strokes} strokes for good?")
-        if answer == QMessageBox.StandardButton.Yes:
-            discard(entry)
-            self.look()

@@ -54,6 +54,7 @@ class Panel(QWidget):
     def __init__(self, napari_viewer: ViewerModel, embedded: bool = False):
         super().__init__()
         self.session = Session.of(napari_viewer)
+        self.embedded = embedded
         self.viewer = self.session.viewer
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -139,8 +140,7 @@ class AngiogramChoice(QWidget):
     def _chosen(self, row: int) -> None:
         if row < len(self._known):
             self._session.angiogram = self._known[row]
-            # Else the next result would hand the choice back to the image that is selected in the list.
-            self._session.viewer.layers.selection.active = self._known[row]
+            self._session.canvas.choose(self._known[row])  # it may have been hidden by hand
 
 
 def follow(widget: QWidget, signal: Any, slot: Callable[..., Any]) -> None:

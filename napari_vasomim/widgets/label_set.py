@@ -43,6 +43,9 @@ class LabelSetPanel(Panel):
         self.follow(self.desk.watched.said, self._say)
         self.follow(self.saving.working, self._show_working)
         self.follow(self.shown.looked, self._show_known)
+        self._read_at = None
+        for signal in (self.session.frame_changed, self.session.angiogram_changed):
+            self.follow(signal, self._moved)
         for signal in (self.desk.watched.opened, self.session.frame_changed, self.session.angiogram_changed):
             self.follow(signal, self._enable)
         self._show_known()
@@ -138,6 +141,15 @@ class LabelSetPanel(Panel):
     def _say(self, sentence: str) -> None:
         self.state.setText(sentence)
         self.viewer.status = sentence
+        self._read_at: tuple[Any, int] | None = None
+
+    def _moved(self, *_: Any) -> None:
+        """What was said stays at the frame that accepting leads to, and goes with it."""
+        here = self.session.angiogram, self.session.index
+        if self._read_at is None:
+            self._read_at = here
+        elif here != self._read_at and not self.saving.busy:
+            self.state.clear()
 
     def _enable(self, *_: Any) -> None:
         usable = self.session.angiogram is not None and self.session.label_set is not None

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QFileDialog
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QMessageBox
 
 from napari_vasomim import engine, layers
 from napari_vasomim.deliver import deliver
-from napari_vasomim.notify import tell, told
+from napari_vasomim.notify import counted, tell, told
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
 from vasomim_core.data.labelled import LEAST_VESSEL
@@ -100,12 +100,12 @@ class SegmentPanel(Panel):
 
     def segment_frame(self) -> None:
         """Segment the shown frame."""
-        self._start([self.session.index])
+        self._start([self.session.need_shown()[1]])
 
     def segment_cine(self) -> None:
         """Segment every frame, the shown one first."""
-        count = layers.frame_count(self.session.need_angiogram())
-        first = self.session.index
+        layer, first = self.session.need_shown()
+        count = layers.frame_count(layer)
         self._start([(first + k) % count for k in range(count)])
 
     def cancel(self) -> None:
@@ -117,13 +117,33 @@ class SegmentPanel(Panel):
 
     def _start(self, frames: list[int]) -> None:
         layer = self.session.need_angiogram()
-        if self._task is not None:
+        if self._task is not None or not self._may_replace(layer, frames):
             return
         self._task = Task(layer, self.session.model, self.mirrored.isChecked(), frames, len(frames))
         self.now.setEnabled(False)
         self.all.setEnabled(False)
-        self.state.setText("Starting the model…" if engine.shared().state == "off" else "Segmenting…")
+        what = "Starting the model for" if engine.shared().state == "off" else "Segmenting"
+        self.state.setText(f"{what} {layer.name}…")
         self._next(self._task)
+
+    def _may_replace(self, layer: Image, frames: list[int]) -> bool:
+        """Frames of another model must not stay beside those of this one; ask before any is lost."""
+        prediction, model = self.session.predictions.get(layer), self.session.model
+        if prediction is None or prediction.by(model, self.mirrored.isChecked()):
+            return True
+        lost = len(set(prediction.frames) - set(frames))
+        if not lost:
+            return True
+        other = prediction.model + (" with mirror images" if prediction.mirrored else "")
+        box = QMessageBox(self)
+        box.setTextFormat(Qt.TextFormat.PlainText)
+        box.setWindowTitle("Segmented by another model")
+        box.setText(f"{counted(lost, 'frame')} of {layer.name} segmented by {other} would be cleared: clear and go on?")
+        box.setInformativeText("Whole cine segments all frames anew. What you drew stays either way.")
+        clear = box.addButton("Clear", QMessageBox.ButtonRole.AcceptRole)
+        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
+        box.exec_()
+        return box.clickedButton() is clear
 
     def _next(self, task: Task) -> None:
         total = task.total if task.total > 1 else 0
@@ -159,7 +179,7 @@ class SegmentPanel(Panel):
     def _keep(self, task: Task, index: int, answer: dict[str, Any]) -> None:
         layer = task.layer
         prediction = self.session.predictions.get(layer)
-        if prediction is None or (prediction.asked, prediction.mirrored) != (task.model, task.mirrored):
+        if prediction is None or not prediction.by(task.model, task.mirrored):
             size = (layers.frame_count(layer), *layers.frame_size(layer))
             prediction = Prediction(answer["model"], size, task.mirrored, answer["threshold"], task.model)
             self.session.predictions[layer] = prediction
@@ -193,7 +213,7 @@ class SegmentPanel(Panel):
             contrast_limits=(0, 1),
             opacity=0.8,
         )
-        self._seconds, self._device = answer["seconds"], answer["device"]
+        prediction.seconds, prediction.device = answer["seconds"], answer["device"]
         self.session.predicted.emit(prediction)
 
     def _pixels_changed(self, layer: Image) -> None:
@@ -305,6 +325,7 @@ class SegmentPanel(Panel):
         self.now.setEnabled(layer is not None and idle)
         self.all.setEnabled(layer is not None and idle and layers.frame_count(layer) > 1)
         self._show_threshold()
+        self._style()
         self._describe()
 
     def _show_threshold(self) -> None:
@@ -328,11 +349,8 @@ class SegmentPanel(Panel):
             count, total = len(prediction.frames), layers.frame_count(layer)
             which = "This frame" if total == 1 else f"{count} of {total} frames"
             here = _about_the_shown(prediction, self.session.index, layer)
-            self.state.setText(
-                f"{which} segmented by {prediction.model} on {self._device}, {self._seconds:.2f} s a frame.{here}"
-            )
-
-    _seconds, _device = 0.0, ""
+            how = f"by {prediction.model} on {prediction.device}, {prediction.seconds:.2f} s a frame"
+            self.state.setText(f"{which} segmented {how}.{here}")
 
 
 def _about_the_shown(prediction: Prediction, index: int, layer: Image) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from napari.components import ViewerModel
+from napari.layers import Labels
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_vasomim.labelling.desk import Desk
@@ -15,6 +16,7 @@ from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.segment import SegmentPanel
 from napari_vasomim.widgets.train import FinetunePanel, PretrainPanel
+from napari_vasomim.widgets.unfinished_work import Offer
 from napari_vasomim.widgets.vesselness import VesselnessPanel
 
 PANELS: tuple[type[Panel], ...] = (
@@ -49,6 +51,7 @@ class Workbench(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(AngiogramChoice(self.session))
+        layout.addWidget(Offer(self.session, self._show_restored))
         grid = QGridLayout()
         grid.setContentsMargins(8, 2, 8, 2)
         grid.setSpacing(2)
@@ -76,6 +79,9 @@ class Workbench(QWidget):
             self.panels[kind] = kind(self.session.viewer, embedded=True)
             self._stack.addWidget(self.panels[kind])
         return self.panels[kind]
+
+    def _show_restored(self, correction: Labels) -> None:
+        self.show_panel(CorrectPanel).show_correction(correction)
 
     def show_panel(self, kind: type[P]) -> P:
         """Bring a panel to the front."""

@@ -87,7 +87,7 @@ def test_start_from_prediction_copies_it_in_one_step(beside, model, press, still
     layer = panel.correction
     assert (panel._editor.tools.mask == square()).all()
     assert layer.data.sum() == square().sum()
-    assert layers.facts(layer)["model"] == "some-model"
+    assert editor_of(panel.session, layer).models == {index: "some-model"}
     assert not layers.find(model, "prediction", source).visible
     assert model.layers.selection.active is layer
     assert "drawn, not accepted" in panel.state.text()

@@ -126,7 +126,7 @@ def test_accept_keeps_every_revision_and_goes_on(model, qtbot, panel, labels, ci
     index_is(qtbot, panel, 2)
     second = draw(model, angiogram, 2, slice(40, 50))
     accepted(qtbot, panel)
-    assert panel.state.text() == "Revision 2 of frame 3, accepted; the older one is kept."
+    assert panel.state.text() == f"Revision 2 of frame 3 of {angiogram.name}, accepted; the older one is kept."
     assert np.array_equal(labels.mask(record.id, 1), first)
     assert np.array_equal(labels.mask(record.id), second)
     assert layers.facts(correction_of(panel.viewer, angiogram))["accepted"] == {2}
@@ -136,10 +136,10 @@ def test_accept_keeps_every_revision_and_goes_on(model, qtbot, panel, labels, ci
 def test_accepting_the_same_again_makes_no_revision(model, qtbot, panel, labels, still):
     angiogram = model.add_image(still)
     draw(model, angiogram, 0)
-    layers.tag(ensure_correction(model, angiogram), "correction", model="vasomim-demo")
+    editor_of(panel.session, ensure_correction(model, angiogram)).propose(0, "vasomim-demo")
     accepted(qtbot, panel)
     shows(qtbot, panel.known, "accepted by reader 1")
-    layers.tag(ensure_correction(model, angiogram), "correction", model=None)
+    editor_of(panel.session, ensure_correction(model, angiogram)).propose(0, None)
     accepted(qtbot, panel)
     assert "revision 1 stays" in panel.state.text()
     assert [(r.revision, r.model) for r in labels.revisions(labels.find(still).id)] == [(1, "vasomim-demo")]
@@ -254,7 +254,7 @@ def test_a_known_frame_shows_its_label(model, qtbot, panel, labels, cine, cine_t
     qtbot.waitUntil(lambda: correction_of(panel.viewer, angiogram) is not None)
     correction = correction_of(panel.viewer, angiogram)
     assert np.array_equal(correction.data[3], cine_truth[3])
-    assert layers.facts(correction)["model"] == "m1"
+    assert editor_of(panel.session, correction).models == {3: "m1"}
     assert panel.desk.kept.missing(angiogram) == []
     correction.undo()
     assert not correction.data.any()
