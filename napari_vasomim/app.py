@@ -78,8 +78,11 @@ def open_window(files: Sequence[Path] = ()) -> napari.Viewer:
     import napari
 
     load()
+    from napari_vasomim.widgets.workbench import Workbench
+
     viewer = napari.Viewer(title="VasoMIM", show=False)
-    viewer.window.add_plugin_dock_widget(PLUGIN, "Workbench")
+    # Under the name that napari's menu looks for, so that the entry there shows and hides this one.
+    viewer.window.add_dock_widget(Workbench(viewer), name="Workbench (VasoMIM)", area="right")
     use_the_screen(viewer)
     for file in files:
         viewer.open(file, plugin=PLUGIN)

@@ -60,6 +60,8 @@ class Canvas:
         viewer.dims.events.ndim.connect(self._keep_pace)
         viewer.dims.events.current_step.connect(self._moved)
         viewer.layers.events.inserted.connect(self._inserted)
+        if hasattr(viewer.layers.events, "begin_batch"):  # not in every napari
+            viewer.layers.events.begin_batch.connect(self._take_the_pen)
         for layer in viewer.layers:
             layer.events.visible.connect(self._visible_changed)
 
@@ -198,6 +200,17 @@ class Canvas:
         if tuple(ranges[axis]) != own:
             ranges[axis] = type(ranges[axis])(*own)
             viewer.dims.range = tuple(ranges)
+
+    def _take_the_pen(self, event: Any = None) -> None:
+        """Have OpenGL work on this window's canvas.
+
+        When layers come and go, napari 0.9.2 deletes what they had in the memory of graphics without asking for its own
+        context first: with two windows, under PyQt5, it deletes what has the same numbers in the other one, which ends
+        the program at its next drawing (`_clean_and_update_scenegraph` in napari/_vispy/canvas.py).
+        """
+        window = getattr(self._viewer(), "window", None)
+        with contextlib.suppress(AttributeError, RuntimeError):  # napari's own widgets; or they are gone already
+            window._qt_viewer.canvas._scene_canvas.set_current()  # type: ignore[union-attr]
 
     def _keep_pace(self, event: Any = None) -> None:
         """Play a run at its own speed, where its file tells one."""

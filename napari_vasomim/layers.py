@@ -311,6 +311,8 @@ def put_frame(
         add(viewer, layer)
         if labels:
             layer.editable = role == "correction"
+        elif hasattr(layer, "colorbar"):  # not in every napari
+            layer.colorbar.visible = True  # as long as the layer is
     layer.data[... if layer.ndim == 2 else index] = frame
     layer.refresh()
     return layer

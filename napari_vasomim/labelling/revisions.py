@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,12 @@ from qtpy.QtCore import QObject
 
 from napari_vasomim import layers
 from napari_vasomim.background import Newest
-from napari_vasomim.correcting.corrections import ensure_correction
+from napari_vasomim.correcting.corrections import correction_of, drawn, ensure_correction
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.strokes import apply_values
 from napari_vasomim.labelling.kept import Kept
 from napari_vasomim.labelling.shown import ShownFrame
+from napari_vasomim.notify import told
 from vasomim_core.data.labelset import LabelSet, Record
 
 
@@ -43,19 +45,41 @@ class Revisions:
         self._session = shown.session
         self._owner = QObject()
         # What the thread has read comes back as a function to be called in the window.
+        self._offered: weakref.WeakKeyDictionary[Image, set[int]] = weakref.WeakKeyDictionary()
+        shown.looked.connect(told(self._show_again))
         self._showing, self._restoring = (Newest(self._owner, lambda act: act()) for _ in range(2))
 
     def show_label(self) -> None:
         """Put the kept mask of the shown frame onto the correction layer, as one step that can be undone."""
+        self._show_label(unasked=False)
+
+    def _show_label(self, unasked: bool) -> None:
         frame = self._frame()
         if frame is None:
             return
 
         def work() -> Any:
             mask = frame.labels.mask(frame.record.id)
-            return lambda: self._load(frame, frame.record, mask)
+
+            def show() -> None:
+                if not (unasked and self._is_drawn_on(frame.layer, frame.index)):  # while the mask was read
+                    self._load(frame, frame.record, mask)
+
+            return show
 
         self._showing.ask(work)
+
+    def _show_again(self) -> None:
+        """Who comes back to a frame with a label sees its mask; once, and never over what is drawn there."""
+        known = self._shown.known
+        if known.layer is None or known.record is None or known.record.status == "skipped":
+            return
+        offered = self._offered.setdefault(known.layer, set())
+        if known.index in offered or not self._shown.is_current():
+            return
+        offered.add(known.index)
+        if not self._is_drawn_on(known.layer, known.index):
+            self._show_label(unasked=True)
 
     def take_back(self, revision: int) -> None:
         """Make an earlier mask of the shown frame the current one, and put it onto the correction layer."""
@@ -98,6 +122,10 @@ class Revisions:
             return show
 
         self._showing.ask(work)
+
+    def _is_drawn_on(self, layer: Image, index: int) -> bool:
+        mask = drawn(correction_of(self._session.viewer, layer), index)
+        return mask is not None and bool(mask.any())
 
     def _frame(self) -> _Frame | None:
         """The shown frame, if the label set has it."""

@@ -154,7 +154,8 @@ class Saving:
             frame, place = stored_frame(layer, index), frame_index(layer, index)
             before = labels.find(frame, place)
             group = self._groups.of(layer, before) or None
-            if mask is None and before is not None:
+            as_kept = mask is None or (before is not None and before.mask_sha256 == pixel_sha256(mask))
+            if before is not None and as_kept and (mask is None or status != "accepted"):
                 record = labels.set_status(before.id, status, note)
             else:
                 kept = before if before is not None and mask is not None else None

@@ -164,16 +164,18 @@ class CorrectPanel(Panel):
 
     def take(self, name: str) -> None:
         """Take up a tool, ours or napari's; the same one again puts it down."""
-        layer = self.need_correction()
-        editor = editor_of(self.session, layer)
-        self.show_correction(layer)
-        if name in OURS:
-            editor.tools.take(name)  # type: ignore[arg-type]
-        else:
-            editor.tools.take(None)
-            layer.selected_label = 1
-            layer.mode = "pan_zoom" if layer.mode == name else name
-        self._show_tool()
+        try:
+            layer = self.need_correction()
+            editor = editor_of(self.session, layer)
+            self.show_correction(layer)
+            if name in OURS:
+                editor.tools.take(name)  # type: ignore[arg-type]
+            else:
+                editor.tools.take(None)
+                layer.selected_label = 1
+                layer.mode = "pan_zoom" if layer.mode == name else name
+        finally:
+            self._show_tool()  # the button that was pressed may stand for a tool that was refused
 
     def _grow(self) -> None:
         layer = self.need_correction()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLineEdit
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit
 
 from napari_vasomim.labelling.desk import Desk
 from napari_vasomim.notify import told
 from napari_vasomim.widgets.frame_queue import QueueChoice, QueuePosition
-from napari_vasomim.widgets.kit import Panel, button, header, hint, row
+from napari_vasomim.widgets.kit import SPACE, Panel, button, header, hint, row
 from napari_vasomim.widgets.open_label_set import OpenLabelSet
 from napari_vasomim.widgets.revision_history import RevisionHistory, when
 from vasomim_core.data.labelset import Record
@@ -38,12 +38,11 @@ class LabelSetPanel(Panel):
         self.position = QueuePosition(self, self.walk, self.desk.watched)
         self._build_frame()
         self.queue = QueueChoice(self, self.walk)
-        self._build_kept_with_each()
         self.history = RevisionHistory(self, self.shown, self.desk.revisions)
         self.follow(self.desk.watched.said, self._say)
         self.follow(self.saving.working, self._show_working)
         self.follow(self.shown.looked, self._show_known)
-        self._read_at = None
+        self._read_at: tuple[Any, int] | None = None
         for signal in (self.session.frame_changed, self.session.angiogram_changed):
             self.follow(signal, self._moved)
         for signal in (self.desk.watched.opened, self.session.frame_changed, self.session.angiogram_changed):
@@ -56,6 +55,7 @@ class LabelSetPanel(Panel):
         # Two lines, also where one would do: the buttons below must not move from frame to frame.
         self.known.setMinimumHeight(2 * self.known.fontMetrics().lineSpacing())
         self.body.addWidget(self.known)
+        self._build_kept_with_each()
         self.keep = button(
             "Accept && next",
             self.accept,
@@ -93,9 +93,12 @@ class LabelSetPanel(Panel):
         self.group.setPlaceholderText("patient or run, as a pseudonym")
         self.group.setToolTip(WHY_GROUPS)
         self.group.editingFinished.connect(told(self._group_written))
-        form = self.section("Kept with each label")
-        form.addRow("annotator", self.annotator)
-        form.addRow("group", self.group)
+        line = QHBoxLayout()
+        line.setSpacing(SPACE)
+        for words, field in (("by", self.annotator), ("group", self.group)):
+            line.addWidget(QLabel(words))
+            line.addWidget(field, 1)
+        self.body.addLayout(line)
 
     # What the person does
 
@@ -121,6 +124,7 @@ class LabelSetPanel(Panel):
         known, record = self.shown.known, self.shown.known.record
         if not self.group.isModified():
             self.group.setText(known.group)
+            self.group.setCursorPosition(0)
         if record is not None:
             self.known.setText(_words(record))
         elif known.layer is None:
@@ -141,7 +145,7 @@ class LabelSetPanel(Panel):
     def _say(self, sentence: str) -> None:
         self.state.setText(sentence)
         self.viewer.status = sentence
-        self._read_at: tuple[Any, int] | None = None
+        self._read_at = None
 
     def _moved(self, *_: Any) -> None:
         """What was said stays at the frame that accepting leads to, and goes with it."""
@@ -156,7 +160,7 @@ class LabelSetPanel(Panel):
         self.group.setEnabled(usable)
         for widget in (self.keep, self.skip, self.flag, self.note):
             widget.setEnabled(usable and not self.saving.busy)
-        self.show_label.setEnabled(self.shown.is_current() and self.shown.known.record is not None)
+        self.show_label.setVisible(self.shown.is_current() and self.shown.known.record is not None)
 
     def showEvent(self, event: Any) -> None:
         """Look at the label set again: on some drives, nobody tells of changes."""

@@ -71,13 +71,15 @@ class RunView(QWidget):
         self.use = button("Use this model", self._use, primary=True)
         self.before_after = button("Before / after", self._compare, "Held-out frames by the old and the new model")
         self.report = button("Copy report", self._report, "What a developer needs to know; it names no path and no one")
-        for widget in (self.state, self.bar, self.facts, self.warnings, self.curves):
+        for widget in (self.state, self.bar):
             layout.addWidget(widget)
         grid = QGridLayout()
         grid.setSpacing(SPACE)
         for place, made in enumerate((self.stop, self.cancel, self.resume, self.report, self.use, self.before_after)):
             grid.addWidget(made, place // 2, place % 2)
-        layout.addLayout(grid)
+        layout.addLayout(grid)  # above what grows: in sight also on a low screen
+        for widget in (self.facts, self.warnings, self.curves):
+            layout.addWidget(widget)
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._tick)  # a method: a closure may be collected before its timer

@@ -78,6 +78,9 @@ class SegmentPanel(Panel):
         self.uncertain.setToolTip("Binary entropy of the probability in bits: 0 = sure, 1 = undecided")
         self.body.addWidget(self.outline)
         self.body.addWidget(self.uncertain)
+        self.meaning = hint("Yellow is uncertainty in bits: 0 = sure, 1 = undecided between vessel and none.")
+        self.meaning.hide()
+        self.body.addWidget(self.meaning)
 
         self._task: Task | None = None
         self._redraw = QTimer(self)
@@ -88,6 +91,7 @@ class SegmentPanel(Panel):
         self.threshold.valueChanged.connect(told(self._threshold_moved))
         self.outline.toggled.connect(told(self._style))
         self.uncertain.toggled.connect(told(self._style))
+        self.uncertain.toggled.connect(self.meaning.setVisible)
         self.follow(self.session.angiogram_changed, self._angiogram_changed)
         self.follow(self.session.pixels_changed, self._pixels_changed)
         self.follow(self.session.frame_changed, self._describe)

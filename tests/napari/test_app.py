@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 
 import cv2
+import numpy as np
 import pytest
 
 from napari_vasomim import app
@@ -13,6 +15,8 @@ from napari_vasomim.layers import role
 from vasomim_core.cli.common import Options
 from vasomim_core.errors import ConfigError, InputError
 from vasomim_core.files import write_png
+
+from .conftest import ROOT
 
 
 @pytest.fixture
@@ -32,6 +36,101 @@ def test_it_opens_the_workbench_with_a_sample(shown):
     viewer = shown()
     assert any("Workbench" in name for name in docks(viewer))
     assert [role(layer) for layer in viewer.layers] == ["truth", "angiogram"]
+
+
+def test_napari_s_menu_shows_and_hides_that_workbench(shown, qtbot):
+    from napari._app_model import get_app_model
+
+    viewer = shown()
+    viewer.show()
+    for _ in range(3):
+        get_app_model().commands.execute_command("napari-vasomim.workbench")
+        qtbot.wait(50)
+    assert [name for name in docks(viewer) if "Workbench" in name] == ["Workbench (VasoMIM)"]
+
+
+def camera_of(viewer):
+    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+
+
+def is_whole(viewer, layer):
+    """Whether all of a layer's frame is on the canvas, and uses it."""
+    canvas, camera = viewer.window._qt_viewer.canvas.native, camera_of(viewer)
+    size = np.array([canvas.height(), canvas.width()]) / camera.zoom
+    (top, left), (bottom, right) = layer.extent.world[:, -2:]
+    low, high = np.array(camera.center)[-2:] - size / 2, np.array(camera.center)[-2:] + size / 2
+    inside = (low <= (top, left)).all() and (high >= (bottom, right)).all()
+    return inside and max((bottom - top, right - left) / size) > 0.9
+
+
+@pytest.mark.parametrize("shape", [(512, 512), (300, 900), (1500, 700)])
+def test_the_whole_frame_is_seen_also_when_the_window_grows(shown, qtbot, tmp_path, shape):
+    write_png(tmp_path / "frame.png", np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8))
+    viewer = shown([tmp_path / "frame.png"])
+    screen = viewer.window._qt_window.screen().availableGeometry()
+    assert viewer.window._qt_window.width() >= 0.95 * screen.width()
+    [layer] = viewer.layers
+    qtbot.waitUntil(lambda: is_whole(viewer, layer))
+    for size in ((900, 600), (1300, 740)):
+        viewer.window._qt_window.showNormal()
+        viewer.window._qt_window.resize(*size)
+        qtbot.wait(100)
+        qtbot.waitUntil(lambda: is_whole(viewer, layer))
+
+
+def test_a_view_that_a_person_has_chosen_stays(shown, qtbot, tmp_path, still):
+    write_png(tmp_path / "frame.png", still)
+    viewer = shown([tmp_path / "frame.png"])
+    [layer] = viewer.layers
+    qtbot.waitUntil(lambda: is_whole(viewer, layer))
+    camera_of(viewer).zoom *= 3
+    zoom = camera_of(viewer).zoom
+    viewer.window._qt_window.showNormal()
+    viewer.window._qt_window.resize(900, 600)
+    qtbot.wait(100)
+    assert camera_of(viewer).zoom == zoom
+
+
+TWO_WINDOWS = """
+import sys, time
+from pathlib import Path
+from qtpy.QtWidgets import QApplication
+from napari_vasomim import layers
+from napari_vasomim.app import open_window
+from napari_vasomim.widgets.correct import CorrectPanel
+from napari_vasomim.widgets.workbench import Workbench
+from tests.napari.mouse import Mouse
+
+def wait(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+
+file = Path(sys.argv[1])
+first = open_window([file])
+wait(0.5)
+panel = first.window._qt_window.findChild(Workbench).show_panel(CorrectPanel)
+panel.take("trace")
+mouse = Mouse(first, panel.correction)
+for k in range(5):
+    mouse.click((60, 60 + 10 * k))
+    mouse.click((120, 120))
+    wait(0.1)
+    second = open_window([file])
+    wait(0.5)
+    second.close()
+    wait(0.3)
+    mouse.click((80, 60 + 10 * k))
+    wait(0.1)
+print("both are well")
+"""
+
+
+def test_a_second_window_may_come_and_go(tmp_path, still):
+    write_png(tmp_path / "frame.png", still)
+    command = [sys.executable, "-c", TWO_WINDOWS, str(tmp_path / "frame.png")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.stdout.endswith("both are well\n"), done.stderr[-2000:]
 
 
 def test_it_opens_the_files_that_are_named(shown, still, tmp_path):

@@ -115,7 +115,7 @@ def test_accept_keeps_every_revision_and_goes_on(model, qtbot, panel, labels, ci
     index_is(qtbot, panel, 2)
     first = draw(model, angiogram, 2)
     accepted(qtbot, panel)
-    assert panel.state.text() == "New label: frame 3, accepted."
+    assert panel.state.text() == "New label: frame 3 of cine, accepted."
     index_is(qtbot, panel, 3)
     record = labels.find(cine[2], 2)
     assert (record.annotator, record.model, record.frame_index) == ("reader 1", None, 2)

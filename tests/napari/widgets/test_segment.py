@@ -12,10 +12,11 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 from safetensors.numpy import save_file
 
 from napari_vasomim import engine, layers
+from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.segment import FILE, SegmentPanel
 from vasomim_core.models.catalogue import FORMAT, WEIGHTS, Card, Preprocessing
@@ -326,7 +327,21 @@ def test_a_model_that_always_mirrors_does_not_ask_for_it(model, beside, models_f
         assert panel.mirrored.isHidden() != asked
 
 
-def test_two_files_of_one_name_are_two_models(model, beside, qtbot, cine, tmp_path):
+def answers(monkeypatch, text):
+    """What a person presses in the next question; returns the questions that were asked."""
+    asked = []
+
+    def press(box):
+        asked.append(box.text())
+        chosen = next(b for b in box.buttons() if b.text().replace("&", "") == text)
+        monkeypatch.setattr(QMessageBox, "clickedButton", lambda _: chosen)
+
+    monkeypatch.setattr(QMessageBox, "exec_", press)
+    return asked
+
+
+def test_two_files_of_one_name_are_two_models(model, beside, qtbot, cine, tmp_path, monkeypatch):
+    answers(monkeypatch, "Clear")
     image = model.add_image(cine)
     panel = beside(model, SegmentPanel)
     for k, folder in enumerate(("a", "b")):
@@ -337,6 +352,48 @@ def test_two_files_of_one_name_are_two_models(model, beside, qtbot, cine, tmp_pa
         done(qtbot, panel)
     assert panel.session.predictions[image].frames == [1]
     assert not layers.find(model, "prediction", image).data[0].any()
+
+
+@pytest.mark.parametrize("answer", ["Clear", "Cancel"])
+def test_frames_of_another_model_are_not_dropped_unasked(model, beside, qtbot, cine, monkeypatch, answer):
+    asked = answers(monkeypatch, answer)
+    image = model.add_image(cine, name="run")
+    panel = beside(model, SegmentPanel)
+    before = Prediction("another", cine.shape, asked="another")
+    for index in (1, 2, 5):
+        before.keep(index, np.ones(cine.shape[1:], np.float32), 0.0)
+    panel.session.predictions[image] = before
+    model.dims.set_current_step(0, 2)
+    click(qtbot, panel.now)
+    done(qtbot, panel)
+    assert asked == ["2 frames of run segmented by another would be cleared: clear and go on?"]
+    assert panel.session.predictions[image].frames == ([2] if answer == "Clear" else [1, 2, 5])
+
+
+def test_frames_that_are_all_done_anew_need_no_question(model, beside, qtbot, cine, monkeypatch):
+    asked = answers(monkeypatch, "Cancel")
+    image = model.add_image(cine[:2])
+    panel = beside(model, SegmentPanel)
+    before = Prediction("another", (2, *cine.shape[1:]), asked="another")
+    before.keep(1, np.ones(cine.shape[1:], np.float32), 0.0)
+    panel.session.predictions[image] = before
+    click(qtbot, panel.all)
+    done(qtbot, panel)
+    assert asked == []
+    assert panel.session.predictions[image].model == "vasomim-demo"
+
+
+def test_each_angiogram_tells_of_its_own_model_and_device(model, beside, cine):
+    images = [model.add_image(cine, name=name) for name in "ab"]
+    panel = beside(model, SegmentPanel)
+    for image, device, seconds in zip(images, ("cuda:0", "cpu"), (0.02, 1.5), strict=True):
+        prediction = Prediction("m", cine.shape, asked="m", device=device, seconds=seconds)
+        prediction.keep(0, np.ones(cine.shape[1:], np.float32), 0.0)
+        panel.session.predictions[image] = prediction
+    panel.session.angiogram = images[0]
+    assert "on cuda:0, 0.02 s a frame" in panel.state.text()
+    panel.session.angiogram = images[1]
+    assert "on cpu, 1.50 s a frame" in panel.state.text()
 
 
 def test_a_model_that_is_gone_at_the_start_gives_way(model, beside):
