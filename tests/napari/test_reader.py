@@ -10,7 +10,8 @@ import tifffile
 from napari.layers import Image
 
 from napari_vasomim import _reader
-from napari_vasomim.layers import current_index, facts, role
+from napari_vasomim.layers import KEY, current_index, facts, role
+from napari_vasomim.widgets.workbench import Workbench
 from tests.core.test_angiogram import write_dicom
 from vasomim_core.angiogram import Angiogram, Frames, read_angiogram
 from vasomim_core.files import write_png
@@ -67,6 +68,79 @@ def test_it_opens_where_the_vessels_are_fullest(viewer, cine, cine_truth, tmp_pa
     found = fullest(viewer, qtbot)
     assert current_index(viewer, layer) == found
     assert cine_truth[found].sum() > 0.9 * cine_truth.sum(axis=(1, 2)).max()
+
+
+def test_noise_is_not_taken_for_vessels(cine, cine_truth):
+    rng = np.random.default_rng(0)
+    noisy = np.concatenate([cine[:1].repeat(4, 0), cine])  # before the contrast agent comes, and at less dose
+    noise = np.where(np.arange(len(noisy)) < 4, 40, 4)[:, None, None] * rng.standard_normal(noisy.shape)
+    noisy = np.clip(noisy + noise, 0, 255).astype(np.uint8)
+    found = _reader.fullest_frame(noisy)
+    assert found >= 4
+    assert cine_truth[found - 4].sum() > 0.9 * cine_truth.sum(axis=(1, 2)).max()
+
+
+def test_a_file_that_is_open_is_shown_and_not_opened_again(viewer, still, cine, tmp_path, qtbot, notifications):
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, area="right")
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    write_png(folder / "1.png", still)
+    tifffile.imwrite(folder / "2.tif", cine)
+    (first,) = viewer.open(folder / "1.png", plugin=READER)
+    qtbot.wait(50)
+    viewer.open(folder, plugin=READER)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
+    assert [layer.name for layer in viewer.layers] == ["1", "2"]
+    assert "1 is open already." in [note.message for note in notifications]
+    viewer.open(folder / "1.png", plugin=READER)
+    qtbot.waitUntil(lambda: bench.session.angiogram is first and len(viewer.layers) == 2)
+    assert first.visible
+    write_png(folder / "1.png", 255 - still)  # other pixels under the same name are another angiogram
+    (other,) = viewer.open(folder / "1.png", plugin=READER)
+    qtbot.wait(50)
+    assert other in viewer.layers
+    assert bench.session.angiogram is other
+
+
+def test_the_fullest_frame_of_a_run_that_was_left_does_not_move_another(viewer, cine, tmp_path, qtbot, monkeypatch):
+    wait: list[bool] = []
+
+    def search(frames):
+        while not wait:
+            time.sleep(0.005)
+        return 7
+
+    monkeypatch.setattr(_reader, "fullest_frame", search)
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, area="right")
+    tifffile.imwrite(tmp_path / "run.tif", cine)
+    other = viewer.add_image(cine, name="other")
+    (layer,) = viewer.open(tmp_path / "run.tif", plugin=READER)
+    qtbot.wait(50)
+    viewer.layers.selection.active = other
+    viewer.dims.set_current_step(0, 2)
+    wait.append(True)
+    qtbot.waitUntil(lambda: "fullest_frame" in facts(layer))
+    assert current_index(viewer, other) == 2
+    bench.session.angiogram = layer
+    assert bench.session.index == 7
+
+
+def test_a_run_plays_at_its_own_speed(viewer, cine):
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, area="right")
+
+    def fps():
+        return viewer.window._qt_viewer.dims.slider_widgets[0].fps
+
+    runs = {
+        time_ms: viewer.add_image(cine, metadata={KEY: {"role": "angiogram", "frame_time_ms": time_ms}})
+        for time_ms in (66.7, 133.3)
+    }
+    for time_ms, rate in ((66.7, 15), (133.3, 7.5)):
+        bench.session.angiogram = runs[time_ms]
+        assert fps() == rate
 
 
 def test_it_stays_where_the_person_has_gone_meanwhile(viewer, cine, tmp_path, qtbot, monkeypatch):

@@ -207,6 +207,35 @@ def test_grow_goes_down_to_the_threshold(beside, model, press, still, notificati
     assert (panel._editor.tools.mask == square()).all()
 
 
+def test_grow_begins_at_the_model_s_own_threshold_and_says_when_there_is_nothing(
+    beside, model, press, still, notifications
+):
+    model.add_image(still)
+    panel = beside(model, CorrectPanel)
+    predict(panel, 0.47 * square()).threshold = 0.43
+    put(panel.need_correction(), 0, square() & (np.arange(256) < 45))
+    panel._refresh()
+    assert panel.threshold.value() == pytest.approx(0.43)
+    press(panel.grow)
+    assert (panel._editor.tools.mask == square()).all()
+    assert not notifications
+    press(panel.grow)
+    assert "Down to a probability of 0.43 nothing more" in notifications.pop().message
+
+
+def test_each_frame_remembers_its_own_model(beside, model, press, cine):
+    source = model.add_image(cine)
+    panel = beside(model, CorrectPanel)
+    predict(panel, square(), [3])
+    layers.show_frame(model, source, 3)
+    press(panel.begin)
+    layers.show_frame(model, source, 5)
+    put(panel.correction, 5, square())
+    assert panel._editor.models == {3: "some-model"}
+    [file] = journal()._files.values()
+    assert file.head["about"]["models"] == {"3": "some-model"}
+
+
 def test_other_frames_that_are_not_accepted_are_counted(beside, model, press, cine, qtbot):
     model.add_image(cine)
     panel = beside(model, CorrectPanel)
@@ -378,6 +407,19 @@ def test_after_a_crash_restore_opens_the_file_and_the_strokes_are_there(make_nap
     assert not panel.offer.isHidden()
     panel.offer.restore.click()
     assert (panel.correction.data == drawn).all()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_the_workbench_offers_it_before_any_panel_was_looked_at(make_napari_viewer, crash):
+    _, drawn = crash("file")
+    viewer = make_napari_viewer()
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, area="right")
+    assert CorrectPanel not in bench.panels
+    assert not bench.offer.isHidden()
+    bench.offer.restore.click()
+    assert (bench.panels[CorrectPanel].correction.data == drawn).all()
+    assert bench.offer.isHidden()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")

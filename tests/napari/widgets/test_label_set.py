@@ -17,7 +17,7 @@ from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.strokes import apply_values
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.label_set import LabelSetPanel
-from vasomim_core.data.labelset import LabelSet
+from vasomim_core.data.labelset import LabelSet, pixel_sha256
 from vasomim_core.data.synthetic import synthesize
 from vasomim_core.errors import LabelError
 
@@ -345,6 +345,94 @@ def test_a_folder_to_its_end(model, qtbot, panel, labels, folder):
     assert len(layers.angiograms(model)) == 1, "files that are kept are closed"
     click(qtbot, panel.position.previous)
     shows(qtbot, panel.position.words, "File 2 of 3 · accepted")
+    layer = panel.session.angiogram
+    qtbot.waitUntil(lambda: correction_of(model, layer) is not None)
+    [record] = [r for r in labels.records() if r.frame_sha256 == pixel_sha256(layer.data)]
+    assert np.array_equal(correction_of(model, layer).data != 0, labels.mask(record.id))  # it shows what was kept
+
+
+def test_accepting_with_a_vessel_tool_goes_on(viewer, opened, qtbot, labels, folder, notifications):
+    panel = opened(viewer, labels)
+    panel.walk.work_through(folder)
+    shows(qtbot, panel.position.words, "File 1 of 3")
+    qtbot.waitUntil(lambda: panel.shown.is_current() and panel.shown.known.layer is not None)
+    first = panel.session.angiogram
+    correction = ensure_correction(viewer, first)
+    tools = editor_of(panel.session, correction).tools
+    tools.take("trace")
+    tools.trace_to((10, 10))
+    assert tools.trace_to((50, 40))
+    accepted(qtbot, panel)
+    shows(qtbot, panel.position.words, "File 2 of 3")
+    assert first not in viewer.layers
+    assert correction not in viewer.layers
+    assert [layer for layer in viewer.layers if layers.role(layer) == "preview"] == []
+    assert panel.walk.queue.by_status(panel.desk.watched.contents)["accepted"] == 1
+    assert notifications == []
+
+
+def test_what_a_person_has_opened_or_copied_is_not_closed_by_the_queue(model, qtbot, panel, folder):
+    own = model.add_image(
+        cv2.imread(str(folder / "1.png"), cv2.IMREAD_UNCHANGED),
+        metadata={
+            layers.KEY: {
+                "role": "angiogram",
+                "source": folder / "1.png",
+                "stamp": layers.stamp_of(folder / "1.png"),
+            }
+        },
+    )
+    panel.walk.work_through(folder)
+    shows(qtbot, panel.position.words, "File 1 of 3")
+    assert panel.session.angiogram is own
+    assert layers.angiograms(model) == [own]
+    qtbot.waitUntil(lambda: panel.shown.known.layer is own)
+    draw(model, own, 0)
+    accepted(qtbot, panel)
+    shows(qtbot, panel.position.words, "File 2 of 3")
+    assert own in model.layers
+    second = panel.session.angiogram
+    qtbot.waitUntil(lambda: panel.shown.known.layer is second)
+    draw(model, second, 0)
+    correction = correction_of(model, second)
+    backup = model.add_labels(correction.data.copy(), metadata=dict(correction.metadata))
+    accepted(qtbot, panel)
+    shows(qtbot, panel.position.words, "File 3 of 3")
+    assert backup in model.layers
+    assert not backup.visible
+
+
+def test_what_was_said_of_a_frame_names_it_and_goes_with_the_next(model, qtbot, panel, labels, cine):
+    angiogram = model.add_image(cine, name="run")
+    layers.show_frame(model, angiogram, 2)
+    index_is(qtbot, panel, 2)
+    with said(qtbot, panel):
+        click(qtbot, panel.flag)
+    assert panel.state.text() == "New label: frame 3 of run, flagged."
+    index_is(qtbot, panel, 3)
+    assert "frame 3 of run" in panel.state.text()  # where flagging has led
+    layers.show_frame(model, angiogram, 6)
+    index_is(qtbot, panel, 6)
+    assert panel.state.text() == ""
+
+
+def test_a_mask_that_was_erased_or_drawn_anew_is_not_put_over_it(model, qtbot, panel, labels, cine, cine_truth):
+    labels.add(cine[3], cine_truth[3], frame_index=3)
+    panel.desk.watched.refresh()
+    angiogram = model.add_image(cine)
+    drawn = draw(model, angiogram, 3)
+    layers.show_frame(model, angiogram, 3)
+    shows(qtbot, panel.known, "accepted")
+    qtbot.wait(200)
+    correction = correction_of(model, angiogram)
+    assert np.array_equal(correction.data[3] != 0, drawn)
+    layers.show_frame(model, angiogram, 5)
+    index_is(qtbot, panel, 5)
+    correction.data[3] = 0
+    layers.show_frame(model, angiogram, 3)
+    index_is(qtbot, panel, 3)
+    qtbot.wait(200)
+    assert not correction.data[3].any()
 
 
 def test_a_file_with_work_on_it_is_never_closed(model, qtbot, panel, folder):
