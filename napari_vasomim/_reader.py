@@ -207,7 +207,7 @@ def _stacked(angiograms: list[Angiogram]) -> Angiogram:
     first = angiograms[0]
     shape = (len(angiograms), *first.frames.shape[1:])
     frames = Frames(lambda index: angiograms[index].frames[0], shape, first.frames.dtype, first.source)
-    return Angiogram(frames, first.source, angles=first.angles, window=first.window)
+    return Angiogram(frames, first.source, angles=first.angles, stated_window=first.stated_window)
 
 
 def show_when_added(data: Any, index: int) -> None:
