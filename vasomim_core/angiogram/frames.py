@@ -1,4 +1,4 @@
-"""An angiogram as it is worked with: frames that stay on the disk until they are asked for, and what is known of them."""
+"""An angiogram as it is worked with: frames that stay on the disk until they are asked for, and what is known of it."""
 
 from __future__ import annotations
 

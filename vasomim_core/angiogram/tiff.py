@@ -118,10 +118,10 @@ def _part(path: Path, tif: TiffFile, series: TiffPageSeries, alpha: bool) -> _Pa
     dtype = series.dtype
     if page.photometric == PHOTOMETRIC.PALETTE:
         dtype = np.dtype(np.uint8)
-    if alpha and _alpha_channel(page) is not None:
-        decode = partial(_channel, decode, 0 if reader is _pillow_alpha else _alpha_channel(page))
+    if alpha and (channel := _alpha_channel(page)) is not None:
+        decode = partial(_channel, decode, 0 if reader is _pillow_alpha else channel)
     elif page.photometric == PHOTOMETRIC.PALETTE and reader is _tifffile_page:
-        decode = partial(_coloured, decode, np.asarray(page.colormap))
+        decode = partial(_coloured, decode, path, pages, planes)
     elif page.photometric == PHOTOMETRIC.MINISWHITE and not (upright and page.bitspersample <= 8):
         decode = partial(_inverted, decode)  # Pillow does so itself, but only up to 8 bits
     if not upright and orientation != 1:
@@ -213,8 +213,10 @@ def _channel(read: Read, channel: int, index: int) -> NDArray[Any]:
     return read(index)[..., channel]
 
 
-def _coloured(read: Read, colours: NDArray[np.uint16], index: int) -> NDArray[np.uint8]:
-    """Look indices up in the colour map (3, n), of which programs take the upper 8 bits."""
+def _coloured(read: Read, path: Path, pages: list[int], planes: int, index: int) -> NDArray[np.uint8]:
+    """Look indices up in the page's own colour map (3, n), of which programs take the upper 8 bits."""
+    with TiffFile(path) as tif:
+        colours = np.asarray(tif.pages[pages[index // planes]].colormap)
     return np.moveaxis((colours >> 8).astype(np.uint8)[:, read(index)], 0, -1)
 
 

@@ -61,7 +61,9 @@ def _deflated_from(file: BinaryIO) -> int | None:
         return tag.group != 2
 
     try:
-        meta = {element.tag: element.value for element in data_element_generator(file, False, True, stop_when=ends)}
+        meta = {
+            int(element.tag): element.value for element in data_element_generator(file, False, True, stop_when=ends)
+        }
     except Exception:
         return None  # the parser of the whole will say what is wrong
     syntax = bytes(meta.get(0x00020010) or b"").rstrip(b"\0 ").decode("ascii", "replace")
