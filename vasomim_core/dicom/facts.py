@@ -67,9 +67,9 @@ def frame_time(header: Dataset) -> float | None:
         return 1000 / rate[0]
     for keyword in ("FrameAcquisitionDateTime", "FrameReferenceDateTime"):
         try:
-            times = [DT(value) for value in _grouped(header, keyword)]
+            times = [DT(value.decode("ascii").strip(" \0")) for value in _grouped(header, keyword, raw=True)]
             steps = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
-        except (TypeError, ValueError, OverflowError):
+        except (AttributeError, TypeError, ValueError, OverflowError):
             continue
         if steps and (median := float(np.median(steps))) > 0:
             return 1000 * median
@@ -107,12 +107,15 @@ def _numbers(header: Dataset, keyword: str) -> list[float]:
     return numbers if np.isfinite(numbers).all() else []
 
 
-def _grouped(header: Dataset, keyword: str) -> list[Any]:
-    """The values of an element in the functional groups: one that all frames share, or one for each frame."""
+def _grouped(header: Dataset, keyword: str, raw: bool = False) -> list[Any]:
+    """The values of an element in the functional groups: one that all frames share, or one for each frame.
+
+    `raw` gives bytes: pydicom's warning of a malformed value would repeat it, and a time may not be told.
+    """
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         try:
             items = [item for group in header.get(groups) or [] for item in group.get(_GROUPS[keyword]) or []]
-            values = [item.get(keyword) for item in items]
+            values = [item.get_item(keyword).value if raw else item.get(keyword) for item in items if keyword in item]
         except Exception:
             continue  # pydicom parses items when they are asked for, and raises anything on a broken one
         if any(value is not None for value in values):
