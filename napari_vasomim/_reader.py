@@ -22,6 +22,7 @@ from napari_vasomim import layers
 from napari_vasomim.notify import tell, warn
 from vasomim_core.anatomy import sato
 from vasomim_core.angiogram import SUFFIXES, Angiogram, Frames, find_angiograms, read_angiogram, stem
+from vasomim_core.angiogram.grey import window_limits
 from vasomim_core.dicom import is_dicom
 from vasomim_core.errors import InputError, VasoMIMError
 
@@ -62,7 +63,8 @@ def read(path: str | Sequence[str]) -> list[Any]:
     Returns:
         (data, keyword arguments, "image") for each layer. `data` is (y, x), or (t, y, x) read lazily. The layer's
         `metadata["vasomim"]` has the role "angiogram", frame_time_ms (ms or None), angles (degrees or None), window
-        (DICOM centre and width in grey levels, or None) and source (the path, in memory only).
+        (DICOM centre and width in grey levels, or None where there is none or it hides the picture), notes (what the
+        person was told about the file) and source (the path, in memory only).
     """
     given = [path] if isinstance(path, str) else list(path)
     opened: list[Angiogram] = []
@@ -88,6 +90,8 @@ def read(path: str | Sequence[str]) -> list[Any]:
     for angiogram in opened:
         try:
             found.append(layer_data(angiogram))
+            for note in angiogram.notes:
+                warn(note)
         except Exception as error:
             tell(error)
     return found or NOTHING
@@ -111,6 +115,7 @@ def layer_data(angiogram: Angiogram, find_fullest: bool = True) -> LayerData:
         "frame_time_ms": angiogram.frame_time_ms,
         "angles": angiogram.angles,
         "window": angiogram.window,
+        "notes": angiogram.notes,
         "source": angiogram.source,
     }
     if find_fullest:
@@ -147,8 +152,7 @@ def contrast_limits(angiogram: Angiogram) -> tuple[float, float]:
         InputError: none of the three can be decoded.
     """
     if angiogram.window is not None and angiogram.window[1] > 1:
-        centre, width = angiogram.window
-        return centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+        return window_limits(angiogram.window)
     count = len(angiogram.frames)
     levels = []
     for index in sorted({0, count // 2, count - 1}):

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vasomim_core.angiogram import find_angiograms, patient_group, read_angiogram, stem, to_uint8
+from vasomim_core.angiogram import find_angiograms, kept_frame, patient_group, read_angiogram, stem, to_uint8
 from vasomim_core.data.arcade import CocoMasks, is_arcade_split, split_annotations
 from vasomim_core.data.labelset import INDEX, LabelSet, pixel_sha256, read_mask
 from vasomim_core.dicom import is_dicom
@@ -445,9 +445,7 @@ def _import(labels: LabelSet, sources: Sequence[_Source], annotator: str) -> lis
     group: dict[Path, str] = {}
     for source in sources:
         angiogram = read_angiogram(source.path)
-        frame = angiogram.frames[source.index]
-        if angiogram.window is not None or frame.dtype.name not in ("uint8", "uint16"):
-            frame = to_uint8(frame, angiogram.window)
+        frame = kept_frame(angiogram.frames[source.index], angiogram.window)
         several = len(angiogram.frames) > 1
         if source.path not in group:
             patient = patient_group(source.path, labels.key) if is_dicom(source.path) else None
