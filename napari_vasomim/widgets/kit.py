@@ -120,6 +120,7 @@ class AngiogramChoice(QWidget):
             "Segment, filter and keep this angiogram with the contrast limits that its layer has now. Else the window\n"
             "of its file is taken, or each frame is spread between its darkest and brightest grey levels.",
         )
+        self.window.setObjectName("as shown")
         row.addWidget(self.window)
         row.addWidget(self.bright)
         self.choice.activated.connect(self._chosen)
