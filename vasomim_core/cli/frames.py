@@ -172,6 +172,7 @@ class Evaluate(Options):
         lines = [f"{'frame':<20}" + "".join(f"{c:>12}" for c in columns)]
         for row in result.get("rows", []):
             lines.append(f"{row['name']:<20}" + "".join(f"{row[c]:12.2f}" for c in columns))
+        lines[:0] = [f"note: {note}" for note in result.get("notes", [])]
         lines.append(f"{'mean of ' + str(result['n']):<20}" + "".join(f"{result[c]:12.2f}" for c in columns))
         return "\n".join(lines)
 
