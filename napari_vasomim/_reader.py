@@ -23,6 +23,7 @@ from napari_vasomim.canvas import Canvas
 from napari_vasomim.notify import inform, tell, warn
 from vasomim_core.anatomy import sato
 from vasomim_core.angiogram import SUFFIXES, Angiogram, Frames, find_angiograms, read_angiogram, stem
+from vasomim_core.angiogram.grey import window_limits
 from vasomim_core.dicom import is_dicom
 from vasomim_core.errors import InputError, VasoMIMError
 
@@ -64,7 +65,8 @@ def read(path: str | Sequence[str]) -> list[Any]:
     Returns:
         (data, keyword arguments, "image") for each layer. `data` is (y, x), or (t, y, x) read lazily. The layer's
         `metadata["vasomim"]` has the role "angiogram", frame_time_ms (ms or None), angles (degrees or None), window
-        (DICOM centre and width in grey levels, or None) and source (the path, in memory only).
+        (DICOM centre and width in grey levels, or None where there is none or it hides the picture), notes (what the
+        person was told about the file) and source (the path, in memory only).
     """
     given = [path] if isinstance(path, str) else list(path)
     opened: list[Angiogram] = []
@@ -90,6 +92,8 @@ def read(path: str | Sequence[str]) -> list[Any]:
     for angiogram in opened:
         try:
             found.append(layer_data(angiogram))
+            for note in angiogram.notes:
+                warn(note)
         except Exception as error:
             tell(error)
     return found or NOTHING
@@ -113,6 +117,7 @@ def layer_data(angiogram: Angiogram, find_fullest: bool = True) -> LayerData:
         "frame_time_ms": angiogram.frame_time_ms,
         "angles": angiogram.angles,
         "window": angiogram.window,
+        "notes": angiogram.notes,
         "source": angiogram.source,
         "stamp": layers.stamp_of(angiogram.source),
     }
@@ -150,8 +155,7 @@ def contrast_limits(angiogram: Angiogram) -> tuple[float, float]:
         InputError: none of the three can be decoded.
     """
     if angiogram.window is not None and angiogram.window[1] > 1:
-        centre, width = angiogram.window
-        return centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+        return window_limits(angiogram.window)
     count = len(angiogram.frames)
     levels = []
     for index in sorted({0, count // 2, count - 1}):
@@ -229,7 +233,7 @@ def _stacked(angiograms: list[Angiogram]) -> Angiogram:
     first = angiograms[0]
     shape = (len(angiograms), *first.frames.shape[1:])
     frames = Frames(lambda index: angiograms[index].frames[0], shape, first.frames.dtype, first.source)
-    return Angiogram(frames, first.source, angles=first.angles, window=first.window)
+    return Angiogram(frames, first.source, angles=first.angles, stated_window=first.stated_window)
 
 
 def show_when_added(data: Any, index: int) -> None:

@@ -23,7 +23,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
-from vasomim_core.angiogram import to_uint8
+from vasomim_core.angiogram import to_grey, to_uint8
 from vasomim_core.errors import InputError
 
 KEY = "vasomim"
@@ -43,7 +43,6 @@ OF = " · "
 """Between what a result is and the name of its angiogram."""
 READ = ("angiogram", "truth")
 """Roles that files give; they hold for a copy, too."""
-_LUMINANCE = np.array([0.299, 0.587, 0.114])  # BT.601
 
 
 _results: weakref.WeakKeyDictionary[Layer, dict[str, Any]] = weakref.WeakKeyDictionary()
@@ -236,18 +235,17 @@ def pixel_at(layer: Layer, world: Any) -> tuple[float, float]:
 def frame_of(layer: Image, index: int) -> NDArray[np.uint8]:
     """One frame as the engine wants it: uint8 (H, W), vessels dark.
 
-    Colour becomes luminance; other types go through the DICOM window of the file, or their own percentiles.
+    Colour becomes luminance as in a file; other types go through the window of the file or the one that the person
+    has set, or else their own percentiles.
 
     Raises:
         InputError: the frame cannot be read or used.
     """
     data: Any = layer.data if layer.ndim == 2 else layer.data[index]
     frame = np.asarray(data)
-    if layer.rgb:
-        frame = (frame[..., :3].astype(np.float32) @ _LUMINANCE.astype(np.float32)).astype(frame.dtype)
     if not frame.size:
         raise InputError(f"The layer {layer.name!r} has no pixels; choose another image.")
-    grey = to_uint8(frame, facts(layer).get("window"))
+    grey = to_uint8(to_grey(frame), facts(layer).get("window"))
     return 255 - grey if facts(layer).get("bright_vessels") else grey
 
 

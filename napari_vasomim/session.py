@@ -14,7 +14,7 @@ from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QObject, QSettings, QTimer
 
-from napari_vasomim import layers
+from napari_vasomim import grey_window, layers
 from napari_vasomim.canvas import Canvas
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.runs.jobs import Job
@@ -148,6 +148,20 @@ class Session:
         layer = self.need_angiogram()
         if bright != bool(layers.facts(layer).get("bright_vessels")):
             layers.tag(layer, "angiogram", bright_vessels=bright)
+            self._renew(layer)
+
+    def use_shown_window(self) -> None:
+        """Make the contrast limits of the angiogram's layer the window through which the engine and labels see it.
+
+        Raises:
+            InputError: none is open, or its grey levels need no window.
+        """
+        layer = self.need_angiogram()
+        if not grey_window.can_be_set(layer):
+            raise InputError("This angiogram has 8 bits, which are worked on as they are; its contrast is for the eye.")
+        window = grey_window.shown(layer)
+        if window != layers.facts(layer).get("window"):
+            layers.tag(layer, "angiogram", window=window, set_window=window)
             self._renew(layer)
 
     # The model and the person

@@ -26,16 +26,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from skimage.morphology import skeletonize
 
-from vasomim_core.data.arcade import CocoMasks, is_arcade_split, split_annotations
-from vasomim_core.data.labelset import INDEX, LabelSet
+from vasomim_core.angiogram import read_angiogram
+from vasomim_core.data.arcade import CocoMasks, is_arcade_split, nfc, split_annotations
+from vasomim_core.data.labelset import INDEX, MASKS_ALPHA, LabelSet, refuse_two_masks
 from vasomim_core.errors import ConfigError, InputError, LabelError
 
 Mask = NDArray[np.bool_]
 
-MASK_SUFFIXES = (".png", ".tif", ".tiff")
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".pgm", ".pbm", ".pnm")
 
 
 def dsc(prediction: ArrayLike, truth: ArrayLike) -> float:
@@ -209,10 +210,12 @@ class Evaluation:
     Attributes:
         rows: The frames' scores, in the order of the truth.
         unused: Number of predicted files that have no truth; they are not scored.
+        notes: What a person should know about the truth, one sentence each.
     """
 
     rows: tuple[FrameScores, ...]
     unused: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:
@@ -225,12 +228,14 @@ class Evaluation:
         return mean_scores(self.rows)
 
     def to_dict(self, rows: bool = False) -> dict[str, Any]:
-        """The evaluation as plain values for JSON: means in percent, HD95 in pixels, `n` and `unused`.
+        """The evaluation as plain values for JSON: means in percent, HD95 in pixels, `n`, `unused`, and any `notes`.
 
         Args:
             rows: Also list the frames under `rows`, in the same units, each with its `name`.
         """
         summary: dict[str, Any] = {**_percent(self.mean), "n": self.n, "unused": self.unused}
+        if self.notes:
+            summary["notes"] = list(self.notes)
         if rows:
             summary["rows"] = [_percent(asdict(row)) for row in self.rows]
         return summary
@@ -241,13 +246,14 @@ def evaluate_masks(
 ) -> Evaluation:
     """Score a folder of predicted masks against the truth, one frame after the other.
 
-    A mask file is a PNG or TIFF with 0 for background and 1 or 255 for vessel (8-bit: grey > 127; 16-bit:
-    above half its range); a multi-page TIFF holds the masks of a stack (t, H, W), scored page by page.
+    A mask file is a PNG, TIFF, BMP or PGM with 0 for background and 1 or 255 for vessel (8-bit: grey > 127; 16-bit:
+    above half its range); a multi-page TIFF holds the masks of a stack (t, H, W), scored page by page. In a folder
+    `masks-alpha` the masks are the alpha channels of the files.
 
     Args:
         prediction: Folder of masks `<stem>.png` (or .tif).
         truth: A folder of masks with the same stems; a curated label set or another folder with a `masks/`
-            folder in it; an ARCADE split folder; or a COCO file with polygons.
+            folder in it; an ARCADE split folder; or a COCO file.
         progress: Called after each file with the number of files done and their total.
 
     Raises:
@@ -256,7 +262,7 @@ def evaluate_masks(
             another number of pages than its truth.
     """
     predicted = _masks_by_stem(Path(prediction))
-    true_pages = _true_pages(Path(truth))
+    true_pages, notes = _true_pages(Path(truth))
     missing = [stem for stem in true_pages if stem not in predicted]
     if missing:
         raise InputError(
@@ -268,7 +274,7 @@ def evaluate_masks(
         rows += _score_pages(predicted[stem], stem, pages(), truth)
         if progress is not None:
             progress(done, len(true_pages))
-    return Evaluation(tuple(rows), unused=len(predicted.keys() - true_pages.keys()))
+    return Evaluation(tuple(rows), unused=len(predicted.keys() - true_pages.keys()), notes=notes)
 
 
 def _score_pages(file: Path, stem: str, true_pages: list[Mask], truth: Path | str) -> Iterator[FrameScores]:
@@ -285,21 +291,24 @@ def _score_pages(file: Path, stem: str, true_pages: list[Mask], truth: Path | st
         yield score_frame(p, g, name)
 
 
-def _true_pages(truth: Path) -> dict[str, Callable[[], list[Mask]]]:
-    """For each stem of the truth, a function that reads or draws its masks."""
+def _true_pages(truth: Path) -> tuple[dict[str, Callable[[], list[Mask]]], tuple[str, ...]]:
+    """For each stem of the truth, a function that reads or draws its masks; and what there is to say about it."""
     if truth.is_file() and truth.suffix.lower() != ".json":
         raise InputError(f"{truth} is neither a folder of masks nor a COCO file (.json).")
     if truth.is_file() or is_arcade_split(truth):
         coco = CocoMasks(truth if truth.is_file() else split_annotations(truth))
-        return {stem: partial(_drawn, coco, stem) for stem in coco.stems}
+        notes = tuple(sentence for sentences in coco.problems.values() for sentence in sentences)
+        return {stem: partial(_drawn, coco, stem) for stem in coco.stems}, notes
     if (truth / INDEX).is_file():  # of a curated set what was accepted is true
         labels = LabelSet.open(truth)
         accepted = [record.id for record in labels.records("accepted")]
-        return {name: partial(_read_pages, labels.mask_path(name)) for name in accepted}
-    files = _masks_by_stem(truth / "masks" if (truth / "masks").is_dir() else truth)
+        return {name: partial(_read_pages, labels.mask_path(name)) for name in accepted}, ()
+    folder = next((truth / name for name in ("masks", MASKS_ALPHA) if (truth / name).is_dir()), truth)
+    files = _masks_by_stem(folder)
     if not files:
         raise LabelError(f"{truth} holds no masks: give a folder of PNG or TIFF masks, or an ARCADE split.")
-    return {stem: partial(_read_pages, file) for stem, file in files.items()}
+    alpha = folder.resolve().name == MASKS_ALPHA
+    return {stem: partial(_read_pages, file, alpha) for stem, file in files.items()}, ()
 
 
 def _drawn(coco: CocoMasks, stem: str) -> list[Mask]:
@@ -313,24 +322,31 @@ def _masks_by_stem(folder: Path) -> dict[str, Path]:
     for file in sorted(folder.iterdir()):
         if file.name.startswith(".") or file.suffix.lower() not in MASK_SUFFIXES or not file.is_file():
             continue
-        if file.stem in files:
-            raise LabelError(f"{file} and {files[file.stem].name} are two masks of one frame: remove one.")
-        files[file.stem] = file
+        stem = nfc(file.stem)
+        if stem in files:
+            raise LabelError(f"{file} and {files[stem].name} are two masks of one frame: remove one.")
+        files[stem] = file
     return files
 
 
-def _read_pages(file: Path) -> list[Mask]:
-    """The masks in a PNG or TIFF, page by page."""
+def _read_pages(file: Path, alpha: bool = False) -> list[Mask]:
+    """The masks in a file, page by page, upright."""
+    if alpha:
+        return [_binary(page, file) for page in read_angiogram(file, alpha=True).frames]
     try:
         with Image.open(file) as image:
+            has_alpha = "A" in image.getbands() or "transparency" in image.info
             pages = [_grey(image, page) for page in range(getattr(image, "n_frames", 1))]
     except Exception as error:  # PIL's decoders raise nearly anything on a damaged file
         raise InputError(f"{file} cannot be read as a mask: {error}.") from error
+    for index, page in enumerate(pages if has_alpha else ()):
+        refuse_two_masks(file, page, index)
     return [_binary(page, file) for page in pages]
 
 
 def _grey(image: Image.Image, page: int) -> NDArray[Any]:
     image.seek(page)
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "F":
         raise ValueError("it holds fractions, not 0 and 255")
     if image.mode.startswith("I"):  # 16 bits, which convert would clip to 8

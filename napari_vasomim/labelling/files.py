@@ -11,8 +11,10 @@ from napari.layers import Image, Labels
 
 from napari_vasomim import layers
 from napari_vasomim._reader import layer_data
+from napari_vasomim.notify import warn
 from napari_vasomim.session import Session
 from vasomim_core.angiogram import read_angiogram
+from vasomim_core.angiogram.grey import Window, window_limits
 
 
 def read_file(path: Path) -> Any:
@@ -48,11 +50,18 @@ class OpenFiles:
         """Another queue begins; what is open stays open."""
         self._layers.clear()
 
-    def add(self, file: int, read: Any, bright_vessels: bool) -> Image:
-        """Put what was read from a file into the viewer."""
+    def add(self, file: int, read: Any, bright_vessels: bool, window: Window | None = None) -> Image:
+        """Put what was read from a file into the viewer, as the person has said that it is to be read."""
         data, keywords, _ = read
+        facts = keywords["metadata"][layers.KEY]
         if bright_vessels:
-            keywords["metadata"][layers.KEY]["bright_vessels"] = True
+            facts["bright_vessels"] = True
+        if window is not None:
+            facts["window"] = facts["set_window"] = window
+            keywords["contrast_limits"] = window_limits(window)
+        else:
+            for note in facts["notes"]:
+                warn(note)
         layer: Image = self._session.viewer.add_image(data, **keywords)
         self._own.add(layer)
         self.put(file, layer)

@@ -12,7 +12,8 @@ from napari.layers import Image
 from numpy.typing import NDArray
 
 from napari_vasomim import layers
-from vasomim_core.angiogram import read_angiogram, to_uint8
+from vasomim_core.angiogram import kept_frame, read_angiogram, to_grey
+from vasomim_core.angiogram.grey import Window
 from vasomim_core.data.labelset import pixel_sha256
 from vasomim_core.errors import VasoMIMError
 
@@ -25,9 +26,11 @@ class Source(Protocol):
 
     Attributes:
         bright_vessels: a person said that its vessels are bright.
+        window: the grey window that a person has set; None = the file's own.
     """
 
     bright_vessels: bool
+    window: Window | None
 
     def count(self) -> int:
         """Number of frames."""
@@ -42,11 +45,13 @@ class FileSource:
     Attributes:
         path: the file.
         bright_vessels: a person said that its vessels are bright.
+        window: the grey window that a person has set; None = the file's own.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.bright_vessels = False
+        self.window: Window | None = None
 
     @cached_property
     def _count(self) -> int:
@@ -67,9 +72,7 @@ class FileSource:
             InputError: it cannot be read.
         """
         angiogram = _open(self.path)
-        frame = angiogram.frames[index]
-        if angiogram.window is not None or frame.dtype.name not in ("uint8", "uint16"):
-            frame = to_uint8(frame, angiogram.window)
+        frame = kept_frame(angiogram.frames[index], self.window or angiogram.window)
         return ~frame if self.bright_vessels else frame
 
 
@@ -79,11 +82,13 @@ class LayerSource:
     Attributes:
         layer: the angiogram.
         bright_vessels: a person said that its vessels are bright.
+        window: the grey window that a person has set; None = the file's own.
     """
 
     def __init__(self, layer: Image) -> None:
         self.layer = layer
         self.bright_vessels = bool(layers.facts(layer).get("bright_vessels"))
+        self.window: Window | None = layers.facts(layer).get("set_window")
 
     def count(self) -> int:
         """Number of frames."""
@@ -101,15 +106,13 @@ class LayerSource:
 def stored_frame(layer: Image, index: int) -> NDArray[Any]:
     """A frame as a label set keeps it: (H, W) uint8 or uint16, vessels dark.
 
-    Plain 8 and 16-bit frames keep their values; colour, a DICOM window and other types go through `layers.frame_of`.
+    The grey levels are those of the engine, so that a frame is the same from a file and from anyone's layer.
 
     Raises:
         InputError: the frame cannot be read or used.
     """
     data: Any = layer.data if layer.ndim == 2 else layer.data[index]
-    frame = np.asarray(data)
-    if layer.rgb or frame.dtype.name not in ("uint8", "uint16") or layers.facts(layer).get("window") is not None:
-        return layers.frame_of(layer, index)
+    frame = kept_frame(to_grey(np.asarray(data)), layers.facts(layer).get("window"))
     return ~frame if layers.facts(layer).get("bright_vessels") else frame
 
 

@@ -218,8 +218,8 @@ class Walk:
     def _fetched(self, result: tuple[AnnotationQueue, Place, Any]) -> None:
         queue, place, read = result
         if queue is self.queue:
-            bright = queue.sources[place.file].bright_vessels
-            self._arrive(place, self._files.add(place.file, read, bright))
+            source = queue.sources[place.file]
+            self._arrive(place, self._files.add(place.file, read, source.bright_vessels, source.window))
 
     def _failed(self, error: Exception) -> None:
         tell(error)
@@ -252,9 +252,10 @@ class Walk:
             return
         place = self.place
         if place is not None and layer is not None:
-            source, bright = self.queue.sources[place.file], bool(layers.facts(layer).get("bright_vessels"))
-            if source.bright_vessels != bright:
-                source.bright_vessels = bright
+            source, facts = self.queue.sources[place.file], layers.facts(layer)
+            bright, window = bool(facts.get("bright_vessels")), facts.get("set_window")
+            if (source.bright_vessels, source.window) != (bright, window):
+                source.bright_vessels, source.window = bright, window
                 self.queue.forget(place.file)
                 self._learn()
         self.changed.emit()

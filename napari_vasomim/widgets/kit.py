@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider, QLabeledSlider
 
-from napari_vasomim import layers
+from napari_vasomim import grey_window, layers
 from napari_vasomim.closing import guard
 from napari_vasomim.notify import told
 from napari_vasomim.session import Session
@@ -115,6 +115,14 @@ class AngiogramChoice(QWidget):
         row.setContentsMargins(8, 6, 8, 2)
         row.addWidget(QLabel("Angiogram"))
         row.addWidget(self.choice, 1)
+        self.window = button(
+            "as shown",
+            session.use_shown_window,
+            "Segment, filter and keep this angiogram with the contrast limits that its layer has now. Else the window\n"
+            "of its file is taken, or each frame is spread between its darkest and brightest grey levels.",
+        )
+        self.window.setObjectName("as shown")
+        row.addWidget(self.window)
         row.addWidget(self.bright)
         self.choice.activated.connect(self._chosen)
         self.bright.clicked.connect(told(session.set_bright_vessels))
@@ -134,6 +142,7 @@ class AngiogramChoice(QWidget):
             self.choice.setCurrentIndex(known.index(chosen))
         self.choice.setEnabled(bool(known))
         self.bright.setEnabled(bool(known))
+        self.window.setVisible(grey_window.can_be_set(chosen))
         self.bright.setChecked(chosen is not None and bool(layers.facts(chosen).get("bright_vessels")))
         self.choice.blockSignals(False)
 

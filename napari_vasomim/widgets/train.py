@@ -21,8 +21,8 @@ from napari_vasomim.widgets.forms import ConfigForm, Fold
 from napari_vasomim.widgets.kit import Panel, button, choice, hint
 from napari_vasomim.widgets.runs import Runs
 from vasomim_core import presets
-from vasomim_core.angiogram import find_angiograms, read_angiogram
 from vasomim_core.config import FinetuneConfig, PretrainConfig
+from vasomim_core.data.unlabelled import open_unlabelled
 from vasomim_core.errors import CheckpointError, InputError, VasoMIMError
 from vasomim_core.models import catalogue
 
@@ -386,10 +386,13 @@ class PretrainPanel(TrainPanel):
     def check(self, config: PretrainConfig) -> Check:
         """Open every angiogram and count the frames."""
         try:
-            frames = sum(len(read_angiogram(path).frames) for path in find_angiograms(config.data))
+            found = open_unlabelled(config.data)
         except (VasoMIMError, OSError) as error:
             return [str(error)], [], 0
-        return [], [], frames
+        warnings = list(found.notes)
+        if count := len(found.left_out):
+            warnings.append(f"{count} of {count + len(found.files)} files will be left out: {found.left_out[0]}")
+        return [], warnings, found.frames
 
     def preset_changes(self, name: presets.Name) -> dict[str, Any]:
         """By memory and frames."""

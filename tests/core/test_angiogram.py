@@ -638,7 +638,7 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert "pixels" in sentence(tmp_path / "x.png")
     np.save(tmp_path / "x.npy", cine(2))
-    monkeypatch.setattr("vasomim_core.angiogram.MAX_PIXELS", 31 * 17 - 1)
+    monkeypatch.setattr("vasomim_core.angiogram.frames.MAX_PIXELS", 31 * 17 - 1)
     assert "beyond the limit" in sentence(tmp_path / "x.npy")
     assert "beyond the limit" in sentence(write_dicom(tmp_path / "x.dcm", cine()))
 

@@ -29,7 +29,7 @@ def decoded(monkeypatch) -> list[int]:
         angiogram = block(path)
         inner = angiogram.frames
         frames = Frames(lambda i: seen.append(i) or inner[i], inner.shape, inner.dtype, angiogram.source)
-        return Angiogram(frames, angiogram.source, window=angiogram.window, angles=angiogram.angles)
+        return Angiogram(frames, angiogram.source, stated_window=angiogram.stated_window, angles=angiogram.angles)
 
     monkeypatch.setattr(_reader, "read_angiogram", counting)
     return seen

@@ -58,7 +58,8 @@ def run(arguments: list[str]) -> int:
         arguments: as typed, without the program's name.
 
     Returns:
-        Exit code: 0 on success, 1 when the work failed, 2 for options that make no sense, 130 when interrupted.
+        Exit code: 0 on success, 1 when the work failed, 2 for options that make no sense, 3 when the work was done
+        but for some files that could not be read, 130 when interrupted.
     """
     name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     if name in ("--help", "-h"):
@@ -76,7 +77,7 @@ def run(arguments: list[str]) -> int:
         result = command.run()
         if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
             print(json.dumps(result, ensure_ascii=False) if command.json else command.summary(result))
-        return 0
+        return 3 if result.get("failed") else 0
     except KeyboardInterrupt:
         print("vasomim: interrupted", file=sys.stderr)
         return 130

@@ -1,20 +1,22 @@
-"""What the commands share: their two common options, and where results go."""
+"""What the commands share: their common options, the way through many files, and where results go."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tifffile
+import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vasomim_core.angiogram import Angiogram, find_angiograms, read_angiogram, stem
-from vasomim_core.errors import ConfigError
+from vasomim_core.data.unlabelled import all_failed
+from vasomim_core.errors import ConfigError, InputError
 from vasomim_core.files import atomic, write_png
 
 
@@ -31,35 +33,94 @@ class Options:
     debug: bool = False
 
 
-def angiograms(inputs: Sequence[Path], output: Path) -> Iterator[tuple[Angiogram, Path]]:
-    """Every angiogram under the inputs with the path of its result, without extension.
+Inputs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(name="input")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(Options):
+    """Options of every command that works through angiograms.
+
+    Attributes:
+        inputs: angiograms, or folders that are searched through.
+        output: folder for the results.
+        suffix: of the files to take from folders, such as .png where previews lie beside them; None = all kinds.
+        strict: end at the first file that cannot be read; else the rest is done, and the exit code is 3.
+    """
+
+    inputs: Inputs
+    output: Path
+    suffix: str | None = None
+    strict: bool = False
+
+    def each(self, work: Callable[[Angiogram, Path], Path]) -> dict[str, Any]:
+        """Do the work for every angiogram under the inputs.
+
+        Args:
+            work: takes an angiogram and the path of its result, without extension; returns what it has written.
+
+        Returns:
+            `written` (paths), `frames` (how many), `failed` (a sentence for each file that could not be read) and
+            `notes` (sentences on those that could).
+
+        Raises:
+            InputError: an input is missing or holds no angiogram; none can be read, or with `strict` one cannot.
+            ConfigError: two inputs would have the same result, or a result would replace its input.
+        """
+        written: list[str] = []
+        errors: list[InputError] = []
+        notes: list[str] = []
+        frames = 0
+        jobs = _jobs(self.inputs, self.output, self.suffix)
+        for target, path in tqdm(jobs.items(), unit="file", disable=None, leave=False):
+            try:
+                angiogram = read_angiogram(path)
+                written.append(str(work(angiogram, target)))
+            except InputError as error:
+                if self.strict:
+                    raise
+                errors.append(error)
+                continue
+            frames += len(angiogram.frames)
+            notes += angiogram.notes
+        if not written:
+            raise all_failed(errors)
+        return {"written": written, "frames": frames, "failed": [str(error) for error in errors], "notes": notes}
+
+    def told(self, done: str, result: dict[str, Any]) -> str:
+        """What was done, and under it what there is to say about single files."""
+        lines = [done, *(f"note: {note}" for note in result["notes"])]
+        if failed := result["failed"]:
+            lines.append(f"{len(failed)} of {len(failed) + len(result['written'])} files could not be read:")
+            lines += [f"  {sentence}" for sentence in failed]
+        return "\n".join(lines)
+
+
+def _jobs(inputs: Sequence[Path], output: Path, suffix: str | None) -> dict[Path, Path]:
+    """Every angiogram under the inputs by the path of its result, without extension.
 
     Below the folder that holds all files of an input, folders are mirrored, so that equal names do not meet.
-
-    Raises:
-        InputError: an input that is missing or holds no angiogram.
-        ConfigError: two inputs would have the same result, or a result would replace its input.
     """
     if not inputs:
         raise ConfigError("no input is given; name an angiogram, or a folder of them")
     jobs: dict[Path, Path] = {}
     for given in inputs:
         results = output.resolve()  # those of an earlier call are no input
-        paths = [path for path in find_angiograms(given) if path == given or results not in path.resolve().parents]
+        found = find_angiograms(given, suffix)
+        paths = [path for path in found if path == given or results not in path.resolve().parents]
         if not paths:
             raise ConfigError(f"{given} holds nothing but earlier results; give a folder of angiograms")
         top = os.path.commonpath([path.parent for path in paths])
         for path in paths:
             target = output / path.parent.relative_to(top) / stem(path)
             if target in jobs:
-                raise ConfigError(
-                    f"{jobs[target]} and {path} would both be written to {target}; give them separate --output folders"
-                )
+                way = "give them separate --output folders"
+                if jobs[target].parent == path.parent:
+                    way = f"if one is a preview, take the other kind alone (--suffix {path.suffix}), or {way}"
+                raise ConfigError(f"{jobs[target]} and {path} would both be written to {target}; {way}")
             if target.parent.resolve() == path.parent.resolve():
                 raise ConfigError(f"the result of {path} would lie beside it in {target.parent}; give another --output")
             jobs[target] = path
-    for target, path in tqdm(jobs.items(), unit="file", disable=None, leave=False):
-        yield read_angiogram(path), target
+    return jobs
 
 
 def write_masks(target: Path, masks: Iterator[NDArray[np.bool_]], count: int) -> Path:

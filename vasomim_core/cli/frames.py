@@ -5,35 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vasomim_core.angiogram import Angiogram, to_uint8
-from vasomim_core.cli.common import Options, angiograms, passing_pages, write_masks, write_pages
+from vasomim_core.cli.common import Batch, Options, passing_pages, write_masks, write_pages
 from vasomim_core.data.labelled import LEAST_VESSEL
 from vasomim_core.models.catalogue import DEFAULT_MODEL
 
-Inputs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(name="input")]
-
 
 @dataclass(frozen=True, kw_only=True)
-class Vesselness(Options):
+class Vesselness(Batch):
     """Vesselness of every frame, as 32-bit TIFF.
 
     Attributes:
-        inputs: angiograms, or folders that are searched through.
-        output: folder for the results.
         filter: Frangi's (1998) or Sato's (1998) filter.
         sigmas: scales of the vessels in px.
         ridges: vessels darker or brighter than their surroundings.
     """
 
-    inputs: Inputs
-    output: Path
     filter: Literal["frangi", "sato"] = "sato"
     sigmas: tuple[float, ...] = (1, 2, 3, 4)
     ridges: Literal["dark", "bright"] = "dark"
@@ -43,55 +36,47 @@ class Vesselness(Options):
         from vasomim_core.anatomy import frangi, sato
 
         response = frangi if self.filter == "frangi" else sato
-        written, frames = [], 0
-        for angiogram, target in angiograms(self.inputs, self.output):
-            pages = (response(grey, self.sigmas, self.ridges) for grey in grey_frames(angiogram))
-            written.append(str(write_pages(target, pages)))
-            frames += len(angiogram.frames)
-        return {"written": written, "frames": frames}
+
+        def work(angiogram: Angiogram, target: Path) -> Path:
+            return write_pages(target, (response(grey, self.sigmas, self.ridges) for grey in grey_frames(angiogram)))
+
+        return self.each(work)
 
     def summary(self, result: dict[str, Any]) -> str:
-        """One line."""
-        return f"{self.filter} of {result['frames']} frames in {self.output}"
+        """What was done, and what could not be read."""
+        return self.told(f"{self.filter} of {result['frames']} frames in {self.output}", result)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Anatomy(Options):
+class Anatomy(Batch):
     """Vessel mask of every frame by the vesselness filter alone, without a model.
 
     Attributes:
-        inputs: angiograms, or folders that are searched through.
-        output: folder for the masks.
         mode: the extraction as the method's authors released it, or the robust one.
     """
 
-    inputs: Inputs
-    output: Path
     mode: Literal["as-released", "robust"] = "robust"
 
     def run(self) -> dict[str, Any]:
         """Write `<stem>.png` (or a multi-page `<stem>.tif`) for each input."""
         from vasomim_core.anatomy import extract_anatomy
 
-        written, frames = [], 0
-        for angiogram, target in angiograms(self.inputs, self.output):
+        def work(angiogram: Angiogram, target: Path) -> Path:
             masks = (extract_anatomy(grey, self.mode) for grey in grey_frames(angiogram))
-            written.append(str(write_masks(target, masks, len(angiogram.frames))))
-            frames += len(angiogram.frames)
-        return {"written": written, "frames": frames}
+            return write_masks(target, masks, len(angiogram.frames))
+
+        return self.each(work)
 
     def summary(self, result: dict[str, Any]) -> str:
-        """One line."""
-        return f"anatomy ({self.mode}) of {result['frames']} frames in {self.output}"
+        """What was done, and what could not be read."""
+        return self.told(f"anatomy ({self.mode}) of {result['frames']} frames in {self.output}", result)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment(Options):
+class Segment(Batch):
     """Vessel mask of every frame by a model.
 
     Attributes:
-        inputs: angiograms, or folders that are searched through.
-        output: folder for the masks.
         model: a name that `vasomim models` lists, a model file, or a run folder.
         threshold: probability from which a pixel is vessel; None = the model's own.
         mirrored: average with the frame flipped left to right (2× the time); some models always do.
@@ -101,8 +86,6 @@ class Segment(Options):
         device: auto, cpu or cuda.
     """
 
-    inputs: Inputs
-    output: Path
     model: str = DEFAULT_MODEL
     threshold: float | None = None
     mirrored: bool = False
@@ -123,38 +106,37 @@ class Segment(Options):
             raise ConfigError(f"--tile is {self.tile}; give a side in px of at least 1")
         model = load_model(self.model, self.device)
         threshold = model.card.preprocessing.threshold if self.threshold is None else self.threshold
-        written: list[str] = []
         shares: list[float] = []
 
-        def counted(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-            shares.append(float(mask.mean()))
-            return mask
+        def work(angiogram: Angiogram, target: Path) -> Path:
+            found: list[float] = []
 
-        for angiogram, target in angiograms(self.inputs, self.output):
+            def counted(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+                found.append(float(mask.mean()))
+                return mask
+
             dark = (255 - grey if self.inverted else grey for grey in grey_frames(angiogram))
             probabilities: Iterator[NDArray[np.float32]]
             probabilities = (predict(model, grey, self.mirrored, self.tile) for grey in dark)
             if self.probability:
                 probabilities = passing_pages(target.with_name(f"{target.name}_probability.tif"), probabilities)
             masks = (counted(p >= threshold) for p in probabilities)
-            written.append(str(write_masks(target, masks, len(angiogram.frames))))
+            written = write_masks(target, masks, len(angiogram.frames))
+            shares.extend(found)
+            return written
+
+        result = self.each(work)
         little = sum(share < LEAST_VESSEL for share in shares)
-        return {
-            "written": written,
-            "frames": len(shares),
-            "with_little_vessel": little,
-            "model": model.name,
-            "device": str(model.device),
-        }
+        return {**result, "with_little_vessel": little, "model": model.name, "device": str(model.device)}
 
     def summary(self, result: dict[str, Any]) -> str:
         """What was done; and that it may have to be done otherwise, where little was found in most frames."""
         r = result
         done = f"{r['frames']} frames segmented by {r['model']} on {r['device']}, masks in {self.output}"
         little = r["with_little_vessel"]
-        if 2 * little <= r["frames"] or self.inverted:
-            return done
-        return f"{done}\nlittle was found in {little} of them: if vessels are bright there, add --inverted"
+        if 2 * little > r["frames"] and not self.inverted:
+            done += f"\nlittle was found in {little} of them: if vessels are bright there, add --inverted"
+        return self.told(done, result)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +172,7 @@ class Evaluate(Options):
         lines = [f"{'frame':<20}" + "".join(f"{c:>12}" for c in columns)]
         for row in result.get("rows", []):
             lines.append(f"{row['name']:<20}" + "".join(f"{row[c]:12.2f}" for c in columns))
+        lines[:0] = [f"note: {note}" for note in result.get("notes", [])]
         lines.append(f"{'mean of ' + str(result['n']):<20}" + "".join(f"{result[c]:12.2f}" for c in columns))
         return "\n".join(lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,6 +70,7 @@ class _Job(Options):
             "model": str(model) if model.exists() else None,
             "reason": reason,
             "warnings": [e["message"] for e in events if e["event"] == "warning"],
+            "failed": [e["message"] for e in events if e["event"] == "warning" and e.get("left_out")],
         }
         if scores:
             best = max(scores, key=lambda e: next(iter(e["scores"].values())))
@@ -100,28 +102,38 @@ Flat = tyro.conf.arg(name="")
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentor(_Job):
-    """Train the segmentor S on what the vesselness filter finds, without manual labels."""
+    """Train the segmentor S on what the vesselness filter finds, without manual labels.
+
+    Attributes:
+        strict: end at the first file that cannot be read; else it is left out, and the exit code is 3.
+    """
 
     settings: Annotated[SegmentorConfig, Flat]
+    strict: bool = False
 
     def run(self) -> dict[str, Any]:
         """Train."""
         from vasomim_core.training.segmentor import train_segmentor
 
-        return self.train(train_segmentor, self.settings)
+        return self.train(partial(train_segmentor, strict=self.strict), self.settings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrain(_Job):
-    """Pretrain an encoder on unlabelled angiograms (VasoMIM; MAE by its options)."""
+    """Pretrain an encoder on unlabelled angiograms (VasoMIM; MAE by its options).
+
+    Attributes:
+        strict: end at the first file that cannot be read; else it is left out, and the exit code is 3.
+    """
 
     settings: Annotated[PretrainConfig, Flat]
+    strict: bool = False
 
     def run(self) -> dict[str, Any]:
         """Train."""
         from vasomim_core.training.pretrain import pretrain
 
-        return self.train(pretrain, self.settings)
+        return self.train(partial(pretrain, strict=self.strict), self.settings)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vasomim_core.angiogram import find_angiograms, patient_group, read_angiogram, stem, to_uint8
-from vasomim_core.data.arcade import CocoMasks, is_arcade_split, split_annotations
-from vasomim_core.data.labelset import INDEX, LabelSet, pixel_sha256, read_mask
+from vasomim_core.angiogram import find_angiograms, kept_frame, patient_group, read_angiogram, stem, to_uint8
+from vasomim_core.data.arcade import CocoMasks, is_arcade_split, nfc, split_annotations
+from vasomim_core.data.labelset import INDEX, MASKS_ALPHA, LabelSet, pixel_sha256, read_mask
 from vasomim_core.dicom import is_dicom
 from vasomim_core.errors import InputError, LabelError, VasoMIMError
 
 MOST_VESSEL = 0.5
 """Share of vessel above which a mask is taken for inverted; vessels cover a few percent of an angiogram."""
+MOST_NOTES = 20
 LEAST_VESSEL = 0.01
 """Share of vessel below which a model has found too little, perhaps since vessels are bright there: in 50 frames of
 ARCADE's `val` vasomim-fast finds 2 % and more, in half of their negatives less than this."""
@@ -49,6 +50,7 @@ class LabelledFrame:
         mask_sha256: `pixel_sha256` of `mask()`.
         vessel: Share of the frame that is vessel, in [0, 1].
         constant: All pixels of the frame have the same value.
+        notes: What else a person should know about its files, one sentence each.
     """
 
     name: str
@@ -60,6 +62,7 @@ class LabelledFrame:
     mask_sha256: str
     vessel: float
     constant: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class LabelReport:
         inverted: Names of frames of which more than half is vessel.
         constant: Names of frames without contrast.
         vessel: Mean share of a frame that is vessel, in [0, 1].
+        notes: What else there is to know about single files, one sentence each.
     """
 
     frames: int
@@ -83,20 +87,23 @@ class LabelReport:
     inverted: tuple[str, ...]
     constant: tuple[str, ...]
     vessel: float
+    notes: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One sentence for each finding that is probably a mistake; empty = nothing is."""
+        """One sentence for each finding that is probably a mistake, and up to 20 notes; empty = nothing is."""
         findings = (
             (self.empty, "have an empty mask: is there really no vessel?"),
             (self.inverted, "have a mask that covers more than half of the frame: is it inverted?"),
             (self.constant, "have no contrast at all: is the file right?"),
         )
-        return tuple(
+        found = [
             f"{len(names)} of {self.frames} labelled frames (first: {names[0]}) {what}"
             for names, what in findings
             if names
-        )
+        ]
+        more = len(self.notes) - MOST_NOTES
+        return (*found, *self.notes[:MOST_NOTES], *([f"… and {more} more of this kind."] if more > 0 else []))
 
 
 def open_labels(path: Path | str) -> list[LabelledFrame]:
@@ -107,7 +114,10 @@ def open_labels(path: Path | str) -> list[LabelledFrame]:
     - a curated label set (`LabelSet`): its accepted frames, with their groups;
     - an ARCADE split, with `images/` and `annotations/`: the frames whose image is there;
     - a folder with `images/` and `masks/`, whose files have equal stems: each image needs a mask, and masks
-      without an image are left out. A run of several frames needs a mask file of as many pages.
+      without an image are left out. A run of several frames needs a mask file of as many pages. With `masks-alpha/`
+      in the place of `masks/` the masks are the alpha channels of the files there.
+
+    Names are compared in composed Unicode (NFC), since those from a Mac are decomposed.
 
     A group is that of the record, else a DICOM file's patient (or the file itself), else the frame alone;
     pixel-identical frames are always in one group.
@@ -127,7 +137,9 @@ def open_labels(path: Path | str) -> list[LabelledFrame]:
     _raise_first(problems, len(sources))
     groups = _groups([(source.group, source.tie, facts["frame_sha256"]) for source, facts in read])
     return [
-        LabelledFrame(name=source.name, group=group, frame=source.frame, mask=source.mask, **facts)
+        LabelledFrame(
+            name=source.name, group=group, frame=source.frame, mask=source.mask, notes=source.notes(), **facts
+        )
         for (source, facts), group in zip(read, groups, strict=True)
     ]
 
@@ -147,6 +159,7 @@ def check_labels(frames: Sequence[LabelledFrame]) -> LabelReport:
         inverted=tuple(f.name for f in frames if f.vessel > MOST_VESSEL),
         constant=tuple(f.name for f in frames if f.constant),
         vessel=math.fsum(f.vessel for f in frames) / len(frames),
+        notes=tuple(dict.fromkeys(note for f in frames for note in f.notes)),
     )
 
 
@@ -295,9 +308,15 @@ class _Source:
     group: str | None = None
     tie: str | None = None
     label: str | None = None
+    odd: tuple[str, ...] = ()
 
     def frame(self) -> NDArray[np.uint8]:
-        return _read_frame(self.path, self.index)
+        angiogram = read_angiogram(self.path)
+        return to_uint8(angiogram.frames[self.index], angiogram.window)
+
+    def notes(self) -> tuple[str, ...]:
+        """What is odd about its files, one sentence each."""
+        return (*read_angiogram(self.path).notes, *self.odd)
 
 
 def _sources(path: Path) -> list[_Source]:
@@ -305,7 +324,7 @@ def _sources(path: Path) -> list[_Source]:
         return _curated(path)
     if is_arcade_split(path):
         return _arcade(path)
-    if (path / "images").is_dir() and (path / "masks").is_dir():
+    if (path / "images").is_dir() and _mask_folder(path) is not None:
         return _pairs(path)
     raise LabelError(
         f"{path} {'holds no labels' if path.is_dir() else 'does not exist'}: give a curated label set, "
@@ -334,16 +353,25 @@ def _arcade(path: Path) -> list[_Source]:
         if stem not in coco
     ]
     _raise_first(missing, len(images))
+    of_none = coco.problems.get("", [])
     return [
-        _Source(stem, image, partial(coco.mask, stem), label=f"ARCADE {coco.path.stem} {stem}")
-        for stem, image in images.items()
+        _Source(
+            stem,
+            image,
+            partial(coco.mask, stem),
+            label=f"ARCADE {coco.path.stem} {stem}",
+            odd=tuple([*coco.problems.get(stem, []), *(of_none if place == 0 else [])]),
+        )
+        for place, (stem, image) in enumerate(images.items())
     ]
 
 
 def _pairs(path: Path) -> list[_Source]:
-    images, masks = _by_stem(path / "images"), _by_stem(path / "masks")
+    folder = _mask_folder(path) or path / "masks"
+    images, masks = _by_stem(path / "images"), _by_stem(folder)
+    read = partial(read_mask, alpha=folder.name == MASKS_ALPHA)
     missing = [
-        f"{image} has no mask: {path / 'masks' / stem}.png (or another kind of file) is missing, add it."
+        f"{image} has no mask: {folder / stem}.png (or another kind of file) is missing, add it."
         for stem, image in images.items()
         if stem not in masks
     ]
@@ -363,15 +391,27 @@ def _pairs(path: Path) -> list[_Source]:
             continue
         tie = patient_group(image, key) or str(image)
         sources += [
-            _Source(name if count == 1 else f"{name}[{i}]", image, partial(read_mask, masks[name], i), i, tie=tie)
+            _Source(name if count == 1 else f"{name}[{i}]", image, partial(read, masks[name], i), i, tie=tie)
             for i in range(count)
         ]
     _raise_first(problems, len(images))
     return sources
 
 
+def _mask_folder(path: Path) -> Path | None:
+    """Where the masks of a folder with `images/` are.
+
+    Raises:
+        LabelError: in two places.
+    """
+    there = [path / name for name in ("masks", MASKS_ALPHA) if (path / name).is_dir()]
+    if len(there) > 1:
+        raise LabelError(f"{there[0]} and {there[1]} are both there: keep the one whose masks are meant.")
+    return there[0] if there else None
+
+
 def _by_stem(folder: Path) -> dict[str, Path]:
-    """The readable files of a folder by their path in it without suffix, in natural order."""
+    """The readable files of a folder by their path in it without suffix, composed (NFC), in natural order."""
     if not folder.is_dir():
         raise LabelError(f"{folder} does not exist: labels need images/ and masks/, or an ARCADE split folder.")
     try:
@@ -380,16 +420,11 @@ def _by_stem(folder: Path) -> dict[str, Path]:
         raise LabelError(str(error)) from error
     files: dict[str, Path] = {}
     for path in paths:
-        name = path.relative_to(folder).with_name(stem(path)).as_posix()
+        name = nfc(path.relative_to(folder).with_name(stem(path)).as_posix())
         if name in files:
             raise LabelError(f"{files[name]} and {path} have the same stem: keep one of them.")
         files[name] = path
     return files
-
-
-def _read_frame(path: Path, index: int) -> NDArray[np.uint8]:
-    angiogram = read_angiogram(path)
-    return to_uint8(angiogram.frames[index], angiogram.window)
 
 
 def _examine(source: _Source) -> dict[str, Any]:
@@ -445,9 +480,7 @@ def _import(labels: LabelSet, sources: Sequence[_Source], annotator: str) -> lis
     group: dict[Path, str] = {}
     for source in sources:
         angiogram = read_angiogram(source.path)
-        frame = angiogram.frames[source.index]
-        if angiogram.window is not None or frame.dtype.name not in ("uint8", "uint16"):
-            frame = to_uint8(frame, angiogram.window)
+        frame = kept_frame(angiogram.frames[source.index], angiogram.window)
         several = len(angiogram.frames) > 1
         if source.path not in group:
             patient = patient_group(source.path, labels.key) if is_dicom(source.path) else None

@@ -42,6 +42,9 @@ OUTSIDE = "unknown (changed outside the label set)"
 Status = Literal["accepted", "skipped", "flagged"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
+MASKS_ALPHA = "masks-alpha"
+"""The folder beside `images/` whose masks are alpha channels; `angiogram.finding` knows it, too."""
+
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -491,17 +494,45 @@ class LabelSet:
             raise _unwritable(self.folder, error) from error
 
 
-def read_mask(path: Path | str, index: int = 0) -> NDArray[np.bool_]:
+def read_mask(path: Path | str, index: int = 0, alpha: bool = False) -> NDArray[np.bool_]:
     """Read a mask (H, W), True = vessel, from a file of any kind that `read_angiogram` knows.
 
+    Args:
+        path: The file.
+        index: Which page.
+        alpha: The mask is its alpha channel, as drawing programs save it.
+
     Raises:
-        InputError: the file is missing or damaged.
-        LabelError: it has no such page, or more than one value beside 0.
+        InputError: the file is missing or damaged, or has no alpha channel where `alpha` asks for it.
+        LabelError: it has no such page, more than one value beside 0, or with an alpha channel that shows another
+            mask than its colours, nothing that says which is meant.
     """
-    pages = read_angiogram(path).frames
+    opened = read_angiogram(path, alpha)
+    pages = opened.frames
     if index >= len(pages):
         raise LabelError(f"{path} has {len(pages)} masks and none for frame {index}: store one page a frame.")
+    if opened.has_alpha and not alpha:
+        refuse_two_masks(path, pages[index], index)
     return as_mask(pages[index], where=str(path))
+
+
+def refuse_two_masks(path: Path | str, page: NDArray[Any], index: int = 0) -> None:
+    """Ask which is meant, where the alpha channel of a page varies and shows another mask than its colours.
+
+    Args:
+        path: A file with an alpha channel.
+        page: What its colours show, (H, W).
+        index: Which page.
+
+    Raises:
+        LabelError: so it is; the sentence says how to tell.
+    """
+    alpha = read_angiogram(path, alpha=True).frames[index]
+    if alpha.min() != alpha.max() and not np.array_equal(page != 0, alpha != 0):
+        raise LabelError(
+            f"{path} has an alpha channel that shows another mask than its colours do: if alpha is meant, rename "
+            f"the folder to {MASKS_ALPHA}; else save the masks without alpha."
+        )
 
 
 def as_mask(mask: ArrayLike, shape: tuple[int, ...] | None = None, where: str = "The mask") -> NDArray[np.bool_]:

@@ -49,6 +49,11 @@ class FrameStore:
         return self._frames[start:stop].reshape(shape), self._masks[start:stop].reshape(shape)
 
 
+def is_complete(folder: Path) -> bool:
+    """Whether a store lies in a folder that was written to its end."""
+    return (folder / "index.json").exists()
+
+
 def build_store(
     folder: Path,
     pairs: Iterable[Pair],
@@ -71,7 +76,7 @@ def build_store(
     Raises:
         InputError: there are no frames.
     """
-    if (folder / "index.json").exists():
+    if is_complete(folder):
         return FrameStore(folder)
     folder.mkdir(parents=True, exist_ok=True)
     shapes: list[tuple[int, int]] = []

@@ -12,7 +12,7 @@ Any number of watchers may follow the file, from the window that started the run
 | validation | step, epoch (0 = the model it started from), scores, best (so far), improved |
 | checkpoint | step: a state from which the run can be resumed |
 | model | path: a model file that can be used |
-| warning | message |
+| warning | message; left_out (files or frames that could not be read and are not learned from, where that is it) |
 | stop | somebody asked the run to stop (written by whoever asked) |
 | end | reason: "finished", "stopped", "patience", "failed" or "cancelled"; message |
 """

@@ -32,19 +32,22 @@ from vasomim_core.training.seeding import seeded
 from vasomim_core.training.segmentor import train_segmentor
 
 
-def pretrain(config: PretrainConfig, processes: Processes | None = None, resume: bool = False) -> tuple[Path, str]:
+def pretrain(
+    config: PretrainConfig, processes: Processes | None = None, resume: bool = False, strict: bool = False
+) -> tuple[Path, str]:
     """Run the job; without a segmentor in the settings, S is trained first (in RUN/segmentor).
 
     Args:
         config: its settings.
         processes: this process's place among several.
         resume: go on with the run in `config.run`.
+        strict: end at the first file or frame that cannot be read; else it is left out, with a warning.
 
     Returns:
         The model file, and how the run ended: "finished" or "stopped".
 
     Raises:
-        InputError: a frame that cannot be read.
+        InputError: no angiogram that can be read, or with `strict` one that cannot.
         CheckpointError: the segmentor is not a UNeXt-S.
         RunError: the run folder is taken, or the loss is not finite.
     """
@@ -63,7 +66,7 @@ def pretrain(config: PretrainConfig, processes: Processes | None = None, resume:
             autoencoder = MaskedAutoencoder(**options)
         needs_segmentor = config.consistency > 0 or config.co_guidance
         segmentor = load_segmentor(config.segmentor) if needs_segmentor and config.segmentor else None
-        frames = anatomy_store(config.data, config.run, config.anatomy, log, processes)
+        frames = anatomy_store(config.data, config.run, config.anatomy, log, processes, strict)
         if needs_segmentor and segmentor is None:
             source, reason = _own_segmentor(config, frames, processes)
             if reason == "stopped":

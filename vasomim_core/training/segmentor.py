@@ -26,6 +26,7 @@ def train_segmentor(
     processes: Processes | None = None,
     resume: bool = False,
     store: FrameStore | None = None,
+    strict: bool = False,
 ) -> tuple[Path, str]:
     """Run the job.
 
@@ -34,17 +35,18 @@ def train_segmentor(
         processes: this process's place among several.
         resume: go on with the run in `config.run`.
         store: frames with anatomy that a pretraining run has prepared already.
+        strict: end at the first file or frame that cannot be read; else it is left out, with a warning.
 
     Returns:
         The model file, and how the run ended: "finished" or "stopped".
 
     Raises:
-        InputError: a frame that cannot be read.
+        InputError: no angiogram that can be read, or with `strict` one that cannot.
         RunError: the run folder is taken, or the loss is not finite.
     """
     processes = processes or Processes()
     with open_run(config, processes, resume) as log:
-        frames = store or anatomy_store(config.data, config.run, config.anatomy, log, processes)
+        frames = store or anatomy_store(config.data, config.run, config.anatomy, log, processes, strict)
         preprocessing = Preprocessing(frame_size=FRAME_SIZE)
         with seeded(config.training.seed):
             learner = SegmentationLearner(build("unext", {}), preprocessing)

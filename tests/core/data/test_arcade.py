@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from vasomim_core.data.arcade import CocoMasks, is_arcade_split, split_annotations
@@ -108,15 +111,6 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(images__0__file_name="a.jpg"), "two images with the name 'a'"),
         (broken(images__0__id=3), "two images"),
         (broken(annotations=None), "key 'annotations' is missing"),
-        (broken(annotations__0__image_id=99), "image id 99"),
-        (broken(annotations__0__segmentation=None), "key 'segmentation' is missing"),
-        (broken(annotations__0__segmentation={"counts": [1], "size": [8, 12]}), "run lengths"),
-        (broken(annotations__0__segmentation=[[1, 1, 5]]), "pairs of x and y"),
-        (broken(annotations__0__segmentation=[[1, 1]]), "pairs of x and y"),
-        (broken(annotations__0__segmentation=[[1, 1, 5, float("nan"), 5, 4]]), "pairs of x and y"),
-        (broken(annotations__0__segmentation=[[1, 1, 1e12, 1, 5, 4]]), "pairs of x and y"),
-        (broken(annotations__0__segmentation=[[1, 1, 10**400, 1, 5, 4]]), "wrong type"),
-        (broken(annotations__0__segmentation=5), "wrong type"),
     ],
 )
 def test_a_broken_annotation_file_is_one_sentence_that_names_it(tmp_path: Path, value: Any, message: str) -> None:
@@ -125,6 +119,89 @@ def test_a_broken_annotation_file_is_one_sentence_that_names_it(tmp_path: Path, 
         CocoMasks(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_id": 99}, "image id 99"),
+        ({"image_id": [1]}, "wrong type"),
+        ({"segmentation": None}, "wrong type"),
+        ({"segmentation": ...}, "has no segmentation"),
+        ({"segmentation": {"counts": [1], "size": [8, 12]}}, "do not fill"),
+        ({"segmentation": {"counts": [96], "size": [12, 8]}}, "another size than 8×12"),
+        ({"segmentation": {"counts": [-96, 192], "size": [8, 12]}}, "do not fill"),
+        ({"segmentation": {"counts": "o", "size": [8, 12]}}, "cut off"),
+        ({"segmentation": {"counts": "\u00e9", "size": [8, 12]}}, "unknown writing"),
+        ({"segmentation": {"counts": "o" * 10**5, "size": [8, 12]}}, "unknown writing"),
+        ({"segmentation": [[1, 1, 5]]}, "pairs of x and y"),
+        ({"segmentation": [[1, 1]]}, "pairs of x and y"),
+        ({"segmentation": [[1, 1, 5, float("nan"), 5, 4]]}, "pairs of x and y"),
+        ({"segmentation": [[1, 1, 1e12, 1, 5, 4]]}, "pairs of x and y"),
+        ({"segmentation": [[1, 1, 10**400, 1, 5, 4]]}, "wrong type"),
+        ({"segmentation": 5}, "wrong type"),
+    ],
+)
+def test_an_odd_annotation_is_named_and_the_others_serve(tmp_path: Path, changes: dict, message: str) -> None:
+    value = document()
+    for key, new in changes.items():
+        value["annotations"][0][key] = new
+        if new is ...:
+            del value["annotations"][0][key]
+    masks = CocoMasks(write(tmp_path / "c.json", value))
+    ((sentence,),) = masks.problems.values()
+    assert message in sentence
+    assert str(tmp_path / "c.json") in sentence
+    assert "id 1" in sentence
+    expected = np.zeros((8, 12), bool)
+    expected[3:7, 4:10] = True
+    np.testing.assert_array_equal(masks.mask("b"), expected)
+    value["annotations"][1] = value["annotations"][0]
+    with pytest.raises(LabelError, match="Of 2 annotations none"):
+        CocoMasks(write(tmp_path / "c.json", value))
+
+
+def packed(lengths: list[int]) -> str:
+    """COCO's string of run lengths, written as its documents define it."""
+    text = ""
+    for place, length in enumerate(lengths):
+        value = length - lengths[place - 2] if place > 2 else length
+        while True:
+            code = value & 31
+            value >>= 5
+            ends = value == (-1 if code & 16 else 0)
+            text += chr(48 + (code if ends else code | 32))
+            if ends:
+                break
+    return text
+
+
+@given(
+    mask=hnp.arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))),
+    written=st.sampled_from(["numbers", "text"]),
+)
+def test_run_lengths_are_read(tmp_path_factory: pytest.TempPathFactory, mask: np.ndarray, written: str) -> None:
+    flat = mask.ravel(order="F")
+    ends = [*(np.flatnonzero(np.diff(flat)) + 1).tolist(), flat.size]
+    lengths = ([0] if flat[0] else []) + np.diff([0, *ends]).tolist()
+    counts = lengths if written == "numbers" else packed(lengths)
+    value = {
+        "images": [{"id": 1, "file_name": "a.png", "height": mask.shape[0], "width": mask.shape[1]}],
+        "annotations": [{"id": 1, "image_id": 1, "segmentation": {"counts": counts, "size": list(mask.shape)}}],
+    }
+    masks = CocoMasks(write(tmp_path_factory.mktemp("coco") / "c.json", value))
+    np.testing.assert_array_equal(masks.mask("a"), mask)
+    assert masks.problems == {}
+
+
+def test_names_from_a_mac_are_equal(tmp_path: Path) -> None:
+    value = document()
+    value["images"][0]["file_name"] = "cafe\u0301.png"  # decomposed
+    masks = CocoMasks(write(tmp_path / "c.json", value))
+    for name in ("caf\u00e9", "cafe\u0301"):
+        assert name in masks
+        assert masks.mask(name).any()
+    assert masks.file_name("caf\u00e9") == "cafe\u0301.png"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\x89PNG\xff", b"[" * 100_000])

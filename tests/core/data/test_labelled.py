@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.core.test_angiogram import write_dicom
 from vasomim_core.angiogram import to_uint8
 from vasomim_core.data.arcade import CocoMasks, is_arcade_split
 from vasomim_core.data.labelled import (
@@ -26,6 +28,7 @@ from vasomim_core.data.labelled import (
 )
 from vasomim_core.data.labelset import LabelSet
 from vasomim_core.errors import LabelError
+from vasomim_core.metrics import evaluate_masks
 
 IDENTICAL = {("20", "214"), ("168", "793"), ("337", "972"), ("478", "887"), ("501", "612")}
 
@@ -360,3 +363,84 @@ def test_arcade_is_imported_with_its_frames_and_masks(arcade_part: Path, tmp_pat
     for f in open_labels(labels.folder):
         np.testing.assert_array_equal(f.mask(), original[f.frame_sha256].mask())
     assert {r.source for r in labels.records()} >= {"ARCADE train 1", "ARCADE train 20"}
+
+
+# Names, alpha, odd annotations, windows
+
+
+def test_names_from_a_mac_find_their_masks(pairs: Path) -> None:
+    save(pairs / "images" / "cafe\u0301.png", frame(9))
+    save(pairs / "masks" / "caf\u00e9.png", mask(9) * np.uint8(255))
+    assert "caf\u00e9" in {f.name for f in open_labels(pairs)}
+    prediction = pairs.parent / "prediction"
+    shutil.copytree(pairs / "masks", prediction)
+    (prediction / "caf\u00e9.png").rename(prediction / "cafe\u0301.png")
+    assert evaluate_masks(prediction, pairs).mean["dsc"] == 1
+
+
+def test_a_mask_in_the_alpha_channel_is_seen_and_asked_about(pairs: Path, tmp_path: Path) -> None:
+    drawn = mask(2) * np.uint8(255)
+    for colour in (0, 255):
+        plane = np.full_like(drawn, colour)
+        save(pairs / "masks" / "2.png", np.stack([plane, plane, plane, drawn], -1))
+        for refused in (
+            lambda: open_labels(pairs),
+            lambda c=colour: import_pairs(LabelSet.create(tmp_path / f"set{c}", "x"), pairs),
+            lambda: evaluate_masks(pairs / "masks", pairs),
+        ):
+            with pytest.raises(LabelError, match=r"2\.png has an alpha channel.*rename the folder to masks-alpha"):
+                refused()
+    for path in (pairs / "masks").iterdir():
+        grey = np.asarray(Image.open(path).convert("RGBA"))[..., :3] if path.stem != "2" else np.zeros((12, 16, 3))
+        save(path, np.dstack([grey, mask(int(path.stem)) * 255]).astype(np.uint8))
+    (pairs / "masks").rename(pairs / "masks-alpha")
+    for f in open_labels(pairs):
+        np.testing.assert_array_equal(f.mask(), mask(int(f.name)))
+    assert len(import_pairs(LabelSet.create(tmp_path / "set", "x"), pairs)) == 4
+    for f in open_labels(pairs):
+        save(tmp_path / "prediction" / f"{f.name}.png", f.mask() * np.uint8(255))
+    assert evaluate_masks(tmp_path / "prediction", pairs).mean["dsc"] == 1
+    save(pairs / "masks" / "2.png", drawn)
+    with pytest.raises(LabelError, match="both there"):
+        open_labels(pairs)
+
+
+def test_an_alpha_channel_that_says_the_same_or_nothing_is_no_question(pairs: Path) -> None:
+    drawn = mask(2) * np.uint8(255)
+    for alpha in (drawn, np.full_like(drawn, 255)):
+        save(pairs / "masks" / "2.png", np.stack([drawn, drawn * 0, drawn * 0, alpha], -1))
+        np.testing.assert_array_equal(open_labels(pairs)[2].mask(), mask(2))
+
+
+def test_odd_annotations_and_set_aside_windows_are_in_the_report(tmp_path: Path) -> None:
+    for i in range(2):
+        save(tmp_path / "x" / "images" / f"{i}.png", frame(i))
+    annotation = {"id": 5, "image_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}
+    document = {
+        "images": [{"id": i, "file_name": f"{i}.png", "height": 12, "width": 16} for i in range(2)],
+        "annotations": [annotation, {"id": 6, "image_id": 1}, {"id": 7, "image_id": 9, "segmentation": []}],
+    }
+    (tmp_path / "x" / "annotations").mkdir()
+    (tmp_path / "x" / "annotations" / "x.json").write_text(json.dumps(document))
+    frames = open_labels(tmp_path / "x")
+    assert frames[1].vessel > 0
+    warnings = check_labels(frames).warnings
+    assert any("id 6" in w and "left out" in w for w in warnings)
+    assert any("id 7" in w for w in warnings)
+
+
+def test_a_frame_whose_window_hides_it_is_in_the_report(pairs: Path) -> None:
+    deep = frame(7).astype(np.uint16) * 9 + 800
+    write_dicom(pairs / "images" / "7.dcm", deep[np.newaxis], WindowCenter=128, WindowWidth=256)
+    save(pairs / "masks" / "7.png", mask(7) * np.uint8(255))
+    frames = open_labels(pairs)
+    assert any("set aside" in w for w in check_labels(frames).warnings)
+    np.testing.assert_array_equal(next(f for f in frames if f.name == "7").frame(), to_uint8(deep))
+
+
+def test_masks_may_be_pgm_or_bmp(pairs: Path) -> None:
+    for name in ("1.pgm", "2.bmp"):
+        (pairs / "masks" / f"{name[0]}.png").unlink()
+        save(pairs / "masks" / name, mask(int(name[0])) * np.uint8(255))
+    assert [bool((f.mask() == mask(int(f.name))).all()) for f in open_labels(pairs)] == [True] * 4
+    assert evaluate_masks(pairs / "masks", pairs).mean["dsc"] == 1

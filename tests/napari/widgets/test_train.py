@@ -197,7 +197,9 @@ def test_unlabelled_frames_are_counted_and_a_broken_one_is_named(qtbot, pretrain
     cv2.imwritemulti(str(labels / "images" / "cine.tif"), [np.full((64, 64), n, np.uint8) for n in (0, 50, 99)])
     assert "9 frames" in checked(qtbot, pretrain, labels / "images")
     (labels / "images" / "broken.png").write_bytes(b"no picture")
-    assert "broken.png" in checked(qtbot, pretrain, labels / "images", usable=False)
+    text = checked(qtbot, pretrain, labels / "images")
+    assert "1 of 8 files will be left out" in text
+    assert "broken.png" in text
 
 
 # The form
