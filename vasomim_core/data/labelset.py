@@ -15,69 +15,69 @@ keep; readers need no lock.
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import secrets
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vasomim_core.angiogram import read_angiogram
-from vasomim_core.errors import InputError, LabelError, VasoMIMError
+from vasomim_core.data import label_history as history
+from vasomim_core.data.label_check import problems_of
+from vasomim_core.data.label_folder import PARTS, LabelFolder
+from vasomim_core.data.mask import as_mask, pixel_sha256, read_mask
+from vasomim_core.data.record import (
+    FORMAT,
+    INDEX,
+    OUTSIDE,
+    STATUSES,
+    VERSION,
+    Record,
+    Status,
+    check_status,
+    checked_id,
+    now,
+    read_index,
+    read_record,
+    write_record,
+)
+from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.files import write_json, write_png
 
-FORMAT, VERSION = "vasomim-labelset", 1
-INDEX = "labelset.json"
-OUTSIDE = "unknown (changed outside the label set)"
-"""The annotator of a mask that some other program wrote over the one in `masks/`."""
+__all__ = [
+    "FORMAT",
+    "INDEX",
+    "OUTSIDE",
+    "STATUSES",
+    "VERSION",
+    "Counts",
+    "LabelSet",
+    "Listing",
+    "Record",
+    "Status",
+    "as_mask",
+    "pixel_sha256",
+    "read_mask",
+]
 
-Status = Literal["accepted", "skipped", "flagged"]
-STATUSES: tuple[Status, ...] = get_args(Status)
 
-_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What is known about the label of one frame. It names no patient as long as `group` and `source` do not.
+@dataclass(frozen=True)
+class Listing:
+    """What a label set holds.
 
     Attributes:
-        id: Name of the frame's files: letters, digits, `.`, `_`, `-`.
-        status: accepted (to learn from), skipped (looked at and left out), flagged (to be looked at again).
-        group: Frames that must stay together in a split, such as a patient's; None if unknown.
-        frame_sha256: `pixel_sha256` of the frame.
-        frame_index: 0-based index of the frame in the run it was taken from; None if unknown.
-        source: Where the frame comes from, in words of the caller; None if unknown.
-        annotator: Who drew or approved the mask; empty if unknown.
-        model: The model that proposed the mask; None if a person drew it from nothing.
-        created: Time of the first revision, ISO 8601 in UTC.
-        modified: Time of the last change.
-        note: Free text.
-        revision: Number of the current mask, from 1.
-        mask_sha256: `pixel_sha256` of the current mask.
+        records: all that can be read, oldest first.
+        passed_over: a sentence for each record that cannot be read, and for each stray file.
     """
 
-    id: str
-    status: Status
-    group: str | None
-    frame_sha256: str
-    frame_index: int | None
-    source: str | None
-    annotator: str
-    model: str | None
-    created: str
-    modified: str
-    note: str
-    revision: int
-    mask_sha256: str
+    records: tuple[Record, ...]
+    passed_over: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,14 @@ class LabelSet:
     def __init__(self, folder: Path | str) -> None:
         """Read `labelset.json` alone; `LabelSet.open` also finishes what a killed program left half done."""
         self.folder = Path(folder)
-        index = _read_index(self.folder / INDEX)
+        self._files = LabelFolder(folder)
+        index = read_index(self._files.index)
         self.name: str = index["name"]
         self.created: str = index["created"]
         self._key: str | None = index["key"]
         self._id_of: dict[tuple[str, int | None], str] = {}
+        self._seen: set[str] = set()
+        self._swept = False
 
     @classmethod
     def create(cls, folder: Path | str, name: str) -> LabelSet:
@@ -120,14 +123,14 @@ class LabelSet:
             "format": FORMAT,
             "version": VERSION,
             "name": name,
-            "created": _now(),
+            "created": now(),
             "key": secrets.token_hex(32),
         }
         try:
             if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
                 raise LabelError(f"{folder} is not empty: choose a new folder, or open the label set in it.")
             write_json(folder / INDEX, index)
-            for part in ("frames", "masks", "records", "history"):
+            for part in PARTS:
                 (folder / part).mkdir(exist_ok=True)
         except OSError as error:
             raise _unwritable(folder, error) from error
@@ -143,12 +146,12 @@ class LabelSet:
             LabelError: the folder is missing or holds no label set that this version can read.
         """
         labels = cls(folder)
-        interrupted = labels._interrupted()
+        interrupted = history.interrupted(labels._files)
         if interrupted:
             try:
                 with labels._writing():
                     for id in interrupted:
-                        labels._finish(id)
+                        history.finish(labels._files, id)
             except VasoMIMError:
                 pass  # read-only or damaged: `check` names what is unfinished
         return labels
@@ -168,25 +171,46 @@ class LabelSet:
 
     # Reading
 
+    def ids(self) -> list[str]:
+        """Ids of all frames that have a record, by alphabet; nothing is read."""
+        return self._files.ids()
+
+    def strays(self) -> list[str]:
+        """A sentence for each file that is not named like one of the set, such as a copy that a sync program made.
+
+        Raises:
+            LabelError: a part of the set is a link that leads out of it.
+        """
+        return self._files.strays()
+
     def record(self, id: str) -> Record:
         """The record of a frame.
 
         Raises:
             LabelError: there is no such frame, or its record is damaged.
         """
-        path = self._record_path(id)
+        path = self.record_path(id)
         if not path.is_file():
             raise LabelError(f"{self.folder} has no frame with the id {id!r}: see its folder records/.")
-        return _read_record(path, id)
+        return read_record(path, id)
 
-    def records(self, status: Status | None = None) -> list[Record]:
-        """All records, or those of one status, oldest first.
+    def listing(self) -> Listing:
+        """All records that can be read, and what was passed over on the way.
 
         Raises:
-            LabelError: a record is damaged; `check` lists all that are.
+            LabelError: a part of the set is a link that leads out of it.
         """
-        records = sorted((self.record(id) for id in self._ids()), key=lambda r: (r.created, r.id))
-        return [record for record in records if status in (None, record.status)]
+        records, passed_over = [], self.strays()
+        for id in self.ids():
+            try:
+                records.append(self.record(id))
+            except LabelError as error:
+                passed_over.append(str(error))
+        return Listing(tuple(sorted(records, key=lambda r: (r.created, r.id))), tuple(passed_over))
+
+    def records(self, status: Status | None = None) -> list[Record]:
+        """All records that can be read, or those of one status, oldest first; `listing` names the others."""
+        return [record for record in self.listing().records if status in (None, record.status)]
 
     def counts(self) -> Counts:
         """How many frames there are by status, and by group."""
@@ -199,6 +223,7 @@ class LabelSet:
 
         Raises:
             InputError: its file is missing or damaged.
+            LabelError: it is no plain file, or a link that leads out of the set.
         """
         return read_angiogram(self.frame_path(id)).frames[0]
 
@@ -207,30 +232,53 @@ class LabelSet:
 
         Raises:
             InputError: its file is missing or damaged.
-            LabelError: its file is not a mask.
+            LabelError: its file is not a mask, no plain file, or a link that leads out of the set.
         """
-        path = self.mask_path(id) if revision is None else self._history(id) / f"{revision}.png"
-        return read_mask(path)
+        return read_mask(self.mask_path(id) if revision is None else self._files.revision(id, revision, ".png"))
 
     def revisions(self, id: str) -> list[Record]:
-        """The records of all revisions of a mask, oldest first; the last one is the current mask.
+        """The records of all revisions of a mask that can be read, oldest first; the last one is the current mask.
 
         Raises:
-            LabelError: there is no such frame, or a record is damaged.
+            LabelError: there is no such frame, or its record is damaged.
         """
         self.record(id)
-        return [_read_record(self._history(id) / f"{n}.json", id) for n in self._numbers(id)]
+        found = []
+        for number in self._files.numbers(id):
+            with suppress(LabelError):  # damaged, which `check` reports
+                found.append(history.read_revision(self._files, id, number))
+        return found
+
+    def record_path(self, id: str) -> Path:
+        """Where the record lies.
+
+        Raises:
+            LabelError: the id cannot name files, or what lies there is no plain file of the set.
+        """
+        return self._files.record(id)
 
     def frame_path(self, id: str) -> Path:
-        """Where the frame lies."""
-        return self.folder / "frames" / f"{_checked_id(id)}.png"
+        """Where the frame lies.
+
+        Raises:
+            LabelError: the id cannot name files, or what lies there is no plain file of the set.
+        """
+        return self._files.frame(id)
 
     def mask_path(self, id: str) -> Path:
-        """Where the current mask lies."""
-        return self.folder / "masks" / f"{_checked_id(id)}.png"
+        """Where the current mask lies.
+
+        Raises:
+            LabelError: the id cannot name files, or what lies there is no plain file of the set.
+        """
+        return self._files.mask(id)
 
     def find(self, frame: ArrayLike, frame_index: int | None = None) -> Record | None:
-        """The record of a frame with these pixels and this index, if there is one."""
+        """The record of a frame with these pixels and this index, if there is one.
+
+        Raises:
+            LabelError: its record is damaged.
+        """
         id = self._find(pixel_sha256(_checked_frame(frame)), frame_index)
         return None if id is None else self.record(id)
 
@@ -243,17 +291,8 @@ class LabelSet:
         return digest.hexdigest()
 
     def check(self) -> list[str]:
-        """Read everything; one sentence for each file that is missing, damaged or does not fit."""
-        ids = self._ids()
-        known = set(ids)
-        problems = [problem for id in ids for problem in self._problems(id)]
-        for id in self._interrupted():
-            problems.append(f"{self._history(id)} holds a newer revision than the record: open the set for writing.")
-        for part in ("frames", "masks"):
-            for path in _visible(self.folder / part):
-                if path.stem not in known:
-                    problems.append(f"{path} has no record: add its frame again, or delete the file.")
-        return problems
+        """Read everything; one sentence for each file that is missing, damaged, stray or does not fit."""
+        return list(problems_of(self._files))
 
     # Writing
 
@@ -293,21 +332,20 @@ class LabelSet:
         """
         pixels = _checked_frame(frame)
         drawn = as_mask(mask, shape=pixels.shape)
-        _check_status(status)
+        check_status(status)
         sha = pixel_sha256(pixels)
-        new_id = _checked_id(id) if id else hashlib.sha256(f"{sha} {frame_index}".encode()).hexdigest()[:16]
+        new_id = checked_id(id) if id else hashlib.sha256(f"{sha} {frame_index}".encode()).hexdigest()[:16]
         with self._writing():
-            self._finish(new_id)
+            history.finish(self._files, new_id)
             known = self._find(sha, frame_index)
             if known is not None:
-                record = self._settle(known)
+                record = history.settle(self._files, known)
                 told = {"status": status, "group": group, "source": source, "note": note}
                 changed = {name: value for name, value in told.items() if value is not None}
                 return self._revise(record, drawn, annotator=annotator, model=model, **changed)
-            if self._record_path(new_id).exists():
-                raise LabelError(f"{self._record_path(new_id)} belongs to another frame: choose another id.")
+            if self.record_path(new_id).exists():
+                raise LabelError(f"{self.record_path(new_id)} belongs to another frame: choose another id.")
             write_png(self.frame_path(new_id), pixels)
-            now = _now()
             record = Record(
                 id=new_id,
                 status=status,
@@ -317,13 +355,13 @@ class LabelSet:
                 source=source,
                 annotator=annotator,
                 model=model,
-                created=now,
-                modified=now,
+                created=(created := now()),
+                modified=created,
                 note=note or "",
-                revision=1,
+                revision=0,
                 mask_sha256=pixel_sha256(drawn),
             )
-            return self._commit(record, drawn)
+            return history.commit(self._files, record, drawn)
 
     def update_mask(self, id: str, mask: ArrayLike, annotator: str, model: str | None = None) -> Record:
         """Store another mask for a frame as a new revision; the same by the same annotator changes nothing.
@@ -333,7 +371,7 @@ class LabelSet:
         """
         drawn = as_mask(mask, shape=self.frame(self.record(id).id).shape)
         with self._writing():
-            return self._revise(self._settle(id), drawn, annotator=annotator, model=model)
+            return self._revise(history.settle(self._files, id), drawn, annotator=annotator, model=model)
 
     def restore(self, id: str, revision: int) -> Record:
         """Make an earlier mask the current one, with its annotator and model, as a new revision.
@@ -343,7 +381,7 @@ class LabelSet:
         """
         earlier = next((r for r in self.revisions(id) if r.revision == revision), None)
         if earlier is None:
-            raise LabelError(f"{self._history(id)} has no revision {revision}: choose one that lies there.")
+            raise LabelError(f"{self.folder / 'history' / id} has no revision {revision}: choose one that lies there.")
         return self.update_mask(id, self.mask(id, revision), earlier.annotator, earlier.model)
 
     def set_status(self, id: str, status: Status, note: str | None = None) -> Record:
@@ -352,7 +390,7 @@ class LabelSet:
         Raises:
             LabelError: there is no such frame or status, or the folder cannot be written to.
         """
-        _check_status(status)
+        check_status(status)
         return self._edit(id, status=status, **({} if note is None else {"note": note}))
 
     def set_group(self, id: str, group: str | None) -> Record:
@@ -366,184 +404,42 @@ class LabelSet:
     def _edit(self, id: str, **changes: Any) -> Record:
         with self._writing():
             self.record(id)
-            self._finish(id)
-            record = replace(self.record(id), modified=_now(), **changes)
-            write_json(self._record_path(id), asdict(record))
+            history.finish(self._files, id)
+            record = replace(self.record(id), modified=now(), **changes)
+            write_record(self.record_path(id), record)
         return record
 
     def _revise(self, record: Record, mask: NDArray[np.bool_], **changes: Any) -> Record:
         new = replace(record, mask_sha256=pixel_sha256(mask), **changes)
         if new == record:
             return record
-        if (new.mask_sha256, new.annotator, new.model) == (
-            record.mask_sha256,
-            record.annotator,
-            record.model,
-        ):
-            new = replace(new, modified=_now())
-            write_json(self._record_path(record.id), asdict(new))
+        new = replace(new, modified=now())
+        if all(getattr(new, name) == getattr(record, name) for name in ("mask_sha256", "annotator", "model")):
+            write_record(self.record_path(record.id), new)
             return new
-        return self._commit(replace(new, modified=_now(), revision=record.revision + 1), mask)
-
-    def _commit(self, record: Record, mask: NDArray[np.bool_]) -> Record:
-        history = self._history(record.id)
-        write_png(history / f"{record.revision}.png", _as_png(mask))
-        write_json(history / f"{record.revision}.json", asdict(record))
-        return self._publish(record, mask)
-
-    def _publish(self, record: Record, mask: NDArray[np.bool_]) -> Record:
-        write_png(self.mask_path(record.id), _as_png(mask))
-        write_json(self._record_path(record.id), asdict(record))
-        return record
-
-    def _settle(self, id: str) -> Record:
-        """The record of a frame whose history is complete: nothing that lies in `masks/` will be lost."""
-        self._finish(id)
-        record = self.record(id)
-        try:
-            mask = self.mask(id)
-        except VasoMIMError:
-            return record  # missing or damaged: there is nothing to keep
-        sha = pixel_sha256(mask)
-        if sha == record.mask_sha256:
-            return record
-        outside = replace(record, annotator=OUTSIDE, model=None, modified=_now(), mask_sha256=sha)
-        return self._commit(replace(outside, revision=record.revision + 1), mask)
-
-    def _finish(self, id: str) -> None:
-        """Put the newest revision of the history in place if a killed program did not."""
-        numbers, path = self._numbers(id), self._record_path(id)
-        if numbers and (not path.exists() or _read_record(path, id).revision < numbers[-1]):
-            newest = _read_record(self._history(id) / f"{numbers[-1]}.json", id)
-            self._publish(newest, self.mask(id, newest.revision))
-
-    def _interrupted(self) -> list[str]:
-        """Ids whose history has a complete revision that is newer than the record."""
-        found = []
-        for path in _visible(self.folder / "history"):
-            record_path = self._record_path(path.name)
-            try:
-                current = _read_record(record_path, path.name).revision if record_path.exists() else 0
-            except LabelError:
-                continue  # damaged, which `check` reports
-            if (path / f"{current + 1}.json").exists():
-                found.append(path.name)
-        return found
-
-    def _problems(self, id: str) -> Iterator[str]:
-        try:
-            record = self.record(id)
-        except LabelError as error:
-            yield str(error)
-            return
-        try:
-            frame = self.frame(id)
-        except InputError as error:
-            yield str(error)
-            return
-        if pixel_sha256(frame) != record.frame_sha256:
-            yield f"{self.frame_path(id)} is not the frame that was labelled: put the original back."
-        try:
-            mask = self.mask(id)
-            if mask.shape != frame.shape:
-                sizes = "{}×{} and its frame {}×{}".format(*mask.shape, *frame.shape)
-                yield f"{self.mask_path(id)} is {sizes}: restore a revision."
-            elif pixel_sha256(mask) != record.mask_sha256 and id not in self._interrupted():
-                yield f"{self.mask_path(id)} was changed by another program: save the mask again to keep it."
-        except VasoMIMError as error:
-            yield str(error)
-        for number in range(1, record.revision + 1):
-            for path in (self._history(id) / f"{number}.png", self._history(id) / f"{number}.json"):
-                if not path.is_file():
-                    yield f"{path} is missing: copy it back from a backup, to be able to restore that mask."
-
-    # Places
-
-    def _record_path(self, id: str) -> Path:
-        return self.folder / "records" / f"{_checked_id(id)}.json"
-
-    def _history(self, id: str) -> Path:
-        return self.folder / "history" / _checked_id(id)
-
-    def _ids(self) -> list[str]:
-        return sorted(path.stem for path in _visible(self.folder / "records") if path.suffix == ".json")
-
-    def _numbers(self, id: str) -> list[int]:
-        """Complete revisions: those with a record, which is written after the mask."""
-        stems = (path.stem for path in _visible(self._history(id)) if path.suffix == ".json")
-        return sorted(int(stem) for stem in stems if stem.isdecimal())
+        return history.commit(self._files, new, mask)
 
     def _find(self, sha: str, frame_index: int | None) -> str | None:
         """Id of a frame. Identities never change: only records that are new since the last call are read."""
-        known = set(self._id_of.values())
-        for id in self._ids():
-            if id not in known:
-                record = self.record(id)
-                self._id_of[record.frame_sha256, record.frame_index] = id
-        return self._id_of.get((sha, frame_index))
+        ids = self.ids()
+        for id in ids:
+            if id not in self._seen and (identity := history.identity(self._files, id)) is not None:
+                self._id_of.setdefault(identity, id)
+                self._seen.add(id)
+        known = self._id_of.get((sha, frame_index))
+        return known if known in ids else None
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            with _locked(self.folder / ".lock"):
+            with _locked(self._files.lock):
+                self._files.require_own_parts()
+                if not self._swept:
+                    self._files.sweep()
+                    self._swept = True
                 yield
         except OSError as error:
             raise _unwritable(self.folder, error) from error
-
-
-def read_mask(path: Path | str, index: int = 0) -> NDArray[np.bool_]:
-    """Read a mask (H, W), True = vessel, from a file of any kind that `read_angiogram` knows.
-
-    Raises:
-        InputError: the file is missing or damaged.
-        LabelError: it has no such page, or more than one value beside 0.
-    """
-    pages = read_angiogram(path).frames
-    if index >= len(pages):
-        raise LabelError(f"{path} has {len(pages)} masks and none for frame {index}: store one page a frame.")
-    return as_mask(pages[index], where=str(path))
-
-
-def as_mask(mask: ArrayLike, shape: tuple[int, ...] | None = None, where: str = "The mask") -> NDArray[np.bool_]:
-    """Return a mask as bool (H, W).
-
-    Args:
-        mask: (H, W) of any real type, with 0 and at most one other value, which is vessel.
-        shape: The frame's (H, W); None = any.
-        where: What a message calls it.
-
-    Raises:
-        LabelError: another shape, not finite, or grey levels (a probability, a JPEG, several classes), for
-            which only a person can say what is vessel.
-    """
-    array = np.asarray(mask)
-    if array.ndim != 2 or not array.size or array.dtype.kind not in "biuf":
-        raise LabelError(
-            f"{where} has the shape {array.shape} and type {array.dtype}: give one plane (H, W) of numbers."
-        )
-    if shape is not None and array.shape != shape:
-        raise LabelError(
-            f"{where} is {array.shape[0]}×{array.shape[1]} and its frame {shape[0]}×{shape[1]}: draw it on that frame."
-        )
-    vessel = array != 0
-    if array.dtype.kind != "b":
-        values = array[vessel]
-        if array.dtype.kind == "f" and not np.isfinite(values).all():
-            raise LabelError(f"{where} has values that are not finite (NaN or infinity): threshold it first.")
-        if values.size and (values != values[0]).any():
-            raise LabelError(f"{where} has more than one value beside 0: threshold it, so that only vessel is not 0.")
-    return vessel
-
-
-def pixel_sha256(image: NDArray[Any]) -> str:
-    """SHA-256 (hex) of the line `<H>x<W> <dtype>` and the pixels, by rows, little-endian; bool as 0 and 1."""
-    header = f"{image.shape[0]}x{image.shape[1]} {image.dtype.name}\n".encode()
-    pixels = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
-    return hashlib.sha256(header + pixels.tobytes()).hexdigest()
-
-
-def _as_png(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return mask.astype(np.uint8) * np.uint8(255)
 
 
 def _checked_frame(frame: ArrayLike) -> NDArray[Any]:
@@ -553,66 +449,6 @@ def _checked_frame(frame: ArrayLike) -> NDArray[Any]:
     if array.dtype.name not in ("uint8", "uint16"):
         raise LabelError(f"The frame is of type {array.dtype}: store what was shown, as to_uint8 returns it.")
     return array
-
-
-def _checked_id(id: str) -> str:
-    if not _ID.fullmatch(id):
-        raise LabelError(f"The id {id!r} cannot name files: use up to 100 letters, digits, '.', '_' and '-'.")
-    return id
-
-
-def _check_status(status: str) -> None:
-    if status not in STATUSES:
-        raise LabelError(f"The status {status!r} is unknown: choose {', '.join(STATUSES)}.")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _visible(folder: Path) -> list[Path]:
-    """What lies in a folder, which may be missing, without temporary files."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LabelError(f"{path} cannot be read ({error.strerror}): check the folder.") from error
-    except (ValueError, RecursionError) as error:
-        raise LabelError(f"{path} is not valid JSON: copy it back from history/ or a backup.") from error
-
-
-def _read_index(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise LabelError(f"{path.parent} is no label set, {path.name} is missing in it: choose another folder.")
-    index = _read_json(path)
-    if not isinstance(index, dict) or index.get("format") != FORMAT or not isinstance(index.get("version"), int):
-        raise LabelError(f"{path} is not the index of a label set: copy it back from a backup.")
-    if index["version"] > VERSION:
-        raise LabelError(f"{path} has format version {index['version']}, newer than {VERSION}: update this program.")
-    key = index.get("key")
-    if not all(isinstance(index.get(name), str) for name in ("name", "created")) or not (
-        key is None or (isinstance(key, str) and re.fullmatch("(?:[0-9a-f]{2}){16,}", key))
-    ):
-        raise LabelError(f"{path} has no usable name, created or key: copy it back from a backup.")
-    return {"key": None, **index}
-
-
-def _read_record(path: Path, id: str) -> Record:
-    values = _read_json(path)
-    try:
-        record = Record(**values)
-    except TypeError as error:
-        raise LabelError(f"{path} has missing or unknown fields: copy it back from history/ or a backup.") from error
-    kinds = {name: kind for name, kind in get_type_hints(Record).items() if name != "status"}
-    fits = all(isinstance(getattr(record, name), kind) for name, kind in kinds.items())
-    if not fits or record.status not in STATUSES or record.id != id or record.revision < 1:
-        raise LabelError(f"{path} has a field that does not fit: copy it back from history/ or a backup.")
-    return record
 
 
 def _unwritable(folder: Path, error: OSError) -> LabelError:
