@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QMessageBox, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QFrame, QGridLayout, QMessageBox, QPushButton, QVBoxLayout
 
 from napari_vasomim import layers
 from napari_vasomim.correcting import strokes
@@ -19,6 +19,7 @@ from napari_vasomim.correcting.editing import KEYS, Editor, editor_of, journal
 from napari_vasomim.correcting.tools import HELP
 from napari_vasomim.correcting.unfinished import Entry, discard, restore, unfinished
 from napari_vasomim.notify import inform
+from napari_vasomim.plain import Marked, confirmed, message_box
 from napari_vasomim.widgets.forms import Fold
 from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
 from vasomim_core.errors import InputError
@@ -81,7 +82,7 @@ class CorrectPanel(Panel):
         self.redo = button("Redo", partial(self._step, "redo"), "Ctrl+Shift+Z")
         self.body.addLayout(row(self.undo, self.redo))
         fold = Fold("Keys")
-        listed = QLabel("<table cellspacing=2>" + "".join(f"<tr><td><b>{k}</b>&nbsp;&nbsp;</td><td>{v}</td></tr>"
+        listed = Marked("<table cellspacing=2>" + "".join(f"<tr><td><b>{k}</b>&nbsp;&nbsp;</td><td>{v}</td></tr>"
                                                            for k, v in KEYS.items()) + "</table>")  # fmt: skip
         fold.body.addWidget(listed)
         self.body.addWidget(fold)
@@ -152,9 +153,11 @@ class CorrectPanel(Panel):
         self._refresh()
 
     def _ask_replace(self) -> str:
-        box = QMessageBox(self)
-        box.setWindowTitle("This frame has a correction")
-        box.setText("Replace what is drawn on this frame with the prediction? Either can be undone.")
+        box = message_box(
+            self,
+            "This frame has a correction",
+            "Replace what is drawn on this frame with the prediction? Either can be undone.",
+        )
         replace = box.addButton("Replace", QMessageBox.ButtonRole.AcceptRole)
         add = box.addButton("Add to it", QMessageBox.ButtonRole.ActionRole)
         box.addButton(QMessageBox.StandardButton.Cancel)
@@ -263,7 +266,7 @@ class Offer(QFrame):
             older = len(found) - 1
             more = f" {older} older one{'s wait' if older > 1 else ' waits'} too." if older else ""
             self.text.setText(
-                f"<b>Unfinished work</b> on {entry.about.get('angiogram', 'an angiogram')} "
+                f"Unfinished work on {entry.about.get('angiogram', 'an angiogram')} "
                 f"from {entry.when:%d %b, %H:%M}: {entry.strokes} strokes on {len(entry.frames)} "
                 f"frame{'s' if len(entry.frames) != 1 else ''} were not accepted.{more}"
             )
@@ -320,7 +323,6 @@ class Offer(QFrame):
         entry = self._entry
         if entry is None:
             return
-        answer = QMessageBox.question(self, "Discard", f"Discard these {entry.strokes} strokes for good?")
-        if answer == QMessageBox.StandardButton.Yes:
+        if confirmed(self, "Discard", f"Discard these {entry.strokes} strokes for good?"):
             discard(entry)
             self.look()

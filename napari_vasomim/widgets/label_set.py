@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit
 
 from napari_vasomim.labelling.desk import Desk
-from napari_vasomim.notify import told
+from napari_vasomim.notify import told, untagged
 from napari_vasomim.widgets.frame_queue import QueueChoice, QueuePosition
 from napari_vasomim.widgets.kit import Panel, button, header, hint, row
 from napari_vasomim.widgets.open_label_set import OpenLabelSet
@@ -137,7 +137,7 @@ class LabelSetPanel(Panel):
 
     def _say(self, sentence: str) -> None:
         self.state.setText(sentence)
-        self.viewer.status = sentence
+        self.viewer.status = untagged(sentence)
 
     def _enable(self, *_: Any) -> None:
         usable = self.session.angiogram is not None and self.session.label_set is not None
