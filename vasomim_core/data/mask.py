@@ -62,3 +62,17 @@ def pixel_sha256(image: NDArray[Any]) -> str:
     header = f"{image.shape[0]}x{image.shape[1]} {image.dtype.name}\n".encode()
     pixels = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
     return hashlib.sha256(header + pixels.tobytes()).hexdigest()
+
+
+def checked_frame(frame: ArrayLike) -> NDArray[Any]:
+    """A frame as a label set keeps it: (H, W) uint8 or uint16.
+
+    Raises:
+        LabelError: another shape or type.
+    """
+    array = np.asarray(frame)
+    if array.ndim != 2 or not array.size:
+        raise LabelError(f"The frame has the shape {array.shape}: give one grey frame (H, W) with pixels in it.")
+    if array.dtype.name not in ("uint8", "uint16"):
+        raise LabelError(f"The frame is of type {array.dtype}: store what was shown, as to_uint8 returns it.")
+    return array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 
 from vasomim_core.config import FinetuneConfig, Training
+from vasomim_core.data import labelset
 from vasomim_core.data.labelled import open_labels
 from vasomim_core.data.labelset import LabelSet
 from vasomim_core.errors import LabelError
+from vasomim_core.locks import locked
 from vasomim_core.presets import check_before_training
 
 HERE = pytest.mark.skipif(sys.platform == "win32", reason="names and pipes that Windows has not")
@@ -221,6 +224,30 @@ def test_a_named_pipe_in_place_of_a_mask_is_a_sentence(labels: LabelSet) -> None
     assert any("f0.png is no plain file" in told for told in labels.check())
     with pytest.raises(LabelError, match="no plain file"):
         open_labels(labels.folder)
+
+
+# File systems without locks
+
+
+@pytest.fixture
+def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def test_a_file_system_without_locks_is_written_to(labels: LabelSet, no_locks: None) -> None:
+    goes_on(labels)
+    assert LabelSet.open(labels.folder).check() == []
+
+
+def test_who_writes_is_named_where_one_waits_in_vain(labels: LabelSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelset, "LONGEST_WAIT", 0.0)
+    with locked(labels.folder / ".lock"), pytest.raises(LabelError, match=f"held by process {os.getpid()} on"):
+        labels.set_group("f0", "p")
 
 
 # What killed writers leave
