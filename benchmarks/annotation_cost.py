@@ -391,12 +391,12 @@ def correct(
 
 
 def cases(
-    data: Path | None, frames: int, first: int, least_width: float, model: str, from_scratch: bool
+    data: Path | None, frames: int, first: int, least_width: float, size: int, model: str, from_scratch: bool
 ) -> Iterator[Case]:
     """Frames at equal distances through the folder, or synthetic ones, from the first on."""
     loaded = load_model(model)
     if data is None:
-        drawn = (synthesize([20, first + k], least_width=least_width) for k in range(frames))
+        drawn = (synthesize([20, first + k], size=size, least_width=least_width) for k in range(frames))
         triples = ((f"synthetic {first + k}", one.frame, one.mask) for k, one in enumerate(drawn))
     else:
         labels = open_labels(data)
@@ -436,6 +436,7 @@ def main() -> None:
     options.add_argument(
         "--least-width", type=float, default=2.0, help="px of the thinnest vessel in a synthetic truth"
     )
+    options.add_argument("--size", type=int, default=512, help="px of a side of a synthetic frame")
     options.add_argument("--apart", type=int, default=RUN, help="px between points that a tool may be clicked at")
     options.add_argument("--model", default=DEFAULT_MODEL, help="gives the probability and the mask to start from")
     options.add_argument("--from-scratch", action="store_true", help="start from an empty mask")
@@ -446,7 +447,9 @@ def main() -> None:
     if not given.json:
         print("| frame | DSC before | brush: DSC | s | actions | tools: DSC | s | actions | ratio |")
         print("|---|---|---|---|---|---|---|---|---|")
-    for case in cases(given.data, given.frames, given.first, given.least_width, given.model, given.from_scratch):
+    for case in cases(
+        given.data, given.frames, given.first, given.least_width, given.size, given.model, given.from_scratch
+    ):
         one, other = both_arms(case, given.key, given.apart)
         brush.append(one)
         tools.append(other)

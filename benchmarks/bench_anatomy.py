@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from skimage import filters
-from timing import compare
+from timing import compare, smallest
 
 from vasomim_core.anatomy import extract_anatomy, frangi, sato
 
@@ -41,6 +41,7 @@ def plain_released(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def main() -> None:
+    repeats = 1 if smallest(__doc__) else 7
     image = angiogram_like()
     if not np.array_equal(extract_anatomy(image, "as-released"), plain_released(image)):
         raise SystemExit("as-released differs from the plain version")
@@ -50,17 +51,20 @@ def main() -> None:
             ("OpenCV", lambda ours=ours: ours(image, SIGMAS)),  # type: ignore[misc]
             ("scikit-image", lambda theirs=theirs: theirs(image, sigmas=SIGMAS)),  # type: ignore[misc]
             target=15,
+            repeats=repeats,
         )
     compare(
         "anatomy as-released, 512²",
         ("ours", lambda: extract_anatomy(image, "as-released")),
         ("scikit-image Sato + plain flood fill", lambda: plain_released(image)),
         target=15,
+        repeats=repeats,
     )
     compare(
         "anatomy robust, 512²",
         ("ours", lambda: extract_anatomy(image, "robust")),
         ("scikit-image Sato + plain flood fill", lambda: plain_released(image)),
+        repeats=repeats,
     )
 
 

@@ -99,9 +99,11 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--variants", action="store_true", help="also time compile, channels-last and fp32 alone")
     options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--batch", type=int, help="images in a step; by default what suits the device")
     given = options.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     size, batch, target = ("base", 256, 2) if device.type == "cuda" else ("small", 32, 1)
+    batch = given.batch or batch
     images = torch.randn(batch, 3, 224, 224, device=device)
     anatomy = torch.rand(batch, 224, 224, device=device) > 0.95
     plain, plain_optimiser = build(size, device, fused=False)

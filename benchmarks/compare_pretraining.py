@@ -55,7 +55,7 @@ def pretrained(arm: str, data: Path, runs: Path, budget: Budget) -> Path | None:
     if arm == "mae":
         config = replace(config, sampler="uniform", consistency=0.0, mask_ratio=0.75)
     else:
-        config = replace(config, segmentor_epochs=20)
+        config = replace(config, segmentor_epochs=min(20, budget.pretraining_epochs))
     if not is_finished(config.run):
         _, reason = pretrain(config, resume=(config.run / "config.yaml").is_file())
         leave_if_stopped(reason)
@@ -74,7 +74,7 @@ def finetuned(arm: str, encoder: Path | None, seed: int, data: Path, runs: Path,
         fraction=budget.fraction,
         frame_size=256,
         input_size=256,
-        validate_every=4,
+        validate_every=min(4, budget.finetuning_epochs),
         training=Training(
             epochs=budget.finetuning_epochs,
             batch_size=8,
@@ -108,14 +108,15 @@ def main() -> None:
     options.add_argument("--runs", type=Path, required=True)
     options.add_argument("--pretraining-epochs", type=int, default=60)
     options.add_argument("--finetuning-epochs", type=int, default=14)
-    options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--seeds", type=int, default=3, help="at least two: their spread is told")
     options.add_argument("--fraction", type=float, default=0.1)
+    options.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     given = options.parse_args()
     budget = Budget(given.pretraining_epochs, given.finetuning_epochs, given.seeds, given.fraction)
     began = time.perf_counter()
     validation = open_labels(given.data / "val")
     print("| start | DSC | clDice | each seed's DSC | pretraining, min | finetuning, min |\n|---|---|---|---|---|---|")
-    for arm in ARMS:
+    for arm in given.arms:
         encoder = pretrained(arm, given.data, given.runs, budget)
         scores, spent = [], []
         for seed in range(budget.seeds):

@@ -83,13 +83,15 @@ def main() -> None:
     parser.add_argument("--domains", nargs="*", default=["synthetic", "fundus-like"])
     parser.add_argument("--models", nargs="+", default=["vasomim-fast"])
     parser.add_argument("--labels", nargs="+", type=int, default=[5, 10, 20])
+    parser.add_argument("--scored", type=int, default=SCORED, help="other frames of a domain that are scored")
+    parser.add_argument("--epochs", type=int, help="epochs of each run; none = the preset's")
     parser.add_argument("--rates", nargs="+", type=float, help="learning rates to compare; none = the preset's")
     options = parser.parse_args()
     print("| domain | start | labels | learning rate | DSC / clDice before | after | best epoch | minutes |")
     print("|---|---|---|---|---|---|---|---|")
     most = max(options.labels)
     for domain in [*options.domains, *(["data"] if options.data else [])]:
-        count = most + SCORED
+        count = most + options.scored
         makers = {"synthetic": synthetic, "fundus-like": fundus_like}
         frames = list(folder(options.data, count) if domain == "data" else makers[domain](count))
         scored = frames[most:]
@@ -104,7 +106,9 @@ def main() -> None:
                 for rate in options.rates or [preset["training"]["learning_rate"]]:
                     run = options.output / domain / f"{model}-{labels}-{rate:g}"
                     config = apply_preset(FinetuneConfig(labels=taught, run=run, init=model), preset)
-                    training: Training = replace(config.training, learning_rate=rate)
+                    epochs = options.epochs or config.training.epochs
+                    training: Training = replace(config.training, learning_rate=rate, epochs=epochs)
+                    config = replace(config, validate_every=min(config.validate_every, epochs))
                     began = time.perf_counter()
                     finetune(replace(config, training=training))
                     minutes = (time.perf_counter() - began) / 60

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("--scored", type=int, default=50)
     parser.add_argument("--model", default="vasomim-demo")
     parser.add_argument("--preset", default="quick")
+    parser.add_argument("--epochs", type=int, help="instead of the preset's")
     options = parser.parse_args()
     os.environ["VASOMIM_MODELS"] = str(options.output / "models")
     os.environ["VASOMIM_JOURNAL"] = str(options.output / "journal")
@@ -76,6 +78,11 @@ def main() -> None:
     panel.preset.setCurrentIndex(panel.preset.findData(options.preset))
     bench.session.open_label_set(labels)
     wait(panel.start.isEnabled)
+    if options.epochs:
+        settings = panel.settings.value()
+        training = replace(settings.training, epochs=options.epochs)
+        panel.settings.set_value(replace(settings, training=training, validate_every=1))
+        wait(panel.start.isEnabled)
     promise = panel.promise.text()
     began = time.perf_counter()
     panel.start.click()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
 Way = tuple[str, Callable[[], Any]]
+
+
+def smallest(description: str) -> bool:
+    """The command line of a measurement without other options: whether to see only that it runs, on little work."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--smallest", action="store_true", help="little work, once: shows that it runs, tells nothing")
+    return parser.parse_args().smallest
 
 
 def compare(work: str, ours: Way, reference: Way, target: float | None = None, repeats: int = 7) -> float:

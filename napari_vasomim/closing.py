@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QMessageBox
 from napari_vasomim import engine
 from napari_vasomim.correcting.editing import Editor, editors
 from napari_vasomim.notify import tell, told
+from napari_vasomim.plain import message_box
 from napari_vasomim.runs import jobs
 from napari_vasomim.session import Session
 
@@ -88,7 +89,8 @@ class ClosingGuard(QObject):
     def ask_about_work(self, unsaved: list[Editor]) -> str:
         """Keep for the next start, discard, or cancel."""
         frames = sum(len(editor.unsaved) for editor in unsaved)
-        box = self._box(
+        box = message_box(
+            self._window,
             "Corrections that are not accepted",
             f"{frames} corrected frame{'s are' if frames != 1 else ' is'} not accepted into a label set. "
             "Keep the strokes for the next start?",
@@ -102,7 +104,8 @@ class ClosingGuard(QObject):
 
     def ask_about_run(self, status: jobs.RunStatus) -> str:
         """Let the run go on, stop and keep its model, cancel it, or do not close."""
-        box = self._box(
+        box = message_box(
+            self._window,
             "A training run is alive",
             f"{status.run.name}: {status.message} It is a process of its own and can go on without this window.",
         )
@@ -114,13 +117,6 @@ class ClosingGuard(QObject):
         box.addButton("Do not close", QMessageBox.ButtonRole.RejectRole)
         box.exec_()
         return buttons.get(box.clickedButton(), "stay")
-
-    def _box(self, title: str, text: str) -> QMessageBox:
-        box = QMessageBox(self._window)
-        box.setWindowTitle(title)
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setText(text)
-        return box
 
 
 def guard(session: Session) -> ClosingGuard | None:

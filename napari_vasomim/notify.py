@@ -21,20 +21,25 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def untagged(text: str) -> str:
+    """The same for napari's own labels, which take words that look like HTML for rich text: "<" opens no tag in it."""
+    return text.replace("<", "<\u2060")  # a joiner of no width
+
+
 def inform(sentence: str) -> None:
     """Something went well that cannot be seen otherwise."""
-    show_info(sentence)
+    show_info(untagged(sentence))
 
 
 def warn(sentence: str) -> None:
     """Something needs the person."""
-    show_warning(sentence)
+    show_warning(untagged(sentence))
 
 
 def tell(error: BaseException) -> None:
     """An error as one sentence; an unexpected one can be copied as a report."""
     if isinstance(error, VasoMIMError):
-        show_warning(str(error))
+        warn(str(error))
         return
     report = report_of(error)
     notification_manager.dispatch(

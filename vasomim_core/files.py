@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +20,9 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.[^.]*)?")
+"""Names that `atomic` gives."""
 
 
 @contextmanager
@@ -52,6 +58,21 @@ def is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def sweep(folder: Path, older_than: float) -> None:
+    """Remove what writers that were killed left of `atomic` in a folder; what cannot be removed stays.
+
+    Args:
+        folder: may be missing; folders in it are left alone.
+        older_than: seconds since the last change after which a temporary file is nobody's any more.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > older_than:
+                        os.unlink(entry.path)
+
+
 def own_folder(kind: Literal["data", "state"]) -> Path:
     """The platform's folder of this user for what is made here: models and runs (data), journals (state)."""
     if sys.platform == "win32":
@@ -73,7 +94,10 @@ def write_text(path: Path | str, text: str) -> None:
 
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic(path) as temporary:
+        # Half of a character (a lone surrogate) has no UTF-8; as \udxxx it is JSON all the same.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_png(path: Path | str, image: NDArray[Any]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from vasomim_core.config import FinetuneConfig, PretrainConfig, check
-from vasomim_core.data.labelled import check_labels, held_out, hold_out, open_labels, take_fraction
+from vasomim_core.data.labelled import check_labels, held_out, hold_out, open_labels, passed_over, take_fraction
 from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.models.catalogue import Card, find_model, read_card
 
@@ -235,7 +235,7 @@ def check_before_training(
         "vessel": round(100 * found.vessel, 1),
         "sizes": {f"{w}×{h}": count for (h, w), count in found.sizes.items()},
     }
-    problems, warnings = [], list(found.warnings)
+    problems, warnings = [], [*passed_over(labels), *passed_over(val), *found.warnings]
     used = take_fraction(frames, fraction, seed) if fraction < 1 else frames
     shared = {frame.frame_sha256 for frame in used} & {frame.frame_sha256 for frame in validation}
     if shared:

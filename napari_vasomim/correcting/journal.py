@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Labels
-from napari.utils.notifications import show_warning
 
 from napari_vasomim.correcting.journal_file import JournalFile, remove
 from napari_vasomim.correcting.strokes import Step, steps
 from napari_vasomim.correcting.unfinished import Entry
 from napari_vasomim.layers import bare
+from napari_vasomim.notify import warn
 from vasomim_core.files import own_folder
 
 _FLUSH_AFTER = 0.3  # seconds
@@ -127,7 +127,7 @@ class Journal:
         except OSError as error:
             if not self._warned:
                 self._warned = True
-                show_warning(
+                warn(
                     f"Strokes cannot be written to the journal in {self.folder} ({error.strerror or error}): "
                     "painting goes on, but a crash would lose it; make room there and accept your work often."
                 )

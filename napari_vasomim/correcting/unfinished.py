@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import psutil
-from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
 from napari_vasomim.correcting.journal_file import LIVE, remove
 from napari_vasomim.correcting.journal_format import SUFFIX, read_changes, read_head
+from napari_vasomim.notify import warn
 from vasomim_core.errors import InputError
 
 _KEEP_DISCARDED = 14 * 86400.0  # seconds
@@ -65,11 +65,11 @@ def unfinished(folder: Path) -> list[Entry]:
         except FileNotFoundError:
             continue  # another process was quicker
         except OSError as error:
-            show_warning(f"The journal {path} cannot be read ({error.strerror or error}); allow reading it.")
+            warn(f"The journal {path} cannot be read ({error.strerror or error}); allow reading it.")
         except (ValueError, KeyError, TypeError, struct.error):
             aside = path.with_suffix(".unreadable")
             _move(path, aside)
-            show_warning(f"A journal of unfinished work is damaged and cannot be offered; it was kept as {aside}.")
+            warn(f"A journal of unfinished work is damaged and cannot be offered; it was kept as {aside}.")
         else:
             if entry.strokes:
                 entries.append(entry)

@@ -18,7 +18,7 @@ class Contents:
 
     Attributes:
         records: all records, by id.
-        damaged: a sentence for each record that cannot be read.
+        damaged: a sentence for each record that cannot be read, and for each stray file.
     """
 
     records: Mapping[str, Record] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Contents:
         """Look at a label set; of one that was looked at before, only what changed since is read.
 
         Raises:
-            LabelError: its folder is not there any more.
+            LabelError: its folder is not there any more, or a part of it is a link that leads out of it.
         """
         if not (labels.folder / INDEX).is_file():
             raise LabelError(
@@ -40,14 +40,15 @@ class Contents:
         old = before._stamps if before is not None else {}
         stamps: dict[str, tuple[Any, Record]] = {}
         damaged = []
-        for path in sorted((labels.folder / "records").glob("[!.]*.json")):
+        for id in labels.ids():
             try:
-                stat = path.stat()
+                stat = labels.record_path(id).stat()
                 stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-                known = old.get(path.stem)
-                stamps[path.stem] = known if known and known[0] == stamp else (stamp, labels.record(path.stem))
+                known = old.get(id)
+                stamps[id] = known if known and known[0] == stamp else (stamp, labels.record(id))
             except (VasoMIMError, OSError) as error:
                 damaged.append(str(error))
+        damaged += labels.strays()
         return cls({id: record for id, (_, record) in stamps.items()}, tuple(damaged), stamps)
 
     @cached_property

@@ -26,6 +26,7 @@ from napari_vasomim.labelling.kept import Kept
 from napari_vasomim.labelling.sources import frame_index, stored_frame
 from napari_vasomim.labelling.watched_set import WatchedSet
 from napari_vasomim.notify import tell, told
+from napari_vasomim.plain import message_box
 from vasomim_core.data.labelset import LabelSet, Record, Status, pixel_sha256
 from vasomim_core.errors import LabelError, VasoMIMError
 
@@ -104,11 +105,12 @@ class Saving:
             self._ask_about_empty(layer, index)
 
     def _ask_about_empty(self, layer: Image, index: int) -> None:
-        question = QMessageBox(_window_of(self.session.viewer))
-        question.setIcon(QMessageBox.Icon.Question)
-        question.setWindowTitle("Empty mask")
-        question.setText("Nothing is drawn on this frame. Is there really no vessel in it?")
-        question.setInformativeText("A model that learns from it will learn to see nothing here.")
+        question = message_box(
+            _window_of(self.session.viewer),
+            "Empty mask",
+            "Nothing is drawn on this frame. Is there really no vessel in it?",
+            "A model that learns from it will learn to see nothing here.",
+        )
         empty = question.addButton("Accept empty", QMessageBox.ButtonRole.AcceptRole)
         cancel = question.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
         question.setDefaultButton(cancel)

@@ -95,7 +95,7 @@ class WatchedSet:
         self.contents = contents
         self.trouble = contents.damaged[0] if contents.damaged else ""
         if len(contents.damaged) > 1:
-            self.trouble += f" (The first of {len(contents.damaged)} such records.)"
+            self.trouble += f" (The first of {len(contents.damaged)} such files.)"
         self.changed.emit()
 
     def _unreadable(self, error: Exception) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageOps
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_vasomim import engine
 from napari_vasomim.background import Newest
 from napari_vasomim.deliver import deliver
 from napari_vasomim.notify import told
+from napari_vasomim.plain import Marked, plain_label
 from napari_vasomim.widgets.kit import SPACE, Progress, header, hint
 from vasomim_core.config import FinetuneConfig
 from vasomim_core.data.labelled import LabelledFrame, labels_fingerprint, training_and_validation
@@ -58,7 +58,7 @@ class BeforeAfter(QDialog):
         layout.addWidget(self.summary)
         layout.addWidget(self.notes)
         layout.addWidget(
-            hint(
+            Marked(
                 f"<span style='color:{RIGHT}'>■</span> found&nbsp;&nbsp; "
                 f"<span style='color:{MISSED}'>■</span> missed&nbsp;&nbsp; "
                 f"<span style='color:{EXTRA}'>■</span> not a vessel in the label"
@@ -100,7 +100,7 @@ class BeforeAfter(QDialog):
 
     def _begin(self, found: tuple[list[LabelledFrame], list[str | None], list[str]]) -> None:
         self._frames, self._models, notes = found
-        self.notes.setText("<br>".join(notes))
+        self.notes.setText("\n".join(notes))
         self.notes.setVisible(bool(notes))
         self._next(0, 0)
 
@@ -144,23 +144,21 @@ class BeforeAfter(QDialog):
             if scores
         ]
         count = max(len(self.before), len(self.after))
-        self.summary.setText(
-            f"<b>Mean DSC on {count} held-out frame{'s' if count != 1 else ''}: {', '.join(parts)}</b>"
-        )
+        self.summary.setText(f"Mean DSC on {count} held-out frame{'s' if count != 1 else ''}: {', '.join(parts)}")
 
     def _show(self, row: int, column: int, image: NDArray[np.uint8], caption: str) -> None:
         cell = QWidget()
         layout = QVBoxLayout(cell)
         layout.setContentsMargins(0, 0, 0, SPACE)
-        picture = QLabel()
+        picture = plain_label()
         picture.setPixmap(_pixmap(image))
         layout.addWidget(picture)
-        layout.addWidget(QLabel(caption))
+        layout.addWidget(plain_label(caption))
         self._grid.addWidget(cell, row + 1, column, Qt.AlignmentFlag.AlignTop)
 
     def _failed(self, error: Exception) -> None:
         self.progress.hide()
-        self.summary.setText(html.escape(str(error)))
+        self.summary.setText(str(error))
 
 
 def _compared(frame: NDArray[np.uint8], found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QLabel, QMessageBox, QPushButton
+from qtpy.QtWidgets import QGridLayout, QMessageBox, QPushButton
 
 from napari_vasomim import layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import KEYS, Editor, editor_of
 from napari_vasomim.correcting.tools import HELP
+from napari_vasomim.plain import Marked, message_box
 from napari_vasomim.widgets.forms import Fold
 from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
 from napari_vasomim.widgets.unfinished_work import Offer
@@ -80,7 +81,7 @@ class CorrectPanel(Panel):
         self.redo = button("Redo", partial(self._step, "redo"), "Ctrl+Shift+Z")
         self.body.addLayout(row(self.undo, self.redo))
         fold = Fold("Keys")
-        listed = QLabel("<table cellspacing=2>" + "".join(f"<tr><td><b>{k}</b>&nbsp;&nbsp;</td><td>{v}</td></tr>"
+        listed = Marked("<table cellspacing=2>" + "".join(f"<tr><td><b>{k}</b>&nbsp;&nbsp;</td><td>{v}</td></tr>"
                                                            for k, v in KEYS.items()) + "</table>")  # fmt: skip
         fold.body.addWidget(listed)
         self.body.addWidget(fold)
@@ -151,9 +152,11 @@ class CorrectPanel(Panel):
         self._refresh()
 
     def _ask_replace(self) -> str:
-        box = QMessageBox(self)
-        box.setWindowTitle("This frame has a correction")
-        box.setText("Replace what is drawn on this frame with the prediction? Either can be undone.")
+        box = message_box(
+            self,
+            "This frame has a correction",
+            "Replace what is drawn on this frame with the prediction? Either can be undone.",
+        )
         replace = box.addButton("Replace", QMessageBox.ButtonRole.AcceptRole)
         add = box.addButton("Add to it", QMessageBox.ButtonRole.ActionRole)
         box.addButton(QMessageBox.StandardButton.Cancel)

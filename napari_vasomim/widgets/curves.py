@@ -12,7 +12,9 @@ import qtpy
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QColor, QPalette, QShowEvent
-from qtpy.QtWidgets import QLabel, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
+
+from napari_vasomim.plain import Marked, plain_label
 
 REDRAW_MS = 250
 DOTTED = 60
@@ -64,7 +66,7 @@ class Curves(QWidget):
         self._right.addItem(self._dsc)
         self._right.addItem(self._mark)
 
-        self._legend = QLabel()
+        self._legend = Marked()
         self._legend.setWordWrap(True)
         self._legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         drawn = QWidget()
@@ -73,7 +75,7 @@ class Curves(QWidget):
         column.setSpacing(2)
         column.addWidget(self._legend)
         column.addWidget(self._plot, 1)
-        self._empty = QLabel("No steps yet")
+        self._empty = plain_label("No steps yet")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setToolTip("Loss of the training steps, and DSC on the validation frames with a star at the best epoch")
         self._pages = QStackedLayout(self)

@@ -22,7 +22,6 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QMenu,
     QPushButton,
@@ -30,6 +29,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_vasomim.plain import plain_label
 from napari_vasomim.widgets.kit import SPACE
 from vasomim_core.config import Ui
 
@@ -286,7 +286,7 @@ class OptionalEditor(QWidget):
         self.check = QCheckBox()
         self.check.setAccessibleName("Set a value")
         self.editor = editor
-        self._meaning = QLabel(meaning)
+        self._meaning = plain_label(meaning)
         self._meaning.setWordWrap(True)
         self._meaning.setMinimumHeight(editor.sizeHint().height())
         self.setFocusProxy(self.check)

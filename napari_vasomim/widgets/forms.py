@@ -18,6 +18,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from napari_vasomim.plain import plain_label
 from napari_vasomim.widgets.editors import editor_for
 from napari_vasomim.widgets.kit import SPACE, header, keep_wheel_for_scrolling
 from vasomim_core.config import Ui, check, fields
@@ -244,26 +245,26 @@ class _Row:
         start = STARTS.get(leaf.key.rpartition(".")[2], 1)
         self.editor = editor_for(leaf.annotation, leaf.ui, leaf.help, leaf.value, start)
         self.editor.setAccessibleName(leaf.label)
-        label = QLabel(leaf.label)
-        label.setWordWrap(True)
-        label.setFixedWidth(LABEL_WIDTH)
-        label.setBuddy(self.editor)
+        name = plain_label(leaf.label)
+        name.setWordWrap(True)
+        name.setFixedWidth(LABEL_WIDTH)
+        name.setBuddy(self.editor)
         # As rich text a tooltip wraps; a person sees a checkbox where the engine says None.
         tooltip = f"<p>{html.escape(leaf.help.replace('None =', 'unchecked ='))}</p>" if leaf.help else ""
-        label.setToolTip(tooltip)
+        name.setToolTip(tooltip)
         self.editor.setToolTip(tooltip)
         self._problem: QLabel | None = None
-        form.addRow(label, self.editor)
+        form.addRow(name, self.editor)
 
     def show_problem(self, sentence: str) -> None:
         if self._problem is not None:
             self._form.removeRow(self._problem)
             self._problem = None
         if sentence:
-            self._problem = QLabel()
+            self._problem = plain_label(sentence)
             self._problem.setWordWrap(True)
             self._problem.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
             self._form.insertRow(self._form.getWidgetPosition(self.editor)[0] + 1, self._problem)
             self._problem.ensurePolished()  # only then does the palette know the theme
             dark = self._problem.palette().color(QPalette.ColorRole.WindowText).lightness() > 128
-            self._problem.setText(f'<span style="color: {RED[dark]}">{html.escape(sentence)}</span>')
+            self._problem.setStyleSheet(f"color: {RED[dark]}")

@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor, QHelpEvent, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_vasomim.notify import told
+from napari_vasomim.plain import tooltip
 
 COLOURS = {"accepted": "#4caf7a", "skipped": "#8d8d8d", "flagged": "#ffb000"}
 HEIGHT, WIDEST = 18, 26
@@ -64,7 +65,7 @@ class FrameStrip(QWidget):
         """Say in a tooltip what is under the pointer."""
         if isinstance(event, QHelpEvent):
             cell = self.cell_at(event.pos().x())
-            QToolTip.showText(event.globalPos(), self._words(cell) if cell >= 0 else "", self)
+            QToolTip.showText(event.globalPos(), tooltip(self._words(cell)) if cell >= 0 else "", self)
             return True
         return super().event(event)
 

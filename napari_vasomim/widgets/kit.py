@@ -26,9 +26,10 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider, QLabeledSlider
 
-from napari_vasomim import grey_window, layers
+from napari_vasomim import grey_window, layers, plain
 from napari_vasomim.closing import guard
 from napari_vasomim.notify import told
+from napari_vasomim.plain import make_plain, plain_label
 from napari_vasomim.session import Session
 
 WIDTH = 340
@@ -74,6 +75,7 @@ class Panel(QWidget):
         scroll.setWidget(column)
         outer.addWidget(scroll)
         self.build()
+        make_plain(self)
         guard(self.session)
         self.body.addStretch(1)
         keep_wheel_for_scrolling(self)
@@ -113,7 +115,7 @@ class AngiogramChoice(QWidget):
         )
         row = QHBoxLayout(self)
         row.setContentsMargins(8, 6, 8, 2)
-        row.addWidget(QLabel("Angiogram"))
+        row.addWidget(plain_label("Angiogram"))
         row.addWidget(self.choice, 1)
         self.window = button(
             "as shown",
@@ -170,28 +172,28 @@ def follow(widget: QWidget, signal: Any, slot: Callable[..., Any]) -> None:
 
 def header(text: str) -> QLabel:
     """The heading of a section."""
-    label = QLabel(text)
-    font = label.font()
+    made = plain_label(text)
+    font = made.font()
     font.setBold(True)
-    label.setFont(font)
-    label.setContentsMargins(0, SPACE, 0, 0)
-    return label
+    made.setFont(font)
+    made.setContentsMargins(0, SPACE, 0, 0)
+    return made
 
 
 def hint(text: str = "") -> QLabel:
     """A wrapped line of explanation or state."""
-    label = QLabel(text)
-    label.setWordWrap(True)
-    label.setMinimumWidth(0)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
+    made = plain_label(text)
+    made.setWordWrap(True)
+    made.setMinimumWidth(0)
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    made.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return made
 
 
 def button(text: str, clicked: Callable[[], Any], tooltip: str = "", primary: bool = False) -> QPushButton:
     """A push button; what goes wrong in its work becomes a sentence."""
     made = QPushButton(text)
-    made.setToolTip(tooltip)
+    made.setToolTip(plain.tooltip(tooltip))
     guarded = told(clicked)
     made.clicked.connect(lambda *_: guarded())
     if primary:
@@ -218,7 +220,7 @@ def slider(low: float, high: float, value: float, step: float, tooltip: str = ""
     made.setSingleStep(step)  # type: ignore[arg-type]
     made.setDecimals(max(0, len(f"{step:g}".partition(".")[2])))
     made.setValue(value)
-    made.setToolTip(tooltip)
+    made.setToolTip(plain.tooltip(tooltip))
     return made
 
 
@@ -227,7 +229,7 @@ def whole_slider(low: int, high: int, value: int, tooltip: str = "") -> QLabeled
     made = QLabeledSlider(Qt.Orientation.Horizontal)
     made.setRange(low, high)
     made.setValue(value)
-    made.setToolTip(tooltip)
+    made.setToolTip(plain.tooltip(tooltip))
     return made
 
 
@@ -235,7 +237,7 @@ def choice(*items: tuple[str, Any], tooltip: str = "") -> QComboBox:
     """A combo box of (text, data) pairs."""
     made = QComboBox()
     made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    made.setToolTip(tooltip)
+    made.setToolTip(plain.tooltip(tooltip))
     for text, data in items:
         made.addItem(text, data)
     return made

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit
 
 from napari_vasomim.labelling.desk import Desk
-from napari_vasomim.notify import told
+from napari_vasomim.notify import told, untagged
+from napari_vasomim.plain import plain_label
 from napari_vasomim.widgets.frame_queue import QueueChoice, QueuePosition
 from napari_vasomim.widgets.kit import SPACE, Panel, button, header, hint, row
 from napari_vasomim.widgets.open_label_set import OpenLabelSet
@@ -96,7 +97,7 @@ class LabelSetPanel(Panel):
         line = QHBoxLayout()
         line.setSpacing(SPACE)
         for words, field in (("by", self.annotator), ("group", self.group)):
-            line.addWidget(QLabel(words))
+            line.addWidget(plain_label(words))
             line.addWidget(field, 1)
         self.body.addLayout(line)
 
@@ -144,7 +145,7 @@ class LabelSetPanel(Panel):
 
     def _say(self, sentence: str) -> None:
         self.state.setText(sentence)
-        self.viewer.status = sentence
+        self.viewer.status = untagged(sentence)
         self._read_at = None
 
     def _moved(self, *_: Any) -> None:

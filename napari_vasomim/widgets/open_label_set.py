@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QSizePolicy, QToolButton, QTreeW
 
 from napari_vasomim.labelling.contents import count_words
 from napari_vasomim.labelling.watched_set import WatchedSet
+from napari_vasomim.plain import tooltip
 from napari_vasomim.widgets.kit import Panel, button, header, hint, row
 from napari_vasomim.widgets.table import Table
 from vasomim_core.data.labelset import STATUSES, LabelSet
@@ -104,7 +105,7 @@ class OpenLabelSet:
         self._fill_table()
         recent = self._recent_name() if labels is None else ""
         self.recent.setText(f"Open “{recent}” again")
-        self.recent.setToolTip(self._recent())
+        self.recent.setToolTip(tooltip(self._recent()))
         self.recent.setVisible(bool(recent))
 
     def _fill_table(self) -> None:
@@ -126,12 +127,13 @@ class _Elided(QLabel):
 
     def __init__(self) -> None:
         super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
         self._whole = ""
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
-    def set_text(self, text: str, tooltip: str) -> None:
+    def set_text(self, text: str, whole: str) -> None:
         self._whole = text
-        self.setToolTip(tooltip)
+        self.setToolTip(tooltip(whole))
         self._fit()
 
     def resizeEvent(self, event: Any) -> None:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QTreeWidgetItem
 from napari_vasomim.labelling.revisions import Revisions
 from napari_vasomim.labelling.shown import ShownFrame
 from napari_vasomim.notify import told
+from napari_vasomim.plain import tooltip
 from napari_vasomim.widgets.kit import Panel, button, header
 from napari_vasomim.widgets.table import Table
 
@@ -77,8 +78,8 @@ class RevisionHistory:
                 cells = [str(revision.revision), when(revision.modified), revision.annotator or "unknown"]
                 item = QTreeWidgetItem([*cells, revision.model or "none"])
                 item.setData(0, Qt.ItemDataRole.UserRole, revision.revision)
-                item.setToolTip(2, revision.annotator)
-                item.setToolTip(3, revision.model or "drawn from nothing")
+                item.setToolTip(2, tooltip(revision.annotator))
+                item.setToolTip(3, tooltip(revision.model or "drawn from nothing"))
                 self.table.addTopLevelItem(item)
         self.table.fit_height()
         for widget in (self._header, self.table, self.back):
@@ -89,5 +90,5 @@ def when(time: str) -> str:
     """A time of a record as the clock on the wall shows it."""
     try:
         return datetime.fromisoformat(time.replace("Z", "+00:00")).astimezone().strftime("%d %b %Y %H:%M")
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # a year that no clock here knows
         return time

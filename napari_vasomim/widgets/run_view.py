@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QGridLayout, QMessageBox, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QProgressBar, QVBoxLayout, QWidget
 
 from napari_vasomim.background import beside
 from napari_vasomim.notify import copy, inform, told
+from napari_vasomim.plain import confirmed
 from napari_vasomim.runs import jobs
 from napari_vasomim.widgets.curves import Curves
 from napari_vasomim.widgets.kit import SPACE, button, hint
@@ -145,8 +145,7 @@ class RunView(QWidget):
 
     def _show_state(self, word: str, message: str) -> None:
         name = self.run.name if self.run is not None else ""
-        lines = [f"<b>{html.escape(name)}</b>: {word}", *(html.escape(line) for line in message.splitlines())]
-        self.state.setText("<br>".join(lines))
+        self.state.setText("\n".join([f"{name}: {word}", *message.splitlines()]))
 
     def _show_warnings(self, events: Iterable[dict[str, Any]]) -> None:
         for event in events:
@@ -154,7 +153,7 @@ class RunView(QWidget):
                 self._warnings.clear()
             elif event["event"] == "warning":
                 self._warnings.append(str(event.get("message", "")))
-        self.warnings.setText("<br>".join(f"⚠ {html.escape(sentence)}" for sentence in self._warnings))
+        self.warnings.setText("\n".join(f"⚠ {sentence}" for sentence in self._warnings))
         self.warnings.setVisible(bool(self._warnings))
 
     def _show_gone(self) -> None:
@@ -174,14 +173,8 @@ class RunView(QWidget):
         job = self.job
         if job is None:
             return
-        answer = QMessageBox.question(
-            self,
-            "Cancel the run",
-            f"End {job.run.name} now? What it has learned since its last saved state is lost.",
-            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
-            QMessageBox.StandardButton.No,
-        )
-        if answer == QMessageBox.StandardButton.Yes:
+        lost = "What it has learned since its last saved state is lost."
+        if confirmed(self, "Cancel the run", f"End {job.run.name} now? {lost}"):
             self.cancel.setEnabled(False)
             beside(self, job.cancel, lambda _: self.refresh())  # waits some seconds for the process to end
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWid
 
 from napari_vasomim.background import Newest
 from napari_vasomim.notify import inform, told, warn
+from napari_vasomim.plain import tooltip
 from napari_vasomim.runs import jobs
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.kit import SPACE, hint
@@ -104,7 +104,7 @@ class Runs(QWidget):
             item.setText(2, f"{status.best['dsc']:.1f}" if "dsc" in status.best else "")
             item.setText(3, when(status.started))
             words = f"{status.run.name}: {STATES[status.state]}"
-            item.setToolTip(0, f"<p>{html.escape(words)}</p>")
+            item.setToolTip(0, tooltip(words))
         self.none.setVisible(not runs)
         self.list.setVisible(bool(runs))
         ended = [status for status in runs if status.run in self._alive and not status.alive]

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QMessageBox
 
 from napari_vasomim import engine, layers
 from napari_vasomim.deliver import deliver
 from napari_vasomim.notify import counted, tell, told
+from napari_vasomim.plain import message_box
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
 from vasomim_core.data.labelled import LEAST_VESSEL
@@ -139,11 +140,12 @@ class SegmentPanel(Panel):
         if not lost:
             return True
         other = prediction.model + (" with mirror images" if prediction.mirrored else "")
-        box = QMessageBox(self)
-        box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setWindowTitle("Segmented by another model")
-        box.setText(f"{counted(lost, 'frame')} of {layer.name} segmented by {other} would be cleared: clear and go on?")
-        box.setInformativeText("Whole cine segments all frames anew. What you drew stays either way.")
+        box = message_box(
+            self,
+            "Segmented by another model",
+            f"{counted(lost, 'frame')} of {layer.name} segmented by {other} would be cleared: clear and go on?",
+            "Whole cine segments all frames anew. What you drew stays either way.",
+        )
         clear = box.addButton("Clear", QMessageBox.ButtonRole.AcceptRole)
         box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
         box.exec_()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import html
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -145,7 +144,7 @@ class TrainPanel(Panel):
     def use_data(self, folder: Path) -> None:
         """Take a folder to learn from, and check it."""
         self._data = folder
-        self.found.setText(f"Checking <b>{html.escape(folder.name)}</b>…")
+        self.found.setText(f"Checking {folder.name}…")
         self._check()
 
     def _ask_data(self) -> None:
@@ -176,9 +175,9 @@ class TrainPanel(Panel):
             return
         self._frames, self._usable = frames, not problems
         count = f": {frames} frame{'s' if frames != 1 else ''}" if frames else ""
-        lines = [f"<b>{html.escape(data.name)}</b>{count}"]
-        lines += [f"{sign} {html.escape(line)}" for sign, some in (("✖", problems), ("⚠", warnings)) for line in some]
-        self.found.setText("<br>".join(lines))
+        lines = [f"{data.name}{count}"]
+        lines += [f"{sign} {line}" for sign, some in (("✖", problems), ("⚠", warnings)) for line in some]
+        self.found.setText("\n".join(lines))
         if frames and self._untouched():
             self._apply_preset()
         self._estimate()
@@ -217,7 +216,7 @@ class TrainPanel(Panel):
     def _estimate(self, *_: Any) -> None:
         problem = self.settings.problem()
         self.start.setEnabled(self._usable and not problem and not self._pressed.isActive())
-        self.promise.setText(html.escape(problem) if problem else self._promise())
+        self.promise.setText(problem or self._promise())
         self.promise.setVisible(bool(self.promise.text()))
 
     def _promise(self) -> str:

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QMessageBox, QVBoxLayout
+from qtpy.QtWidgets import QFrame, QVBoxLayout
 
 from napari_vasomim import layers
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import journal
 from napari_vasomim.correcting.unfinished import Entry, discard, restore, unfinished
 from napari_vasomim.notify import counted, inform
+from napari_vasomim.plain import confirmed
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.kit import button, follow, hint, row
 from vasomim_core.errors import InputError
@@ -36,7 +36,6 @@ class Offer(QFrame):
         self.setFrameShape(QFrame.Shape.StyledPanel)
         layout = QVBoxLayout(self)
         self.text = hint()
-        self.text.setTextFormat(Qt.TextFormat.PlainText)
         layout.addWidget(self.text)
         self.restore = button("Restore", self._restore, "Opens the angiogram again and puts the strokes on it", True)
         self.discard = button("Discard", self._discard, "Removes these strokes")
@@ -115,7 +114,6 @@ class Offer(QFrame):
         entry = self._entry
         if entry is None:
             return
-        answer = QMessageBox.question(self, "Discard", f"Discard {counted(entry.strokes, 'stroke')} for good?")
-        if answer == QMessageBox.StandardButton.Yes:
+        if confirmed(self, "Discard", f"Discard {counted(entry.strokes, 'stroke')} for good?"):
             discard(entry)
             self.look()

@@ -163,6 +163,13 @@ def check_labels(frames: Sequence[LabelledFrame]) -> LabelReport:
     )
 
 
+def passed_over(path: Path | str | None) -> list[str]:
+    """What `open_labels` leaves out of a curated label set: a sentence for each damaged record and stray file."""
+    if path is None or not (Path(path) / INDEX).is_file():
+        return []
+    return list(LabelSet(path).listing().passed_over)
+
+
 def split_by_group(
     frames: Sequence[LabelledFrame], fraction: float, seed: int
 ) -> tuple[list[LabelledFrame], list[LabelledFrame]]:
@@ -334,14 +341,14 @@ def _sources(path: Path) -> list[_Source]:
 
 def _curated(path: Path) -> list[_Source]:
     labels = LabelSet.open(path)
-    accepted = labels.records("accepted")
+    listing = labels.listing()
+    accepted = [record for record in listing.records if record.status == "accepted"]
     if not accepted:
-        count = len(labels.records())
+        count = len(listing.records)
+        if not count:
+            _raise_first(listing.passed_over, len(listing.passed_over))
         raise LabelError(f"{path} has {count} frames and none of them is accepted: accept at least one mask.")
-    return [
-        _Source(r.id, labels.frame_path(r.id), partial(read_mask, labels.mask_path(r.id)), group=r.group)
-        for r in accepted
-    ]
+    return [_Source(r.id, labels.frame_path(r.id), partial(labels.mask, r.id), group=r.group) for r in accepted]
 
 
 def _arcade(path: Path) -> list[_Source]:

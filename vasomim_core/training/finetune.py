@@ -16,6 +16,7 @@ from vasomim_core.data.labelled import (
     LabelledFrame,
     check_labels,
     labels_fingerprint,
+    passed_over,
     training_and_validation,
 )
 from vasomim_core.data.store import FrameStore, Pair, build_store
@@ -54,7 +55,8 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
     processes = processes or Processes()
     with open_run(config, processes, resume) as log:
         training, validation = training_and_validation(config.labels, config.val, config.fraction, config.training.seed)
-        for message in (*check_labels(training).warnings, *shared_frames(training, validation)):
+        left_out = [*passed_over(config.labels), *passed_over(config.val)]
+        for message in (*left_out, *check_labels(training).warnings, *shared_frames(training, validation)):
             log.write("warning", message=message)
         with seeded(config.training.seed):
             start = start_network(config)

@@ -453,7 +453,7 @@ def left(beside, model, press, still, cine):
 
 def test_discard_asks(left, press, monkeypatch):
     answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
-    monkeypatch.setattr(QMessageBox, "question", lambda *_: answers.pop(0))
+    monkeypatch.setattr(QMessageBox, "exec_", lambda _: answers.pop(0))
     assert "cine" in left.offer.text.text()
     assert "1 older one waits too" in left.offer.text.text()
     press(left.offer.discard)
