@@ -26,6 +26,7 @@ from vasomim_core.angiogram import SUFFIXES, Angiogram, Frames, find_angiograms,
 from vasomim_core.angiogram.grey import window_limits
 from vasomim_core.dicom import is_dicom
 from vasomim_core.errors import InputError, VasoMIMError
+from vasomim_core.files import stamp
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str | Sequence[str]], list[Any]]
@@ -109,7 +110,7 @@ def layer_data(angiogram: Angiogram, find_fullest: bool = True) -> LayerData:
     Raises:
         InputError: no frame can be decoded.
     """
-    frames = _for_the_canvas(angiogram)
+    frames = ShownFrames(angiogram.frames, angiogram.source)
     limits = contrast_limits(angiogram)
     data: Any = frames if len(frames) > 1 else frames[0]
     facts = {
@@ -119,7 +120,7 @@ def layer_data(angiogram: Angiogram, find_fullest: bool = True) -> LayerData:
         "window": angiogram.window,
         "notes": angiogram.notes,
         "source": angiogram.source,
-        "stamp": layers.stamp_of(angiogram.source),
+        "stamp": stamp(angiogram.source),
     }
     if find_fullest:
         _when_added(data, (lambda: fullest_frame(angiogram.frames)) if len(frames) > 1 else None)
@@ -206,21 +207,28 @@ def _response_to_noise() -> float:
     return float(np.percentile(sato(noise, sigmas=SEARCHED_SIGMAS), 99))
 
 
-def _for_the_canvas(angiogram: Angiogram) -> Frames:
-    """The same frames, the last few kept; a damaged one is black and told once, for an error would stop the canvas."""
-    frames, told = angiogram.frames, set[int]()
+class ShownFrames(Frames):
+    """Frames for the canvas, the last few kept; one that cannot be read is black, for an error would stop the canvas.
 
-    @lru_cache(maxsize=KEPT_FRAMES)
-    def decode(index: int) -> NDArray[Any]:
-        try:
-            return frames[index]
-        except VasoMIMError as error:
-            if index not in told:
-                told.add(index)
-                warn(f"{error} It is shown black.")
-            return np.zeros(frames.shape[1:], frames.dtype)
+    Attributes:
+        true: the same frames for all work, where one that cannot be read is an error.
+    """
 
-    return Frames(decode, frames.shape, frames.dtype, angiogram.source)
+    def __init__(self, frames: Frames, source: Path):
+        read = lru_cache(maxsize=KEPT_FRAMES)(frames.__getitem__)
+        told = set[int]()
+
+        def show(index: int) -> NDArray[Any]:
+            try:
+                return read(index)
+            except VasoMIMError as error:
+                if index not in told:
+                    told.add(index)
+                    warn(f"{error} It is shown black.")
+                return np.zeros(frames.shape[1:], frames.dtype)
+
+        super().__init__(show, frames.shape, frames.dtype, source)
+        self.true = Frames(read, frames.shape, frames.dtype, source)
 
 
 def _one_stack(angiograms: list[Angiogram]) -> bool:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from vasomim_core.angiogram import to_grey, to_uint8
 from vasomim_core.errors import InputError
+from vasomim_core.files import stamp
 
 KEY = "vasomim"
 COLOURS = {
@@ -161,22 +162,13 @@ def angiograms(viewer: ViewerModel) -> list[Image]:
     return [layer for layer in viewer.layers if is_angiogram(layer)]
 
 
-def stamp_of(path: Path) -> tuple[int, int] | None:
-    """Time and size by which a file is seen to have changed; None where it cannot be asked."""
-    try:
-        stat = Path(path).stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size
-
-
 def opened_from(viewer: ViewerModel, path: Path, besides: Layer | None = None) -> Image | None:
     """The angiogram that was read from a file which has not changed since; None if it is not open."""
-    stamp = stamp_of(path)
+    now = stamp(path)
     for layer in angiograms(viewer):
         known = facts(layer)
         source = known.get("source")
-        if layer is besides or source is None or stamp is None or known.get("stamp") != stamp:
+        if layer is besides or source is None or now is None or known.get("stamp") != now:
             continue
         if Path(source).resolve() == Path(path).resolve():
             return layer
@@ -232,6 +224,16 @@ def pixel_at(layer: Layer, world: Any) -> tuple[float, float]:
     return float(row), float(column)
 
 
+def pixels_of(layer: Image, index: int) -> NDArray[Any]:
+    """The pixels of one frame as they are stored: (H, W), or (H, W, 3|4) in colour.
+
+    Raises:
+        InputError: the frame cannot be read. On the canvas it is black; nothing may be found in that, or kept of it.
+    """
+    data: Any = getattr(layer.data, "true", layer.data)
+    return np.asarray(data if layer.ndim == 2 else data[index])
+
+
 def frame_of(layer: Image, index: int) -> NDArray[np.uint8]:
     """One frame as the engine wants it: uint8 (H, W), vessels dark.
 
@@ -241,8 +243,7 @@ def frame_of(layer: Image, index: int) -> NDArray[np.uint8]:
     Raises:
         InputError: the frame cannot be read or used.
     """
-    data: Any = layer.data if layer.ndim == 2 else layer.data[index]
-    frame = np.asarray(data)
+    frame = pixels_of(layer, index)
     if not frame.size:
         raise InputError(f"The layer {layer.name!r} has no pixels; choose another image.")
     grey = to_uint8(to_grey(frame), facts(layer).get("window"))

@@ -20,6 +20,7 @@ class Prediction:
         mirrored: whether the probability is averaged with that of the mirrored frame.
         threshold: probability from which a pixel counts as vessel.
         asked: name or path by which the model was asked for; two files may share a name.
+        version: by which another file under the same name or path is seen.
         device: on which the last frame was computed.
         seconds: that it took.
         uncertainty: mean uncertainty in bits of each computed frame.
@@ -30,14 +31,15 @@ class Prediction:
     mirrored: bool = False
     threshold: float = 0.5
     asked: str = ""
+    version: int = 0
     device: str = ""
     seconds: float = 0.0
     uncertainty: dict[int, float] = field(default_factory=dict)
     _levels: dict[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
-    def by(self, asked: str, mirrored: bool) -> bool:
+    def by(self, asked: str, mirrored: bool, version: int) -> bool:
         """Whether this model, asked for in this way, would add to these frames."""
-        return (self.asked, self.mirrored) == (asked, mirrored)
+        return (self.asked, self.mirrored, self.version) == (asked, mirrored, version)
 
     def keep(self, index: int, probability: NDArray[np.float32], mean_uncertainty: float) -> None:
         """Keep the probability (H, W) of a frame, in 256 levels to spare memory."""

@@ -49,6 +49,15 @@ def atomic(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def stamp(path: Path | str) -> tuple[int, int] | None:
+    """(time of the last change in ns, size in bytes), by which a file is seen to have changed; None if it is gone."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
 def is_special(path: Path) -> bool:
     """Whether a path is a named pipe, a socket or a device, which could keep a reader waiting forever."""
     try:

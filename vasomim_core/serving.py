@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from vasomim_core.errors import ConfigError, InputError, VasoMIMError
 from vasomim_core.masking_schedule import MaskingSchedule
 from vasomim_core.messages import Message, encode, receive, send
-from vasomim_core.models.catalogue import DEFAULT_MODEL, find_model
+from vasomim_core.models.catalogue import DEFAULT_MODEL, find_model, version_of
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +74,8 @@ class Service:
 
         Returns:
             `probability` and `uncertainty` (bits), float32 (H, W) in [0, 1]; `seconds` without loading; `device`;
-            `model`, its name; `threshold`, the probability from which this model's pixels count as vessel.
+            `model`, its name; `version`, see `catalogue.version_of`; `threshold`, the probability from which this
+            model's pixels count as vessel.
 
         Raises:
             CheckpointError: no such model, or one that does not segment.
@@ -83,6 +84,7 @@ class Service:
         from vasomim_core.inference import predict, uncertainty
 
         _check_plane("frame", frame, "uint8")
+        version = version_of(model)
         loaded = self._model("load_model", model)
         start = time.perf_counter()
         probability = predict(loaded, frame, mirrored)
@@ -93,6 +95,7 @@ class Service:
             "seconds": seconds,
             "device": str(loaded.device),
             "model": loaded.name,
+            "version": version,
             "threshold": loaded.card.preprocessing.threshold,
         }
 
@@ -197,7 +200,7 @@ class Service:
 
     def _model(self, loader: str, name_or_path: str) -> Any:
         path = find_model(name_or_path)
-        return self._loaded(loader, path, path.stat().st_mtime_ns)
+        return self._loaded(loader, path, version_of(name_or_path))
 
 
 def _load(loader: str, path: Path, changed: int) -> Any:

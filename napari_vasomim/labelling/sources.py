@@ -111,8 +111,7 @@ def stored_frame(layer: Image, index: int) -> NDArray[Any]:
     Raises:
         InputError: the frame cannot be read or used.
     """
-    data: Any = layer.data if layer.ndim == 2 else layer.data[index]
-    frame = kept_frame(to_grey(np.asarray(data)), layers.facts(layer).get("window"))
+    frame = kept_frame(to_grey(layers.pixels_of(layer, index)), layers.facts(layer).get("window"))
     return ~frame if layers.facts(layer).get("bright_vessels") else frame
 
 

@@ -134,7 +134,11 @@ class SegmentPanel(Panel):
     def _may_replace(self, layer: Image, frames: list[int]) -> bool:
         """Frames of another model must not stay beside those of this one; ask before any is lost."""
         prediction, model = self.session.predictions.get(layer), self.session.model
-        if prediction is None or prediction.by(model, self.mirrored.isChecked()):
+        try:
+            version = catalogue.version_of(model)
+        except VasoMIMError:
+            return True  # the engine tells of it, and nothing is replaced
+        if prediction is None or prediction.by(model, self.mirrored.isChecked(), version):
             return True
         lost = len(set(prediction.frames) - set(frames))
         if not lost:
@@ -185,9 +189,10 @@ class SegmentPanel(Panel):
     def _keep(self, task: Task, index: int, answer: dict[str, Any]) -> None:
         layer = task.layer
         prediction = self.session.predictions.get(layer)
-        if prediction is None or not prediction.by(task.model, task.mirrored):
+        if prediction is None or not prediction.by(task.model, task.mirrored, answer["version"]):
             size = (layers.frame_count(layer), *layers.frame_size(layer))
-            prediction = Prediction(answer["model"], size, task.mirrored, answer["threshold"], task.model)
+            model = {"model": answer["model"], "asked": task.model, "version": answer["version"]}
+            prediction = Prediction(shape=size, mirrored=task.mirrored, threshold=answer["threshold"], **model)
             self.session.predictions[layer] = prediction
             # Frames of another model must not stay beside those of this one.
             layers.clear_results(self.viewer, layer, ("prediction", "probability", "uncertainty"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import re
 import traceback
@@ -739,3 +740,27 @@ def test_pydicom_agrees_on_a_whole_run(tmp_path: Path) -> None:
         write_dicom(tmp_path / "x", cine(4, "uint16", 12), BitsStored=12), GDCM_SYNTAXES["jpeg-2000"]
     )
     assert_array_equal(read_angiogram(path).frames, pixel_array(path))
+
+
+@pytest.mark.parametrize("kind", ["tif", "npy", "dcm"])
+def test_frames_of_a_file_that_has_changed_are_refused(tmp_path, kind):
+    """A file that was replaced is another angiogram: its frames must not come under the name of the one on show."""
+    one, two = np.full((3, 8, 9), 10, np.uint8), np.full((3, 8, 9), 200, np.uint8)
+    path = tmp_path / f"run.{kind}"
+
+    def write(frames):
+        if kind == "tif":
+            tifffile.imwrite(path, frames, photometric="minisblack")
+        elif kind == "npy":
+            np.save(path, frames)
+        else:
+            write_dicom(path, frames)
+        os.utime(path, ns=(0, int(frames[0, 0, 0])))
+
+    write(one)
+    frames = read_angiogram(path).frames
+    assert (frames[1] == 10).all()
+    write(two)
+    with pytest.raises(InputError, match="has changed since it was opened"):
+        frames[1]
+    assert (read_angiogram(path).frames[1] == 200).all()

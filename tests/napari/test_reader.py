@@ -10,10 +10,12 @@ import tifffile
 from napari.layers import Image
 
 from napari_vasomim import _reader
-from napari_vasomim.layers import KEY, current_index, facts, role
+from napari_vasomim.labelling.sources import stored_frame
+from napari_vasomim.layers import KEY, current_index, facts, frame_of, role
 from napari_vasomim.widgets.workbench import Workbench
 from tests.core.test_angiogram import write_dicom
 from vasomim_core.angiogram import Angiogram, Frames, read_angiogram
+from vasomim_core.errors import InputError
 from vasomim_core.files import write_png
 
 READER = "napari-vasomim"
@@ -271,6 +273,10 @@ def test_a_damaged_frame_is_black_and_told_once(model, cine, tmp_path, notificat
     assert not layer.data[2].any()
     (note,) = notifications
     assert "Frame 2" in note.message
+    for work in (frame_of, stored_frame):  # black for the eye alone: nothing is found in it, and it is not kept
+        with pytest.raises(InputError, match="Frame 2"):
+            work(layer, 2)
+        np.testing.assert_array_equal(work(layer, 3), cine[3])
 
 
 def test_two_windows_open_each_their_own(make_napari_viewer, cine, tmp_path, qtbot):

@@ -13,7 +13,7 @@ def read(path: Path, alpha: bool) -> Angiogram:
     """Read the header; there is no alpha in DICOM."""
     image = read_dicom(path)
     return Angiogram(
-        frames=Frames(image.frame, image.shape, image.dtype, path),
+        frames=Frames(image.frame, image.shape, image.dtype, path, from_file=True),
         source=path,
         spacing=image.spacing,
         frame_time_ms=image.frame_time_ms,

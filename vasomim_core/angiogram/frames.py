@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from vasomim_core.angiogram.grey import Window, grey_dtype, hides, to_grey
 from vasomim_core.errors import InputError, VasoMIMError
+from vasomim_core.files import stamp
 
 MAX_PIXELS = 1 << 25
 """Most pixels in a frame, 33,554,432, twice those of the largest angiograms (4096 × 4096): a laptop survives it.
@@ -52,7 +53,12 @@ class Frames:
     ndim = 3
 
     def __init__(
-        self, read: Callable[[int], NDArray[Any]], shape: tuple[int, int, int], dtype: DTypeLike, source: Path
+        self,
+        read: Callable[[int], NDArray[Any]],
+        shape: tuple[int, int, int],
+        dtype: DTypeLike,
+        source: Path,
+        from_file: bool = False,
     ) -> None:
         """Describe a stack.
 
@@ -61,6 +67,8 @@ class Frames:
             shape: (frames, rows, columns).
             dtype: Type of the values that `read` returns.
             source: The file, for messages.
+            from_file: `read` goes to `source` each time; once that file has changed, frames are refused: they would
+                be those of another angiogram.
 
         Raises:
             InputError: no frames, no pixels, more than `MAX_PIXELS` in a frame, or values that are no grey levels.
@@ -72,6 +80,7 @@ class Frames:
             raise InputError(f"{source} cannot be used. {error}") from None
         self._read = read
         self._source = source
+        self._stamp = stamp(source) if from_file else None
         if shape[0] < 1:
             raise InputError(f"{source} holds no frames: export it again.")
         check_size(source, *shape[1:])
@@ -107,6 +116,8 @@ class Frames:
 
     def _frame(self, index: int) -> NDArray[Any]:
         where = f"Frame {index} of {self._source}"
+        if self._stamp is not None and stamp(self._source) != self._stamp:
+            raise InputError(f"{where} is not there any more: the file has changed since it was opened; open it again.")
         try:
             frame = to_grey(self._read(index))
         except VasoMIMError:

@@ -34,7 +34,7 @@ def read(path: Path, alpha: bool) -> Angiogram:
     channels = _channels(path, array.shape)
     shape = (1, *array.shape[:2]) if channels or array.ndim == 2 else array.shape
     frame = partial(_frame, path, (channels - 1 if alpha else 0) if channels else None)
-    return Angiogram(Frames(frame, shape, array.dtype, path), path, has_alpha=channels == 2)
+    return Angiogram(Frames(frame, shape, array.dtype, path, from_file=True), path, has_alpha=channels == 2)
 
 
 def _channels(path: Path, shape: tuple[int, ...]) -> int:

@@ -78,7 +78,7 @@ def read(path: Path, alpha: bool) -> Angiogram:
     order = sorted((page, part, frame) for part, found in enumerate(parts) for frame, page in enumerate(found.pages))
     frame = partial(_frame, [part.read for part in parts], [(part, frame) for _, part, frame in order])
     return Angiogram(
-        Frames(frame, (len(order), *first.shape), first.dtype, path),
+        Frames(frame, (len(order), *first.shape), first.dtype, path, from_file=True),
         path,
         inverted=page.photometric == PHOTOMETRIC.MINISWHITE,
         has_alpha=_alpha_channel(page) is not None,

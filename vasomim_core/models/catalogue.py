@@ -137,6 +137,18 @@ def find_model(name_or_path: str | Path) -> Path:
     raise CheckpointError(f"no model is called {str(name_or_path)!r}; known models: {known}")
 
 
+def version_of(name_or_path: str | Path) -> int:
+    """By which another file under the same name or path is seen: the time of its last change, in ns.
+
+    Raises:
+        CheckpointError: as `find_model`.
+    """
+    try:
+        return find_model(name_or_path).stat().st_mtime_ns
+    except OSError as error:
+        raise CheckpointError(f"the model {name_or_path} cannot be read ({error.strerror}); choose another") from error
+
+
 def models() -> dict[str, Card]:
     """All registered models by name, the packaged ones first; unreadable files are left out."""
     found: dict[str, Card] = {}

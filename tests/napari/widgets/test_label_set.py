@@ -20,6 +20,7 @@ from napari_vasomim.widgets.label_set import LabelSetPanel
 from vasomim_core.data.labelset import LabelSet, pixel_sha256
 from vasomim_core.data.synthetic import synthesize
 from vasomim_core.errors import LabelError
+from vasomim_core.files import stamp
 
 from ..mouse import click
 
@@ -378,7 +379,7 @@ def test_what_a_person_has_opened_or_copied_is_not_closed_by_the_queue(model, qt
             layers.KEY: {
                 "role": "angiogram",
                 "source": folder / "1.png",
-                "stamp": layers.stamp_of(folder / "1.png"),
+                "stamp": stamp(folder / "1.png"),
             }
         },
     )

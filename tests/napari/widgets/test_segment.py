@@ -370,6 +370,21 @@ def test_frames_of_another_model_are_not_dropped_unasked(model, beside, qtbot, c
     assert panel.session.predictions[image].frames == ([2] if answer == "Clear" else [1, 2, 5])
 
 
+def test_a_model_that_was_replaced_under_its_name_is_another(model, beside, qtbot, cine, tmp_path, monkeypatch):
+    asked = answers(monkeypatch, "Clear")
+    image = model.add_image(cine, name="run")
+    panel = beside(model, SegmentPanel)
+    file = shutil.copy(DEMO, tmp_path / "mine.safetensors")
+    panel.use_file(str(file))
+    for index, later in ((0, 0), (1, 0), (2, 10)):
+        os.utime(file, (file.stat().st_mtime + later,) * 2)
+        model.dims.set_current_step(0, index)
+        click(qtbot, panel.now)
+        done(qtbot, panel)
+    assert len(asked) == 1
+    assert panel.session.predictions[image].frames == [2]
+
+
 def test_frames_that_are_all_done_anew_need_no_question(model, beside, qtbot, cine, monkeypatch):
     asked = answers(monkeypatch, "Cancel")
     image = model.add_image(cine[:2])
@@ -380,7 +395,7 @@ def test_frames_that_are_all_done_anew_need_no_question(model, beside, qtbot, ci
     click(qtbot, panel.all)
     done(qtbot, panel)
     assert asked == []
-    assert panel.session.predictions[image].model == "vasomim-demo"
+    assert panel.session.predictions[image].model == panel.session.model
 
 
 def test_each_angiogram_tells_of_its_own_model_and_device(model, beside, cine):
