@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -158,4 +159,22 @@ def test_what_is_not_read_is_told_as_what_it_is(tmp_path: Path) -> None:
     data[place : place + 2] = (50002).to_bytes(2, "little")  # JPEG XL
     path.write_bytes(data)
     with pytest.raises(CodecError, match=r"JPEGXL.*imagecodecs"):
+        read_angiogram(path)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_pages_that_lead_back_to_an_earlier_one_end_in_a_sentence(tmp_path: Path, bigtiff: bool) -> None:
+    path = tmp_path / "x.tif"
+    with tifffile.TiffWriter(path, bigtiff=bigtiff) as writer:
+        for _ in range(3):
+            writer.write(SMOOTH[..., 0], metadata=None, contiguous=False)
+    with tifffile.TiffFile(path) as tif:
+        first, last = tif.pages[1].offset, tif.pages[2].offset
+        (tags,) = struct.unpack(tif.tiff.tagnoformat, path.read_bytes()[last : last + tif.tiff.tagnosize])
+        link = last + tif.tiff.tagnosize + tags * tif.tiff.tagsize
+        data = bytearray(path.read_bytes())
+        data[link : link + tif.tiff.offsetsize] = first.to_bytes(tif.tiff.offsetsize, "little")
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="lead back"):
         read_angiogram(path)

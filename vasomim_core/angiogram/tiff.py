@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import math
-import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,10 +67,9 @@ class _Part:
 def read(path: Path, alpha: bool) -> Angiogram:
     """Look through the pages; none is decoded yet."""
     with TiffFile(path) as tif:
+        _check_page_list(path, tif)
         page = tif.pages.first
         parts = [_part(path, tif, series, alpha) for series in tif.series]
-        if not _page_list_ends(tif):
-            raise _truncated(path)
     first = parts[0]
     if any((part.shape, part.dtype) != (first.shape, first.dtype) for part in parts):
         raise InputError(f"{path} has pages of different sizes or types: save them as separate files.")
@@ -164,13 +162,29 @@ def _truncated(path: Path) -> InputError:
     return InputError(f"{path} is truncated: it ends before its last frame does, so copy or export it again.")
 
 
-def _page_list_ends(tif: TiffFile) -> bool:
-    """Tell whether the linked list of pages ends in the file: a truncated file would just seem shorter."""
-    tiff, handle = tif.tiff, tif.filehandle
-    handle.seek(tif.pages[-1].offset)
-    (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
-    handle.seek(tags * tiff.tagsize, os.SEEK_CUR)
-    return not any(handle.read(tiff.offsetsize))
+def _check_page_list(path: Path, tif: TiffFile) -> None:
+    """Follow the linked list of pages to its end: a truncated file would seem shorter, and a loop never ends.
+
+    Raises:
+        InputError: it leaves the file, or comes back.
+    """
+    tiff, handle, seen = tif.tiff, tif.filehandle, set[int]()
+    handle.seek(8 if tiff.is_bigtiff else 4)
+    while link := handle.read(tiff.offsetsize):
+        offset = int.from_bytes(link, "little" if tiff.byteorder == "<" else "big")
+        if not offset:
+            return
+        if offset in seen:
+            raise InputError(f"{path} is damaged: its pages lead back to an earlier one, so copy or export it again.")
+        seen.add(offset)
+        handle.seek(offset)
+        tags = handle.read(tiff.tagnosize)
+        if len(tags) < tiff.tagnosize:
+            raise _truncated(path)
+        end = offset + tiff.tagnosize + struct.unpack(tiff.tagnoformat, tags)[0] * tiff.tagsize
+        if end > handle.size:
+            raise _truncated(path)
+        handle.seek(end)
 
 
 def _alpha_channel(page: TiffPage) -> int | None:
