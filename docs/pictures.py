@@ -30,12 +30,13 @@ class Window:
         from napari_vasomim.app import open_window
 
         self.viewer = open_window()
+        self.viewer.window._qt_window.showNormal()
         self.viewer.window._qt_window.resize(*SIZE)
         self._application = QApplication.instance()
         self.wait(3)
         docks = self.viewer.window._qt_window.findChildren(_workbench())
         self.bench: Any = docks[0]
-        self.viewer.reset_view()
+        self.bench.session.annotator = "reader 1"
         self.source = self.bench.session.need_angiogram()
 
     def wait(self, seconds: float, until: Callable[[], Any] = lambda: False) -> None:
@@ -84,11 +85,12 @@ def vesselness(window: Window) -> None:
 
 
 def masking(window: Window) -> None:
+    from napari_vasomim import layers
     from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 
     window.only("mask")
     window.bench.show_panel(MaskPreviewPanel)
-    window.wait(15, lambda: any(layer.name == "masking ratio" for layer in window.viewer.layers))
+    window.wait(15, lambda: layers.find(window.viewer, "masking ratio", window.source) is not None)
     window.save("masking")
 
 
