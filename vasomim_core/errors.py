@@ -33,3 +33,15 @@ class ConfigError(VasoMIMError):
 
 class RunError(VasoMIMError):
     """A training run that cannot start, go on or be resumed."""
+
+
+class LockedError(VasoMIMError):
+    """Something that one process works on at a time, and another one does.
+
+    Attributes:
+        holder: who works on it, in words by `str`; None where that is not known.
+    """
+
+    def __init__(self, sentence: str, holder: object = None):
+        super().__init__(sentence)
+        self.holder = holder
