@@ -115,6 +115,12 @@ def model_folder() -> Path:
     return own_folder("data") / "models"
 
 
+def is_path(name_or_path: str | Path) -> bool:
+    """Whether `find_model` takes this for the path of a model or of a run, and not for a name."""
+    path = Path(name_or_path)
+    return path.suffix == ".safetensors" or path.is_file() or (path / "model.safetensors").is_file()
+
+
 def find_model(name_or_path: str | Path) -> Path:
     """The file behind a name or path.
 
