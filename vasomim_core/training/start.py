@@ -68,7 +68,7 @@ def _loaded(config: FinetuneConfig, init: str) -> Start:
             "encoder": "base",
             "patch_size": 16,
             **card.options,
-        }  # the defaults of `MaskedAutoencoder`
+        }
         config = replace(config, encoder=own["encoder"], patch_size=own["patch_size"])
     options = _options(config)
     network = build(config.architecture, options)
