@@ -355,7 +355,7 @@ def new_run_folder(folder: Path, name: str) -> Path:
         except FileExistsError:
             path, count = folder / f"{plain}-{count}", count + 1
         except OSError as error:
-            raise RunError(f"{path} cannot be made ({error.strerror}); choose another folder for the run") from error
+            raise RunError(f"{path} cannot be written ({error.strerror}); choose another folder for the run") from error
         else:
             return path
 
