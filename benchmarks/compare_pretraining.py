@@ -122,7 +122,8 @@ def main() -> None:
         for seed in range(budget.seeds):
             run = finetuned(arm, encoder, seed, given.data, given.runs, budget)
             model = load_model(run)
-            scores.append(score_network(model.network, model.card.preprocessing, validation))
+            pairs = ((one.frame(), one.mask()) for one in validation)
+            scores.append(score_network(model.network, model.card.preprocessing, pairs))
             spent.append(minutes(run))
         cells = [
             f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"

@@ -169,7 +169,7 @@ def photograph_on_virtual_display(arguments: list[str]) -> None:
         ConfigError: Xvfb is not installed or does not start, or the child failed.
     """
     with virtual_display() as name:
-        command = [sys.executable, "-m", "napari_vasomim", *arguments]
+        command = [sys.executable, "-P", "-m", "napari_vasomim", *arguments]
         child = subprocess.run(command, env=os.environ | {"DISPLAY": name}, capture_output=True, text=True)
     if child.returncode != 0:
         lines = child.stderr.strip().splitlines() or [f"exit code {child.returncode}"]

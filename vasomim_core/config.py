@@ -7,7 +7,10 @@ inverses, so that `--config RUN/config.yaml` repeats a run.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
+import reprlib
 import types
 import typing
 from dataclasses import dataclass, field
@@ -35,6 +38,9 @@ class Ui:
     unit: str = ""
     advanced: bool = False
 
+
+LONGEST_TEXT = 4096
+"""Characters of a setting that is text or a path."""
 
 Share = Annotated[float, Ui(min=0, max=1, step=0.05)]
 Mode = Literal["as-released", "robust"]
@@ -227,14 +233,14 @@ def check(config: Any, where: str = "") -> None:
         allowed = [get_args(t) for t in _alternatives(annotation) if get_origin(t) is Literal]
         if allowed and value is not None and value not in allowed[0]:
             choices = ", ".join(map(str, allowed[0]))
-            raise ConfigError(f"{where}{name} is {value!r}; choose one of {choices}")
+            raise ConfigError(f"{where}{name} is {shown(value)}; choose one of {choices}")
         for number in value if isinstance(value, tuple) else (value,):
             if not isinstance(number, int | float) or isinstance(number, bool):
                 continue
             low = -float("inf") if ui.min is None else ui.min
             high = float("inf") if ui.max is None else ui.max
             if not low <= number <= high:
-                raise ConfigError(f"{where}{name} is {number}; give a value from {low:g} to {high:g}")
+                raise ConfigError(f"{where}{name} is {shown(number)}; give a value from {low:g} to {high:g}")
             if ui.unit == "px" and ui.step and number % ui.step:
                 raise ConfigError(f"{where}{name} is {number}; give a multiple of {ui.step:g} px")
 
@@ -279,7 +285,7 @@ def from_dict(config_type: type[C], values: dict[str, Any], where: str = "") -> 
     known = fields(config_type)
     for name in values:
         if name not in known:
-            raise ConfigError(f"unknown setting {where}{name!r}; known are {', '.join(known)}")
+            raise ConfigError(f"unknown setting {where}{shown(name)}; known are {', '.join(known)}")
     built = {name: _convert(value, known[name][0], f"{where}{name}") for name, value in values.items()}
     try:
         config = config_type(**built)
@@ -308,14 +314,25 @@ def _convert(value: Any, annotation: Any, where: str) -> Any:
     kind = next(t for t in alternatives if t is not type(None))
     if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
         return from_dict(kind, value, f"{where}.")
-    if get_origin(kind) is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(v, t, where) for v, t in zip(value, get_args(kind), strict=False))
-    if get_origin(kind) is Literal:
+    if get_origin(kind) is tuple and isinstance(value, list | tuple) and len(value) == len(get_args(kind)):
+        return tuple(_convert(v, t, where) for v, t in zip(value, get_args(kind), strict=True))
+    if get_origin(kind) is Literal and isinstance(value, str):
         return value
-    if kind is Path and isinstance(value, str | Path):
+    if kind is Path and isinstance(value, str | Path) and len(str(value)) <= LONGEST_TEXT and "\0" not in str(value):
         return Path(value)
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if kind in (int, bool, str) and type(value) is kind:
+    if kind is float and type(value) in (int, float) and abs(value) < math.inf:
+        with contextlib.suppress(OverflowError):
+            return float(value)
+    if kind in (int, bool, str) and type(value) is kind and not (kind is str and len(value) > LONGEST_TEXT):
         return value
-    raise ConfigError(f"{where} is {value!r}, which is not {getattr(kind, '__name__', kind)}")
+    if get_origin(kind) is dict and isinstance(value, dict):
+        return value  # of any contents: whoever declares it checks them
+    raise ConfigError(f"{where} is {shown(value)}, which is not {getattr(kind, '__name__', kind)}")
+
+
+def shown(value: Any) -> str:
+    """A value for a message: cut where it is long, deep, or wide."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of very many digits"

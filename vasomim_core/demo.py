@@ -48,6 +48,10 @@ def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict
     taught, held_out = output / "taught", output / "held-out"
     if frames < 20:
         raise ConfigError(f"--frames is {frames}; the demo needs at least 20 to learn from")
+    try:
+        taught.mkdir(parents=True)  # whoever makes it has the folder, should two start at once
+    except FileExistsError as error:
+        raise RunError(f"{output} is in use by another demo; give --output a new folder") from error
     if data is None:
         write_samples(output / "samples", frames + HELD_OUT, seed)
     labelled = open_labels(data or output / "samples")

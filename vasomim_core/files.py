@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,6 +81,28 @@ def sweep(folder: Path, older_than: float) -> None:
                 with contextlib.suppress(OSError):
                     if time.time() - entry.stat(follow_symlinks=False).st_mtime > older_than:
                         os.unlink(entry.path)
+
+
+def open_ordinary(path: Path | str) -> BufferedReader:
+    """Open a file for reading in bytes; what is no ordinary file is refused, for a named pipe would keep one waiting.
+
+    Raises:
+        OSError: it cannot be read, or is a folder, a pipe or a device.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def plain_name(name: str, otherwise: str) -> str:
+    """A name that is one on every file system: what some refuse becomes "-", and an empty one `otherwise`."""
+    return re.sub(r"[^\w.-]+", "-", name).strip(".-")[:100] or otherwise
 
 
 def own_folder(kind: Literal["data", "state"]) -> Path:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from vasomim_core import objectives
 from vasomim_core.calibration import calibrate
-from vasomim_core.errors import CheckpointError
+from vasomim_core.errors import CheckpointError, InputError
 from vasomim_core.masking import masked_count
 from vasomim_core.models.catalogue import Preprocessing
 from vasomim_core.models.preprocessing import normalise
@@ -39,11 +39,19 @@ def predict(
         float32 (H, W) in [0, 1].
 
     Raises:
-        CheckpointError: the model does not segment.
+        CheckpointError: the model does not segment, or not as its card says.
     """
     if model.card.kind not in ("segmenter", "segmentor"):
         raise CheckpointError(f"{model.name} is a pretrained {model.card.kind}; finetune it before it can segment")
-    return probability(model.network, model.card.preprocessing, frame, model.device, mirrored, tile)
+    try:
+        return probability(model.network, model.card.preprocessing, frame, model.device, mirrored, tile)
+    except (RuntimeError, InputError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate" in str(error):
+            raise
+        first = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"the card of {model.name} does not fit its network, which cannot take this frame ({first})"
+        ) from error
 
 
 @torch.inference_mode()

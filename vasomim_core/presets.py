@@ -293,7 +293,7 @@ def _rate(card: Card | None, architecture: str) -> float:
     if architecture == "unext":
         return 1e-3 if card else 2e-3
     if card is not None and card.kind == "autoencoder":
-        return 4e-3 if card.options["encoder"] == "tiny" else 1e-3
+        return 4e-3 if card.options.get("encoder") == "tiny" else 1e-3
     return 5e-4 if card else 1e-3
 
 

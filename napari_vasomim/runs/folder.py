@@ -7,7 +7,7 @@ made is told of like one's own.
 from __future__ import annotations
 
 import math
-import re
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -17,15 +17,22 @@ from typing import Any, Literal
 
 import psutil
 
+from napari_vasomim.runs.machine import load
+from vasomim_core.errors import RunError
+from vasomim_core.files import open_ordinary, plain_name
 from vasomim_core.models.catalogue import model_folder
 from vasomim_core.training.events import FILE, Follower
 from vasomim_core.training.runs import JOBS, MODEL, OUTPUT, SETTINGS
 
-State = Literal["starting", "preparing", "running", "stopping", "finished", "stopped", "failed", "cancelled", "lost"]
+State = Literal[
+    "starting", "preparing", "running", "stopping", "finished", "stopped", "failed", "cancelled", "lost", "unreadable"
+]
 ALIVE = frozenset({"starting", "preparing", "running", "stopping"})
 """States of a run whose process lives."""
 SILENT = 120
 """Seconds without an event after which a running run says so."""
+PAUSE = 5
+"""Seconds without an event after which it matters whether the computer is busy."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,9 @@ class RunStatus:
 
     Attributes:
         run: the run folder.
-        job: "finetune", "pretrain" or "segmentor".
-        state: see `State`; "lost" = the process is gone and did not say why.
+        job: "finetune", "pretrain" or "segmentor"; empty = its settings cannot be read.
+        state: see `State`; "lost" = the process is gone and did not say why, "unreadable" = the folder is damaged, and
+            `message` says why.
         epoch: the epoch in hand, from 1; 0 = not there yet.
         epochs: how many there will be; 0 = not known yet.
         progress: share of the steps that are done, in [0, 1].
@@ -117,10 +125,13 @@ class _Facts:
             self.validations = [v for v in self.validations if v.get("step", 0) <= self.step]
         elif kind == "prepare":
             self.prepared = f"Reads frames: {event.get('done')} of {event.get('total')}."
+        elif kind == "pace":
+            self.step, self.eta = event["step"], event["eta"]
+            self.epoch = event.get("epoch", self.epoch)
         elif kind == "step":
             self.step, self.epoch = event.get("step", 0), event.get("epoch", 0)
             self.eta, self.memory = event.get("eta"), event.get("memory") or None
-        elif kind == "validation" and event.get("scores"):
+        elif kind == "validation":
             self.validations.append(event)
         elif kind == "stop":
             self.stop = True
@@ -202,7 +213,7 @@ class RunFolder:
             scores=dict(facts.validations[-1]["scores"]) if facts.validations else {},
             best=dict(best.get("scores", {})),
             best_epoch=best.get("epoch", 0),
-            message=self._message(facts, state, written[0], model.exists()),
+            message="\n".join([self._message(facts, state, written[0], model.exists()), *self._damage()]),
             model=model if model.exists() else None,
             pid=facts.pid,
             started=facts.started or written[-1],
@@ -218,11 +229,14 @@ class RunFolder:
             score += f" at epoch {best['epoch']}" if best.get("epoch") else ", that of the model it started from"
         silent = time.time() - heard
         if state == "starting":
-            return "The training process starts."
+            return f"The training process starts.{_busy()}"
         if state == "preparing":
-            return self._segmentor_message() or facts.prepared or "Reads the settings and the frames."
+            said = self._segmentor_message() or facts.prepared or "Reads the settings and the frames."
+            return f"{said}{_busy() if silent > PAUSE else ''}"
         if state == "running":
             news = f" It has said nothing for {silent / 60:.0f} min." if silent > SILENT else ""
+            if silent > PAUSE or not facts.epoch:
+                news += _busy()
             return f"Trains: {where}{score}.{news}"
         if state == "stopping":
             return "Stops after the step in hand and keeps its model."
@@ -239,6 +253,11 @@ class RunFolder:
             said = str((facts.end or {}).get("message", "")) or "The run failed."
         return "\n".join([said, *(line for line in tail(self.run) if said not in line and line not in said)])
 
+    def _damage(self) -> list[str]:
+        """A sentence where lines of the events cannot be used."""
+        count, first = self._follower.damaged, self._follower.damage
+        return [f"{count} line{'s' if count != 1 else ''} of {FILE} cannot be read ({first})."] if count else []
+
     def _segmentor_message(self) -> str:
         """What the training of S says that comes before pretraining."""
         folder = self.run / "segmentor"
@@ -251,10 +270,16 @@ class RunFolder:
         return f"Trains the segmentor S first: epoch {max(1, facts.epoch)} of {facts.epochs}."
 
 
+def _busy() -> str:
+    """What to expect while a process is not heard of, where others keep the processors busy."""
+    waiting = load()
+    return f" This computer is busy ({waiting:.1f} × what it can do at once): it takes longer." if waiting > 1 else ""
+
+
 def tail(run: Path, lines: int = 6) -> list[str]:
     """The last lines that the run's process has printed, without empty ones."""
     try:
-        with open(run / OUTPUT, "rb") as file:
+        with open_ordinary(run / OUTPUT) as file:
             file.seek(max(0, file.seek(0, 2) - 16_384))
             text = file.read().decode("utf-8", "replace")
     except OSError:
@@ -263,9 +288,10 @@ def tail(run: Path, lines: int = 6) -> list[str]:
 
 
 def list_runs(folder: Path) -> list[RunStatus]:
-    """The runs in a folder, the newest first; what is not the folder of a run is left out.
+    """The runs in a folder, the newest first; what has no settings is no run and left out.
 
-    Each call reads only what the runs have said since the last one.
+    A damaged one hides no other: it is listed as "unreadable", with its reason. Each call reads only what the runs have
+    said since the last one.
     """
     try:
         folders = [path for path in folder.iterdir() if path.is_dir()]
@@ -275,24 +301,63 @@ def list_runs(folder: Path) -> list[RunStatus]:
     for path in folders:
         try:
             runs.append(_seen.setdefault(path, RunFolder(path)).status())
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):  # whatever a broken file makes of it
+        except (OSError, ValueError) as error:
             _seen.pop(path, None)
+            if os.path.lexists(path / SETTINGS):
+                runs.append(_unreadable(path, error))
     return sorted(runs, key=lambda status: status.started, reverse=True)
 
 
 _seen: dict[Path, RunFolder] = {}
 
 
-def new_run_folder(folder: Path, name: str) -> Path:
-    """A path in `folder` that no file has: the name, or with -2, -3, … behind it.
+def _unreadable(run: Path, error: OSError | ValueError) -> RunStatus:
+    try:
+        changed = os.lstat(run / SETTINGS).st_mtime
+    except OSError:
+        changed = 0.0
+    reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    file = error.filename if isinstance(error, OSError) and error.filename else run / SETTINGS
+    return RunStatus(
+        run=run,
+        job="",
+        state="unreadable",
+        epoch=0,
+        epochs=0,
+        progress=0.0,
+        eta=None,
+        memory=None,
+        device="",
+        scores={},
+        best={},
+        best_epoch=0,
+        message=f"The run cannot be read: {Path(file).name}: {reason}",
+        model=None,
+        pid=None,
+        started=changed,
+        modified=changed,
+    )
 
-    Signs that some file system refuses become "-"; an empty name becomes "run". The folder itself is not made.
+
+def new_run_folder(folder: Path, name: str) -> Path:
+    """Make a folder in `folder` that no run has, and no other window at the same instant: the name, or with -2, -3, ….
+
+    Signs that some file system refuses become "-"; an empty name becomes "run".
+
+    Raises:
+        RunError: it cannot be made.
     """
-    plain = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "run"
+    plain = plain_name(name, "run")
     path, count = folder / plain, 2
-    while path.exists():
-        path, count = folder / f"{plain}-{count}", count + 1
-    return path
+    while True:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            path, count = folder / f"{plain}-{count}", count + 1
+        except OSError as error:
+            raise RunError(f"{path} cannot be written ({error.strerror}); choose another folder for the run") from error
+        else:
+            return path
 
 
 def default_runs_folder() -> Path:
@@ -302,10 +367,10 @@ def default_runs_folder() -> Path:
 
 def _job(run: Path) -> str:
     """The job of a run, from the first line of its settings: reading all of them takes a hundred times as long."""
-    with open(run / SETTINGS, encoding="utf-8") as file:
-        key, _, job = file.readline().partition(":")
+    with open_ordinary(run / SETTINGS) as file:
+        key, _, job = file.readline(200).decode(errors="replace").partition(":")
     if key.strip() != "job" or job.strip() not in JOBS:
-        raise ValueError(f"{run} is not the folder of a run")
+        raise ValueError(f"its first line does not say job: {' | '.join(JOBS)}")
     return job.strip()
 
 

@@ -35,7 +35,7 @@ from napari_vasomim.runs.report import report
 from vasomim_core.config import FinetuneConfig, PretrainConfig, check
 from vasomim_core.errors import RunError
 from vasomim_core.training.events import EventLog, Follower
-from vasomim_core.training.runs import OUTPUT, SETTINGS, job_name, save_config
+from vasomim_core.training.runs import LOCK, OUTPUT, SETTINGS, absolute, job_name, save_config, sole
 
 __all__ = [
     "Follower",
@@ -71,12 +71,19 @@ def start(config: FinetuneConfig | PretrainConfig) -> Job:
     check(config)
     run = config.run
     try:
-        if run.exists() and (not run.is_dir() or any(run.iterdir())):
-            raise RunError(f"{run} exists and is not empty; give a new folder, or resume the run in it")
-        save_config(run / SETTINGS, config)
+        run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{run} cannot be written ({error.strerror}); choose another folder for the run") from error
-    return _spawn(run, job_name(config), ["--config", str(run / SETTINGS), "--run", str(run)])
+    with sole(run):
+        if any(path.name != LOCK for path in run.iterdir()):
+            raise RunError(f"{run} exists and is not empty; give a new folder, or resume the run in it")
+        try:
+            save_config(run / SETTINGS, absolute(config))
+        except OSError as error:
+            raise RunError(f"{run} cannot be written ({error.strerror}); choose another folder for the run") from error
+        job = _spawn(run, job_name(config), ["--config", str(run / SETTINGS), "--run", str(run)])
+    _lower_priority(job)
+    return job
 
 
 def resume(run: Path) -> Job:
@@ -85,12 +92,18 @@ def resume(run: Path) -> Job:
     Raises:
         RunError: there is no run in the folder, it is finished, or it is running.
     """
-    status = attach(run).status()
-    if status.alive:
+    earlier = attach(run)
+    if earlier.status().alive:
         raise RunError(f"the run in {run} is still running; stop it first, or wait for its end")
-    if status.state == "finished":
-        raise RunError(f"the run in {run} is finished; start a new one from its model instead")
-    return _spawn(run, status.job, ["--resume", str(run)])
+    with sole(run):  # so that of two windows that resume it at once one sees the process of the other
+        status = earlier.status()
+        if status.alive:
+            raise RunError(f"the run in {run} is still running; stop it first, or wait for its end")
+        if status.state == "finished":
+            raise RunError(f"the run in {run} is finished; start a new one from its model instead")
+        job = _spawn(run, status.job, ["--resume", str(run)])
+    _lower_priority(job)
+    return job
 
 
 def attach(run: Path) -> Job:
@@ -103,7 +116,7 @@ def attach(run: Path) -> Job:
     try:
         job.status()
     except (OSError, ValueError) as error:
-        raise RunError(f"{run} holds no run; choose the folder of one") from error
+        raise RunError(f"{run} holds no run ({_why(error)}); choose the folder of one") from error
     return job
 
 
@@ -121,6 +134,11 @@ class Job:
         self._cancelling = False
         self._sign = (time.monotonic(), 0.0)  # when the child was last seen at work, and its processor time then
 
+    @property
+    def pid(self) -> int | None:
+        """The process that this session has started; None where it has not."""
+        return self._child.pid if self._child is not None else None
+
     def status(self) -> RunStatus:
         """How the run stands now; takes well under a millisecond."""
         child = self._child
@@ -132,7 +150,8 @@ class Job:
         if code is None:
             return self._starting() or self._folder.status(alive=True)
         self._child = None
-        if self._folder.facts().end is None:  # it has not said why; from now on its folder does
+        facts = self._folder.facts()
+        if facts.end is None and facts.pid in (None, child.pid):  # it has not said why; from now on its folder does
             stopped = self._folder.facts().stop
             self._end("stopped" if stopped else "failed", "" if stopped else _reason(code, self.run))
         return self._folder.status(alive=False)
@@ -217,8 +236,14 @@ class Job:
         EventLog(self.run).write("end", reason=reason, message=message)
 
 
+def _why(error: OSError | ValueError) -> str:
+    return f"{SETTINGS}: {error.strerror}" if isinstance(error, OSError) else str(error)
+
+
 def _spawn(run: Path, job: str, arguments: Sequence[str]) -> Job:
-    """Start the command line in a session of its own, at the lowest priority, its output in a file."""
+    """Start the command line in a session of its own, its output in a file."""
+    if (run / OUTPUT).exists() and not (run / OUTPUT).is_file():
+        raise RunError(f"{run / OUTPUT} is no ordinary file; remove it")
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         flags = subprocess.IDLE_PRIORITY_CLASS | subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
@@ -239,7 +264,6 @@ def _spawn(run: Path, job: str, arguments: Sequence[str]) -> Job:
                 env=environment,
                 **options,
             )
-        _lower_priority(child.pid)
         EventLog(run).write("spawn", job=job, pid=child.pid)
     except OSError as error:
         if child is not None:
@@ -249,9 +273,10 @@ def _spawn(run: Path, job: str, arguments: Sequence[str]) -> Job:
     return Job(run, child)
 
 
-def _lower_priority(pid: int) -> None:
+def _lower_priority(job: Job) -> None:
     """Nice 19, for the process and for its session: on a Linux desktop niceness only counts within a session."""
-    if sys.platform == "win32":
+    pid = job.pid
+    if sys.platform == "win32" or pid is None:
         return
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, LOWEST)

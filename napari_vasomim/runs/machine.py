@@ -16,6 +16,11 @@ def memory() -> tuple[int, bool]:
     return (free, True) if free else (int(psutil.virtual_memory().available), False)
 
 
+def load() -> float:
+    """Processes that ran or waited to run in the last minute, per processor: above 1 they wait for each other."""
+    return float(psutil.getloadavg()[0]) / (psutil.cpu_count() or 1)
+
+
 @cache
 def _cuda_memory() -> int:
     """Free bytes of the first CUDA device; 0 where there is none. Asks once: the answer takes a tenth of a second."""

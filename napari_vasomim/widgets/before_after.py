@@ -19,11 +19,12 @@ from napari_vasomim.notify import told
 from napari_vasomim.plain import Marked, plain_label
 from napari_vasomim.widgets.kit import SPACE, Progress, header, hint
 from vasomim_core.config import FinetuneConfig
-from vasomim_core.data.labelled import LabelledFrame, labels_fingerprint, training_and_validation
+from vasomim_core.data.labelled import LabelledFrame, labels_fingerprint, open_labels, training_and_validation
 from vasomim_core.errors import RunError, VasoMIMError
 from vasomim_core.figures import overlay
 from vasomim_core.metrics import dsc
 from vasomim_core.models.catalogue import find_model, read_card
+from vasomim_core.training.run_data import read_run_data
 from vasomim_core.training.runs import MODEL, load_config
 
 SHOWN = 8
@@ -32,6 +33,7 @@ SIDE = 230
 """Of a picture, in pixels."""
 NO_BEFORE = "The run did not start from a model that segments, so that there is no before."
 CHANGED = "Labels were added or changed since the run, so that some of these frames may have been learned from."
+SINCE = "Labels were added or changed since the run: these are the frames that it held out, as they are labelled now."
 RIGHT, MISSED, EXTRA = "#1fc8db", "#ffb000", "#ff4fa3"
 
 
@@ -86,7 +88,7 @@ class BeforeAfter(QDialog):
         config = load_config(self._run)
         if not isinstance(config, FinetuneConfig):
             raise RunError(f"{self._run.name} is no finetuning run; choose one")
-        learned, held_out = training_and_validation(config.labels, config.val, config.fraction, config.training.seed)
+        held_out, changed = _held_out(self._run, config)
         before = None
         try:  # an encoder alone cannot segment, and a model may have been removed since
             if config.init and read_card(find_model(config.init)).kind in ("segmenter", "segmentor"):
@@ -94,8 +96,8 @@ class BeforeAfter(QDialog):
         except VasoMIMError:
             before = None
         notes = [] if before else [NO_BEFORE]
-        if read_card(self._run / MODEL).data.get("sha256") != labels_fingerprint(learned):
-            notes.append(CHANGED)
+        if changed:
+            notes.append(changed)
         return held_out, [before, str(self._run / MODEL)], notes
 
     def _begin(self, found: tuple[list[LabelledFrame], list[str | None], list[str]]) -> None:
@@ -159,6 +161,28 @@ class BeforeAfter(QDialog):
     def _failed(self, error: Exception) -> None:
         self.progress.hide()
         self.summary.setText(str(error))
+
+
+def _held_out(run: Path, config: FinetuneConfig) -> tuple[list[LabelledFrame], str]:
+    """The frames that a run was judged on, as they are labelled now, and what to say where labels have changed since.
+
+    Raises:
+        LabelError: the labels cannot be read.
+        RunError: none of these frames is there any more.
+    """
+    record = read_run_data(run)
+    if record is None:  # of a run by an older version: its draw is repeated
+        learned, held_out = training_and_validation(config.labels, config.val, config.fraction, config.training.seed)
+        same = read_card(run / MODEL).data.get("sha256") == labels_fingerprint(learned)
+        return held_out, "" if same else CHANGED
+    frames = [*open_labels(config.labels), *(open_labels(config.val) if config.val is not None else ())]
+    judged = {item.get("frame_sha256") for item in record.items.values() if item.get("validation")}
+    found = {one.frame_sha256: one for one in frames if one.frame_sha256 in judged}
+    if not found:
+        raise RunError(f"none of the frames that {run.name} held out is among its labels any more")
+    now = {(one.frame_sha256, one.mask_sha256) for one in frames}
+    then = {(item.get("frame_sha256"), item.get("mask_sha256")) for item in record.items.values()}
+    return list(found.values()), "" if now == then else SINCE
 
 
 def _compared(frame: NDArray[np.uint8], found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.uint8]:

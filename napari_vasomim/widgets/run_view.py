@@ -28,6 +28,7 @@ STATES = {
     "failed": "failed",
     "cancelled": "cancelled",
     "lost": "ended without a word",
+    "unreadable": "cannot be read",
 }
 USE = {
     "finetune": "Put it among the models and make it the model of the Segment panel",

@@ -94,7 +94,7 @@ class Runs(QWidget):
         self.refresh()
 
     def _listed(self, found: list[jobs.RunStatus]) -> None:
-        runs = [status for status in found if status.job == self._job]
+        runs = [status for status in found if status.job in (self._job, "")]  # a damaged one may be of any job
         items = [self.list.topLevelItem(i) for i in range(self.list.topLevelItemCount())]
         if [item.data(0, RUN) for item in items] != [str(status.run) for status in runs]:
             items = self._renew(runs)
@@ -104,6 +104,8 @@ class Runs(QWidget):
             item.setText(2, f"{status.best['dsc']:.1f}" if "dsc" in status.best else "")
             item.setText(3, when(status.started))
             words = f"{status.run.name}: {STATES[status.state]}"
+            if status.state == "unreadable":
+                words = f"{words}. {status.message}"
             item.setToolTip(0, tooltip(words))
         self.none.setVisible(not runs)
         self.list.setVisible(bool(runs))

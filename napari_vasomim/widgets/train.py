@@ -23,6 +23,7 @@ from vasomim_core import presets
 from vasomim_core.config import FinetuneConfig, PretrainConfig
 from vasomim_core.data.unlabelled import open_unlabelled
 from vasomim_core.errors import CheckpointError, InputError, VasoMIMError
+from vasomim_core.files import plain_name
 from vasomim_core.models import catalogue
 
 SETTLE_MS = 400
@@ -407,7 +408,7 @@ def _registered(model: Path) -> str:
     for name in catalogue.models():
         if filecmp.cmp(catalogue.find_model(name), model, shallow=False):
             return name
-    return catalogue.register(model, model.parent.name)
+    return catalogue.register(model, plain_name(model.parent.name, "model"))
 
 
 def _network(card: catalogue.Card) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import tyro
 
 from vasomim_core.cli import frames, models, training
+from vasomim_core.cli.common import printable
 from vasomim_core.errors import VasoMIMError
 
 
@@ -76,15 +77,16 @@ def run(arguments: list[str]) -> int:
         command = _parse(name, COMMANDS[name] if name in COMMANDS else added[name].load(), rest)
         result = command.run()
         if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-            print(json.dumps(result, ensure_ascii=False) if command.json else command.summary(result))
+            text = json.dumps(result, ensure_ascii=False) if command.json else command.summary(result)
+            print(printable(text))
         return 3 if result.get("failed") else 0
     except KeyboardInterrupt:
         print("vasomim: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
         if debug:
-            traceback.print_exc()
-        print(f"vasomim {name}: {_sentence(error)}", file=sys.stderr)
+            print(printable(traceback.format_exc()), file=sys.stderr)
+        print(f"vasomim {name}: {printable(' '.join(_sentence(error).splitlines()))}", file=sys.stderr)
         return 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from vasomim_core.data.unlabelled import all_failed
 from vasomim_core.errors import ConfigError, InputError
 from vasomim_core.files import atomic, write_png
 
+REORDERING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -31,6 +34,18 @@ class Options:
 
     json: bool = False
     debug: bool = False
+
+
+def printable(text: str) -> str:
+    """A text as a terminal may get it: what would move its cursor, hide or reorder words is escaped as in JSON.
+
+    Names come from files of others. JSON still means what it meant.
+    """
+    return "".join(f"\\u{ord(sign):04x}" if _acts(sign) else sign for sign in text)
+
+
+def _acts(sign: str) -> bool:
+    return sign not in "\n\t" and (unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in REORDERING)
 
 
 Inputs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(name="input")]

@@ -25,14 +25,20 @@ class Models(Options):
 
     def run(self) -> dict[str, Any]:
         """Register, then read the cards."""
-        from vasomim_core.models.catalogue import find_model, models, register
+        from vasomim_core.errors import VasoMIMError
+        from vasomim_core.files import plain_name
+        from vasomim_core.models.catalogue import find_model, read_card, register, survey
 
         if self.add is not None:
             path = find_model(self.add)
-            register(path, self.name or (path.resolve().parent.name if path.stem == "model" else path.stem))
+            read_card(path)
+            own = path.resolve().parent.name if path.stem == "model" else path.stem
+            register(path, plain_name(own, "model") if self.name is None else self.name)
         return {
-            name: {**asdict(card), "megabytes": round(find_model(name).stat().st_size / 1e6, 1)}
-            for name, card in models().items()
+            name: {"unusable": str(found)}
+            if isinstance(found, VasoMIMError)
+            else {**asdict(found), "megabytes": round(find_model(name).stat().st_size / 1e6, 1)}
+            for name, found in survey().items()
         }
 
     def summary(self, result: dict[str, Any]) -> str:
@@ -41,6 +47,9 @@ class Models(Options):
             return "no models yet; `vasomim finetune` makes one"
         lines = []
         for name, card in result.items():
+            if "unusable" in card:
+                lines += [f"{name}: cannot be used", f"    {card['unusable']}"]
+                continue
             lines += [f"{name}: {card['kind']}, {card['megabytes']:g} MB", f"    {card['description']}"]
             lines += [f"    {part}{_in_words(s)}" for part, s in card["scores"].items() if isinstance(s, dict)]
         return "\n".join([*lines, "Research software: not for diagnosis."])

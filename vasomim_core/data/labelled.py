@@ -262,12 +262,16 @@ def training_and_validation(
     Raises:
         LabelError: labels that cannot be used or split.
     """
-    frames = open_labels(labels)
+    return divide(open_labels(labels), None if val is None else open_labels(val), fraction, seed)
+
+
+def divide(
+    frames: list[LabelledFrame], val: list[LabelledFrame] | None, fraction: float, seed: int
+) -> tuple[list[LabelledFrame], list[LabelledFrame]]:
+    """`training_and_validation` of frames that are open already."""
     if fraction < 1:
         frames = take_fraction(frames, fraction, seed)
-    if val is not None:
-        return frames, open_labels(val)
-    return hold_out(frames, seed)
+    return hold_out(frames, seed) if val is None else (frames, val)
 
 
 def labels_fingerprint(frames: Iterable[LabelledFrame]) -> str:

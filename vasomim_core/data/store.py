@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import cv2
@@ -17,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vasomim_core.errors import InputError
-from vasomim_core.files import write_json
+from vasomim_core.files import open_ordinary, write_json
 
+INDEX, PLANES = "index.json", ("frames.bin", "masks.bin")
 Pair = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 
@@ -27,16 +29,40 @@ class FrameStore:
 
     Attributes:
         fingerprint: SHA-256 over all frames and masks in their order.
+
+    Raises:
+        InputError: it is not complete, or damaged.
     """
 
     def __init__(self, folder: Path):
         self._folder = folder
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        self.fingerprint: str = index["fingerprint"]
-        self._shapes: list[tuple[int, int]] = [tuple(s) for s in index["shapes"]]
-        self._starts = np.concatenate([[0], np.cumsum([h * w for h, w in self._shapes])]).tolist()
-        self._frames = np.memmap(folder / "frames.bin", np.uint8, "r")
-        self._masks = np.memmap(folder / "masks.bin", np.uint8, "r")
+        damaged = InputError(f"{folder} is not a complete store of frames; remove it")
+        try:
+            with open_ordinary(folder / INDEX) as file:
+                index = json.load(file)
+            self.fingerprint: str = index["fingerprint"]
+            self._shapes: list[tuple[int, int]] = [(h, w) for h, w in index["shapes"]]
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise damaged from error
+        sides = [side for shape in self._shapes for side in shape]
+        if not sides or not all(type(side) is int and 0 < side < 1 << 20 for side in sides):
+            raise damaged
+        self._starts = [0, *accumulate(h * w for h, w in self._shapes)]
+        self._frames, self._masks = (self._mapped(name, damaged) for name in PLANES)
+
+    def _mapped(self, name: str, damaged: InputError) -> NDArray[np.uint8]:
+        path = self._folder / name
+        if not path.is_file() or path.stat().st_size != self._starts[-1]:
+            raise damaged
+        return np.memmap(path, np.uint8, "r")
+
+    def intact(self) -> bool:
+        """Whether the files still hold what was written; reads all of them."""
+        digest = hashlib.sha256()
+        for frame, mask in self:
+            digest.update(frame.tobytes())
+            digest.update(mask.tobytes())
+        return digest.hexdigest() == self.fingerprint
 
     def __reduce__(self) -> tuple[type[FrameStore], tuple[Path]]:
         return FrameStore, (self._folder,)  # a worker process maps the files itself instead of getting a copy
@@ -48,6 +74,9 @@ class FrameStore:
         start, stop, shape = self._starts[index], self._starts[index + 1], self._shapes[index]
         return self._frames[start:stop].reshape(shape), self._masks[start:stop].reshape(shape)
 
+    def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+        return (self[index] for index in range(len(self)))
+
 
 def is_complete(folder: Path) -> bool:
     """Whether a store lies in a folder that was written to its end."""
@@ -58,35 +87,32 @@ def build_store(
     folder: Path,
     pairs: Iterable[Pair],
     total: int,
-    frame_size: int,
+    frame_size: int | None,
     enlarge: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FrameStore:
-    """Write a store, or open the complete one that a killed run left in `folder`.
+    """Write a store.
 
     Args:
         folder: where the files go.
         pairs: frame uint8 and mask bool of equal shape (H, W), read one at a time.
         total: their number, for the progress.
         frame_size: longer side, in pixels, to which frames and masks are scaled; masks by area, so that a pixel half
-            covered by vessel has half the value.
+            covered by vessel has half the value. None = each frame's own size.
         enlarge: also scale smaller frames up.
         progress: called with (done, total).
 
     Raises:
         InputError: there are no frames.
     """
-    if is_complete(folder):
-        return FrameStore(folder)
     folder.mkdir(parents=True, exist_ok=True)
     shapes: list[tuple[int, int]] = []
     digest = hashlib.sha256()
-    with open(folder / "frames.bin", "wb") as frames, open(folder / "masks.bin", "wb") as masks:
+    with open(folder / PLANES[0], "wb") as frames, open(folder / PLANES[1], "wb") as masks:
         for frame, mask in pairs:
-            frame, grey_mask = (
-                resize(frame, frame_size, enlarge),
-                resize(mask.astype(np.uint8) * 255, frame_size, enlarge),
-            )
+            grey_mask = mask.astype(np.uint8) * 255
+            if frame_size is not None:
+                frame, grey_mask = (resize(plane, frame_size, enlarge) for plane in (frame, grey_mask))
             for file, plane in ((frames, frame), (masks, grey_mask)):
                 content = plane.tobytes()
                 digest.update(content)
@@ -96,7 +122,7 @@ def build_store(
     if not shapes:
         raise InputError(f"there are no frames for {folder.parent}; give a folder with angiograms")
     # The index is written last: a store without one was cut off and is built again.
-    write_json(folder / "index.json", {"shapes": shapes, "fingerprint": digest.hexdigest()})
+    write_json(folder / INDEX, {"shapes": shapes, "fingerprint": digest.hexdigest()})
     return FrameStore(folder)
 
 

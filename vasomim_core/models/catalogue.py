@@ -11,16 +11,19 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from safetensors import SafetensorError, safe_open
 
 from vasomim_core import __version__
 from vasomim_core.calibration import AS_TRAINED, Calibration
-from vasomim_core.errors import CheckpointError, VasoMIMError
-from vasomim_core.files import atomic, own_folder
+from vasomim_core.config import Ui, fields, from_dict, shown
+from vasomim_core.errors import CheckpointError, ConfigError, VasoMIMError
+from vasomim_core.files import atomic, own_folder, plain_name
+from vasomim_core.locks import locked
 
 FORMAT = 1  # of the header's `vasomim` entry
+LONGEST_CARD = 1 << 20  # characters
 DEFAULT_MODEL = "vasomim-fast"
 """The packaged model that segments where no other is asked for."""
 ENCODER = "vasomim-encoder"
@@ -43,13 +46,13 @@ class Preprocessing:
         mirrored: average with the prediction of the frame flipped left to right, at 2× the time.
     """
 
-    frame_size: int | None = None
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    stride: int = 32
-    tile: int | None = None
-    threshold: float = 0.5
-    calibration: Calibration = AS_TRAINED
+    frame_size: Annotated[int | None, Ui(min=16, max=8192)] = None
+    mean: Annotated[tuple[float, float, float], Ui(min=0, max=1)] = (0.485, 0.456, 0.406)
+    std: Annotated[tuple[float, float, float], Ui(min=0.001, max=1000)] = (0.229, 0.224, 0.225)
+    stride: Annotated[int, Ui(min=1, max=512)] = 32
+    tile: Annotated[int | None, Ui(min=16, max=8192)] = None
+    threshold: Annotated[float, Ui(min=0, max=1)] = 0.5
+    calibration: Annotated[Calibration, Ui(min=-1000, max=1000)] = AS_TRAINED
     mirrored: bool = False
 
 
@@ -69,7 +72,7 @@ class Card:
         version: version of this package that wrote the file.
     """
 
-    kind: str
+    kind: Literal["segmenter", "segmentor", "autoencoder"]
     architecture: str
     options: dict[str, Any] = field(default_factory=dict)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
@@ -80,11 +83,39 @@ class Card:
     version: str = __version__
 
 
+@dataclass(frozen=True)
+class _Options:
+    """What architectures take; which of it a given one takes, `registry.build` finds out."""
+
+    encoder: Literal["tiny", "small", "base", "large"] = "small"
+    input_size: Annotated[int, Ui(min=16, max=2048)] = 224
+    patch_size: Annotated[int, Ui(min=1, max=64)] = 16
+    decoder_width: Annotated[int, Ui(min=4, max=2048)] = 256
+    decoder_depth: Annotated[int, Ui(min=1, max=24)] = 4
+    decoder_heads: Annotated[int, Ui(min=1, max=64)] = 8
+    width: Annotated[int, Ui(min=1, max=512)] = 16
+    drop_path: Annotated[float, Ui(min=0, max=0.9)] = 0.0
+    lite: Annotated[int, Ui(min=0, max=4)] = 2
+    levels: Annotated[int, Ui(min=1, max=5)] = 5
+
+
+@dataclass(frozen=True)
+class _Masking:
+    """The settings without which a pretrained autoencoder cannot mask."""
+
+    mask_ratio: Annotated[float, Ui(min=0.05, max=0.95)]
+    sampler: Literal["anatomy", "top-k", "uniform"]
+    co_guidance: bool
+    consistency: Annotated[float, Ui(min=0, max=100)]
+    beta_start: Annotated[float, Ui(min=0, max=1)] = 0.0
+    beta_end: Annotated[float, Ui(min=0, max=1)] = 0.5
+
+
 def read_card(path: Path) -> Card:
     """The card of one of our model files, without reading its tensors.
 
     Raises:
-        CheckpointError: no such file, not safetensors, or without our header.
+        CheckpointError: no such file, not safetensors, without our header, or with one that cannot be true.
     """
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; give the path of a model file")
@@ -93,19 +124,48 @@ def read_card(path: Path) -> Card:
             header = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a complete safetensors file; it may be truncated ({error})") from error
+    nameless = CheckpointError(
+        f"{path} holds tensors but does not say of which model; choose a file that VasoMIM wrote"
+    )
     try:
-        values = json.loads(header["vasomim"])
-        if values.pop("format") > FORMAT:
-            raise CheckpointError(f"{path} was written by a newer version ({values.get('version')}); update VasoMIM")
-        stored: dict[str, Any] = values["preprocessing"]
-        for name in {"mean", "std", "calibration"} & stored.keys():
-            stored[name] = tuple(stored[name])
-        values["preprocessing"] = Preprocessing(**stored)
-        return Card(**values)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        values = json.loads(header["vasomim"]) if len(header["vasomim"]) <= LONGEST_CARD else {}
+        version = values.pop("format")
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise nameless from error
+    if type(version) is int and version > FORMAT:
+        raise CheckpointError(f"{path} was written by a newer version ({values.get('version')!s:.40}); update VasoMIM")
+    if "kind" not in values or "architecture" not in values:
+        raise nameless
+    try:
+        return checked(values)
+    except ConfigError as error:
         raise CheckpointError(
-            f"{path} holds tensors but does not say of which model; choose a file that VasoMIM wrote"
+            f"the card of {path} cannot be used ({error}); choose a file that VasoMIM wrote"
         ) from error
+
+
+def checked(values: dict[str, Any]) -> Card:
+    """The card that these JSON values make, each of them of its type and within its range.
+
+    Raises:
+        ConfigError: the first that is not, by name.
+    """
+    card = from_dict(Card, values)
+    from_dict(_Options, card.options, "options.")
+    if (card.kind == "autoencoder") != (card.architecture == "mae"):
+        raise ConfigError(f"architecture is {shown(card.architecture)}, which is no {card.kind}")
+    if card.kind == "autoencoder":
+        known = fields(_Masking)
+        from_dict(_Masking, {name: value for name, value in card.config.items() if name in known}, "config.")
+    for name, part in card.scores.items():
+        numbers = part if isinstance(part, dict) else {"": part}
+        for value in numbers.values():
+            if type(value) not in (int, float) or not abs(value) < 1e9:
+                raise ConfigError(f"scores.{shown(name)} is {shown(part)}; give numbers by name")
+    for name, value in card.data.items():
+        if type(value) not in (int, str) or len(shown(value)) > 100:
+            raise ConfigError(f"data.{shown(name)} is {shown(value)}; give a number or a short text")
+    return card
 
 
 def model_folder() -> Path:
@@ -113,6 +173,12 @@ def model_folder() -> Path:
     if "VASOMIM_MODELS" in os.environ:
         return Path(os.environ["VASOMIM_MODELS"])
     return own_folder("data") / "models"
+
+
+def is_path(name_or_path: str | Path) -> bool:
+    """Whether `find_model` takes this for the path of a model or of a run, and not for a name."""
+    path = Path(name_or_path)
+    return path.suffix == ".safetensors" or path.is_file() or (path / "model.safetensors").is_file()
 
 
 def find_model(name_or_path: str | Path) -> Path:
@@ -128,7 +194,7 @@ def find_model(name_or_path: str | Path) -> Path:
         raise CheckpointError(f"{path} does not exist; give the path of a model file")
     if path.is_dir() and (path / "model.safetensors").is_file():  # a run folder
         return path / "model.safetensors"
-    for folder in (WEIGHTS, model_folder()):
+    for folder in (WEIGHTS, model_folder()) if path.name == str(name_or_path) else ():
         if (folder / f"{name_or_path}.safetensors").is_file():
             return folder / f"{name_or_path}.safetensors"
     if path.is_file():
@@ -151,13 +217,21 @@ def version_of(name_or_path: str | Path) -> int:
 
 def models() -> dict[str, Card]:
     """All registered models by name, the packaged ones first; unreadable files are left out."""
-    found: dict[str, Card] = {}
+    return {name: found for name, found in survey().items() if isinstance(found, Card)}
+
+
+def survey() -> dict[str, Card | VasoMIMError]:
+    """All registered models by name, the packaged ones first: the card of each, or why it cannot be used."""
+    found: dict[str, Card | VasoMIMError] = {}
     for folder in (WEIGHTS, model_folder()):
         for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
-            try:
-                found.setdefault(path.stem, read_card(path))
-            except VasoMIMError:
+            if path.name.startswith("."):  # a copy that is being made, or was never completed
                 continue
+            try:
+                card: Card | VasoMIMError = read_card(path)
+            except VasoMIMError as error:
+                card = error
+            found.setdefault(path.stem, card)
     return found
 
 
@@ -166,12 +240,19 @@ def register(path: Path, name: str) -> str:
 
     Returns:
         The name under which `load_model` finds it.
+
+    Raises:
+        ConfigError: the name is none for a file.
     """
+    if not name or plain_name(name, "") != name:
+        raise ConfigError(f"{name!r} cannot name a model; give letters, digits, '.', '_' and '-'")
     folder = model_folder()
-    taken = {p.stem for f in (WEIGHTS, folder) if f.is_dir() for p in f.glob("*.safetensors")}
-    unique, count = name, 2
-    while unique in taken:
-        unique, count = f"{name}-{count}", count + 1
-    with atomic(folder / f"{unique}.safetensors") as temporary:
-        shutil.copyfile(path, temporary)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / ".lock", wait=60):  # so that two at once do not find the same name free
+        taken = {p.stem for f in (WEIGHTS, folder) if f.is_dir() for p in f.glob("*.safetensors")}
+        unique, count = name, 2
+        while unique in taken:
+            unique, count = f"{name}-{count}", count + 1
+        with atomic(folder / f"{unique}.safetensors") as temporary:
+            shutil.copyfile(path, temporary)
     return unique

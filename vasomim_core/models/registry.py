@@ -51,8 +51,7 @@ def load_pretrained(name_or_path: str | Path, device: str | torch.device = "auto
     if card.kind != "autoencoder":
         raise CheckpointError(f"{path} is a {card.kind}; choose a pretrained autoencoder")
     state = read_state(path)
-    autoencoder = MaskedAutoencoder(**card.options)
-    load_strictly(autoencoder, {k: v for k, v in state.items() if not k.startswith(SEGMENTOR)}, path)
+    autoencoder: Any = filled(card, {k: v for k, v in state.items() if not k.startswith(SEGMENTOR)}, path)
     segmentor: nn.Module | None = None
     if own := {k.removeprefix(SEGMENTOR): v for k, v in state.items() if k.startswith(SEGMENTOR)}:
         segmentor = UNeXt()
@@ -72,8 +71,24 @@ def build(architecture: str, options: Mapping[str, Any]) -> nn.Module:
         raise ConfigError(f"unknown architecture {architecture!r}; choose one of {', '.join(ARCHITECTURES)}")
     try:
         return ARCHITECTURES[architecture](**options)
-    except TypeError as error:
+    except (TypeError, ValueError, ArithmeticError, AssertionError, LookupError, RuntimeError) as error:
         raise ConfigError(f"architecture {architecture!r} does not take these options: {error}") from error
+
+
+def filled(card: Card, state: Mapping[str, Tensor], source: Path | str) -> nn.Module:
+    """The network of a card with these tensors, all of them.
+
+    Raises:
+        CheckpointError: they are not those of the card's network, or there is no such network.
+    """
+    try:
+        with torch.device("meta"):  # without memory: the sizes are those that a file claims
+            _check_fit(build(card.architecture, card.options), state, source)
+        network = build(card.architecture, card.options)
+    except ConfigError as error:
+        raise CheckpointError(f"the card of {source} fits no network: {error}") from error
+    network.load_state_dict(state)
+    return network
 
 
 def load_model(name_or_path: str | Path, device: str | torch.device = "auto") -> Model:
@@ -88,9 +103,8 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
     """
     path = find_model(name_or_path)
     card = read_card(path)
-    network = build(card.architecture, card.options)
     state = {key: value for key, value in read_state(path).items() if not key.startswith(SEGMENTOR)}
-    load_strictly(network, state, path)
+    network = filled(card, state, path)
     chosen = choose_device(device)
     return Model(path.stem, network.eval().to(chosen), card, chosen)
 
@@ -101,6 +115,11 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: Path 
     Raises:
         CheckpointError: names or shapes differ.
     """
+    _check_fit(network, state, source)
+    network.load_state_dict(state)
+
+
+def _check_fit(network: nn.Module, state: Mapping[str, Tensor], source: Path | str) -> None:
     own = network.state_dict()
     unknown, missing = sorted(state.keys() - own.keys()), sorted(own.keys() - state.keys())
     shapes = [k for k in own.keys() & state.keys() if own[k].shape != state[k].shape]
@@ -110,7 +129,6 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: Path 
             f"{source} belongs to another architecture: {len(missing)} tensors are missing, {len(unknown)} unknown, "
             f"{len(shapes)} of another shape, the first is {first!r}; choose a model of the same architecture"
         )
-    network.load_state_dict(state)
 
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from vasomim_core.data.augment import finetuning_crop
 from vasomim_core.data.labelled import (
     LabelledFrame,
     check_labels,
+    divide,
     labels_fingerprint,
+    open_labels,
     passed_over,
-    training_and_validation,
 )
 from vasomim_core.data.store import FrameStore, Pair, build_store
+from vasomim_core.errors import RunError
 from vasomim_core.inference import probability
 from vasomim_core.metrics import mean_overlap
 from vasomim_core.models.catalogue import Card, Preprocessing
@@ -30,10 +32,14 @@ from vasomim_core.training.events import EventLog
 from vasomim_core.training.loop import Job, run_training
 from vasomim_core.training.optimisation import decayed_groups
 from vasomim_core.training.processes import Processes
-from vasomim_core.training.runs import CACHE, MODEL, finish_run, open_run, progress_events
+from vasomim_core.training.run_data import Items, RunData, read_run_data, settle
+from vasomim_core.training.runs import CACHE, DATA, MODEL, finish_run, open_run, progress_events
 from vasomim_core.training.seeding import seeded
 from vasomim_core.training.segmentation import SegmentationLearner
 from vasomim_core.training.start import start_network
+
+VALIDATION = "validation"
+"""Folder of the validation frames within a run's cache."""
 
 
 def finetune(config: FinetuneConfig, processes: Processes | None = None, resume: bool = False) -> tuple[Path, str]:
@@ -54,10 +60,6 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
     """
     processes = processes or Processes()
     with open_run(config, processes, resume) as log:
-        training, validation = training_and_validation(config.labels, config.val, config.fraction, config.training.seed)
-        left_out = [*passed_over(config.labels), *passed_over(config.val)]
-        for message in (*left_out, *check_labels(training).warnings, *shared_frames(training, validation)):
-            log.write("warning", message=message)
         with seeded(config.training.seed):
             start = start_network(config)
             network, architecture, options = start.network, start.architecture, start.options
@@ -67,7 +69,7 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
         preprocessing = Preprocessing(frame_size=config.frame_size, tile=tile, mirrored=start.mirrored)
         if config.training.compile:
             network.compile()
-        store = _store(training, config, log, processes)
+        data, learned, validation = _data(config, log, processes)
         learner = SegmentationLearner(network, preprocessing, config.dice_weight, config.cldice_weight)
 
         def save_model(trained: SegmentationLearner, scores: dict[str, float]) -> None:
@@ -77,14 +79,14 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
                 options=options,
                 preprocessing=preprocessing,
                 config=card_settings(config),
-                data={"frames": len(training), "sha256": labels_fingerprint(training)},
+                data=data.facts,
                 scores={"validation": {"frames": len(validation), **scores}},
-                description=f"{architecture} finetuned on {len(training)} labelled frames",
+                description=f"{architecture} finetuned on {len(learned)} labelled frames",
             )
             save_checkpoint(config.run / MODEL, trained.network.state_dict(), card)
 
         def validate(trained: SegmentationLearner) -> dict[str, float]:
-            return score_network(trained.network, preprocessing, validation)
+            return score_network(trained.network, preprocessing, _stored(validation))
 
         job = Job(
             name="finetune",
@@ -94,7 +96,7 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
                 network, config.layer_decay if config.init else 1.0, config.training.weight_decay
             ),
             frames=Crops(
-                store,
+                learned,
                 partial(finetuning_crop, size=config.input_size, augment=config.augment),
                 config.training.seed,
             ),
@@ -117,14 +119,17 @@ def shared_frames(training: Sequence[LabelledFrame], validation: Sequence[Labell
     return [f"{len(shared)} of {len(validation)} validation frames (first: {shared[0]}) are also trained on"]
 
 
-def score_network(
-    network: nn.Module, preprocessing: Preprocessing, frames: Sequence[LabelledFrame]
-) -> dict[str, float]:
-    """DSC first, then clDice, in percent: means over frames at their own size, threshold 0.5."""
+def score_network(network: nn.Module, preprocessing: Preprocessing, pairs: Iterable[Pair]) -> dict[str, float]:
+    """DSC first, then clDice, in percent: means over frames at their own size, at the model's threshold.
+
+    Args:
+        network: in eval mode.
+        preprocessing: how it is fed.
+        pairs: frame uint8 (H, W) and mask bool (H, W), read one at a time.
+    """
     device = next(network.parameters()).device
     overlap, line = mean_overlap(
-        (probability(network, preprocessing, one.frame(), device) >= preprocessing.threshold, one.mask())
-        for one in frames
+        (probability(network, preprocessing, frame, device) >= preprocessing.threshold, mask) for frame, mask in pairs
     )
     return {"dsc": round(overlap, 3), "cldice": round(line, 3)}
 
@@ -154,14 +159,67 @@ def layer_decayed_groups(network: nn.Module, decay: float, weight_decay: float) 
     ]
 
 
-def _store(frames: Sequence[LabelledFrame], config: FinetuneConfig, log: EventLog, processes: Processes) -> FrameStore:
-    folder = config.run / CACHE
+def _data(config: FinetuneConfig, log: EventLog, processes: Processes) -> tuple[RunData, FrameStore, FrameStore]:
+    """The record of what is learned from and validated on, and both as they lie in the run's cache."""
+    labels: list[LabelledFrame] = []
+    val: list[LabelledFrame] = []
+
+    def look(known: Items) -> Items:
+        labels.extend(open_labels(config.labels))
+        val.extend(open_labels(config.val) if config.val is not None else [])
+        return items([])
+
+    def items(validation: list[LabelledFrame]) -> Items:
+        judged = {id(one) for one in validation}
+        return {
+            f"{source}/{one.name}": {
+                "frame_sha256": one.frame_sha256,
+                "mask_sha256": one.mask_sha256,
+                "validation": id(one) in judged,
+            }
+            for source, frames in (("labels", labels), ("val", val))
+            for one in frames
+        }
+
+    def build(_: Items) -> RunData:
+        training, validation = divide(labels, val or None, config.fraction, config.training.seed)
+        folder, progress = config.run / CACHE, progress_events(log)
+        total = len(training) + len(validation)
+        # At their own size: a model is judged on whole frames, and learns from scaled ones.
+        judged = build_store(folder / VALIDATION, _pairs(validation), total, None, progress=progress)
+        done = len(validation)
+        learned = build_store(
+            folder, _pairs(training), total, config.frame_size, progress=lambda n, _: progress(done + n, total)
+        )
+        return RunData(
+            items=items(validation),
+            caches={".": learned.fingerprint, VALIDATION: judged.fingerprint},
+            facts={
+                "frames": len(training),
+                "sha256": labels_fingerprint(training),
+                "validation_frames": len(validation),
+                "validation_sha256": labels_fingerprint(validation),
+            },
+            warnings=[
+                *passed_over(config.labels),
+                *passed_over(config.val),
+                *check_labels(training).warnings,
+                *shared_frames(training, validation),
+            ],
+        )
+
     if processes.first:
-
-        def pairs() -> Iterator[Pair]:
-            for labelled in frames:
-                yield labelled.frame(), np.asarray(labelled.mask(), bool)
-
-        build_store(folder, pairs(), len(frames), config.frame_size, progress=progress_events(log))
+        settle(config.run, log, look, build, "labels")
     processes.wait()
-    return FrameStore(folder)
+    data = read_run_data(config.run)
+    if data is None:
+        raise RunError(f"{config.run / DATA} was written and cannot be read; check the disk")
+    return data, FrameStore(config.run / CACHE), FrameStore(config.run / CACHE / VALIDATION)
+
+
+def _stored(store: FrameStore) -> Iterator[Pair]:
+    return ((np.array(frame), np.array(mask) > 0) for frame, mask in store)
+
+
+def _pairs(frames: Sequence[LabelledFrame]) -> Iterator[Pair]:
+    return ((one.frame(), np.asarray(one.mask(), bool)) for one in frames)

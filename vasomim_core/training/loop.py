@@ -39,9 +39,10 @@ from vasomim_core.training.events import EventLog
 from vasomim_core.training.host import resident_memory, stop_on_request
 from vasomim_core.training.optimisation import learning_rate, native_bf16
 from vasomim_core.training.processes import Processes
+from vasomim_core.training.runs import STATE
 
-STATE = "state.pt"
-
+PACE = 30.0
+"""Seconds without a word on the steps after which a run tells how far it is."""
 
 L = TypeVar("L", bound=nn.Module)
 
@@ -142,6 +143,7 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
     loader = plan.loader(job.frames, device, state.step)
     averaged: L = ema.module if ema else learner
     began, first = time.perf_counter(), state.step
+    told = began
     sums: dict[str, Tensor] = {k: torch.tensor(v, device=device, dtype=torch.float64) for k, v in state.totals.items()}
     bar = tqdm(
         total=steps,
@@ -153,6 +155,11 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
     )
     reason = "finished"
 
+    def pace(step: int) -> tuple[float, float]:
+        """Steps per second since this process began, and the seconds that are left."""
+        speed = (step + 1 - first) / (time.perf_counter() - began)
+        return speed, round((steps - step - 1) / speed, 1)
+
     def read(step: int, epoch: int, rate: float) -> None:
         """The only place where the device is waited for: losses are read, checked, written."""
         means = {k: processes.mean(v / state.counted) for k, v in sums.items()}
@@ -161,7 +168,7 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
                 f"the loss is not finite any more at step {step + 1} (epoch {epoch + 1}) of {run}; "
                 f"resume with a learning rate below {settings.learning_rate:g} or with --precision fp32"
             )
-        speed = (step + 1 - first) / (time.perf_counter() - began)
+        speed, eta = pace(step)
         log.write(
             "step",
             step=step + 1,
@@ -170,7 +177,7 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
             learning_rate=rate,
             **job.notes(epoch),
             frames_per_second=round(speed * settings.batch_size, 2),
-            eta=round((steps - step - 1) / speed, 1),
+            eta=eta,
             memory=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else resident_memory(),
         )
         bar.set_postfix(epoch=epoch + 1, loss=f"{means['loss']:.4f}", refresh=False)
@@ -234,6 +241,10 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
             reading = (step + 1) % settings.log_every == 0 or done or due or saving
             if reading:
                 read(step, epoch, rate)
+                told = time.perf_counter()
+            elif step == first or time.perf_counter() - told > PACE:  # whoever waits wants to know for how long
+                log.write("pace", step=step + 1, epoch=epoch + 1, eta=pace(step)[1])
+                told = time.perf_counter()
             if due:
                 _validate(job, averaged, state, log, processes, epoch + 1)
                 learner.train()
@@ -294,7 +305,7 @@ def _save(
 
 def _load(run: Path, learner: nn.Module, optimiser: torch.optim.Optimizer, ema: ModelEmaV3 | None) -> _State:
     path = run / STATE
-    if not path.exists():
+    if not path.is_file():
         return _State()
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)

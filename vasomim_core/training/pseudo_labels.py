@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from vasomim_core.anatomy import extract_anatomy
-from vasomim_core.angiogram import read_angiogram, to_uint8
+from vasomim_core.angiogram import find_angiograms, read_angiogram, to_uint8
 from vasomim_core.config import Mode
-from vasomim_core.data.store import FrameStore, Pair, build_store, is_complete, resize
+from vasomim_core.data.store import FrameStore, Pair, build_store, resize
 from vasomim_core.data.unlabelled import open_unlabelled
 from vasomim_core.errors import InputError
+from vasomim_core.files import open_ordinary
 from vasomim_core.training.events import EventLog
 from vasomim_core.training.processes import Processes
+from vasomim_core.training.run_data import Items, RunData, settle
 from vasomim_core.training.runs import CACHE, progress_events
 
 MOST_TOLD = 20
@@ -25,8 +29,8 @@ def anatomy_store(
     """All frames of all angiograms under `data` with their anatomy, in the run's cache.
 
     Frames larger than 512 px are scaled down to it, smaller ones stay as they are. The first process builds the
-    store, the others wait. What cannot be read is left out, with a `warning` event for each file or frame, up to 20;
-    a store that is complete is taken as it is, whatever the folder holds by now.
+    store, the others wait. What cannot be read is left out, with a `warning` event for each file or frame, up to 20. A
+    resumed run takes the frames that it began with.
 
     Args:
         data: where the angiograms are.
@@ -38,34 +42,43 @@ def anatomy_store(
 
     Raises:
         InputError: no angiograms there, none that can be read, or with `strict` one that cannot.
+        RunError: a resumed run has lost its cache, and the files have changed.
     """
-    folder = run / CACHE
-    if processes.first and not is_complete(folder):
-        found = open_unlabelled(data, strict)
-        notes, left_out = list(found.notes), list(found.left_out)
+    if processes.first:
 
-        def pairs() -> Iterator[Pair]:
-            for path, count in found.files:
-                angiogram = read_angiogram(path)
-                notes.extend(angiogram.notes)
-                for index in range(count):
-                    try:
-                        frame = angiogram.frames[index]
-                    except InputError as error:
-                        if strict:
-                            raise
-                        left_out.append(str(error))
-                        continue
-                    grey = resize(to_uint8(frame, angiogram.window), FRAME_SIZE, enlarge=False)
-                    yield grey, extract_anatomy(grey, mode)
+        def look(known: Items) -> Items:
+            return {_name(path, data): _facts(path, known.get(_name(path, data), {})) for path in find_angiograms(data)}
 
-        try:
-            build_store(folder, pairs(), found.frames, FRAME_SIZE, enlarge=False, progress=progress_events(log))
-        finally:
-            _warn(log, notes, 0)
-            _warn(log, left_out, 1)
+        def build(items: Items) -> RunData:
+            found = open_unlabelled(data, strict)
+            notes, left_out = list(found.notes), list(found.left_out)
+
+            def pairs() -> Iterator[Pair]:
+                for path, count in found.files:
+                    angiogram = read_angiogram(path)
+                    notes.extend(angiogram.notes)
+                    for index in range(count):
+                        try:
+                            frame = angiogram.frames[index]
+                        except InputError as error:
+                            if strict:
+                                raise
+                            left_out.append(str(error))
+                            continue
+                        grey = resize(to_uint8(frame, angiogram.window), FRAME_SIZE, enlarge=False)
+                        yield grey, extract_anatomy(grey, mode)
+
+            progress = progress_events(log)
+            try:
+                store = build_store(run / CACHE, pairs(), found.frames, FRAME_SIZE, enlarge=False, progress=progress)
+            finally:
+                _warn(log, notes, 0)
+                _warn(log, left_out, 1)
+            return RunData(items, {".": store.fingerprint}, {"frames": len(store), "sha256": store.fingerprint}, [])
+
+        settle(run, log, look, build, "files")
     processes.wait()
-    return FrameStore(folder)
+    return FrameStore(run / CACHE)
 
 
 def _warn(log: EventLog, sentences: list[str], left_out: int) -> None:
@@ -74,3 +87,20 @@ def _warn(log: EventLog, sentences: list[str], left_out: int) -> None:
         log.write("warning", message=f"Left out: {sentence}" if left_out else sentence, left_out=left_out)
     if (more := len(sentences) - MOST_TOLD) > 0:
         log.write("warning", message=f"… and {more} more of this kind.", left_out=more * left_out)
+
+
+def _name(path: Path, data: Path) -> str:
+    return path.relative_to(data if data.is_dir() else data.parent).as_posix()
+
+
+def _facts(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells whether a file is still the same; one of the size and time that are known is not read again."""
+    try:
+        now = path.stat()
+        facts = {"size": now.st_size, "modified": now.st_mtime_ns}
+        if all(known.get(name) == value for name, value in facts.items()):
+            return {**facts, "sha256": known.get("sha256")}
+        with open_ordinary(path) as file:
+            return {**facts, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    except OSError:
+        return {}  # it is left out, and may be readable by and by

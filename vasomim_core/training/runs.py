@@ -6,8 +6,10 @@
 | events.jsonl | see `events` |
 | output.log | what the process printed, where a window started it |
 | state.pt | what resuming needs; removed when the run has finished |
+| data.json | what it learns from and is validated on; see `run_data` |
 | cache/ | decoded frames and masks; removed when the run has finished |
 | model.safetensors | the model to use: the best validated one, or the last |
+| .lock | held by the process that works in the folder; see `vasomim_core.locks` |
 
 Importing this module is cheap, so that a window can read and write settings: torch comes with the jobs alone.
 """
@@ -17,9 +19,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
@@ -32,8 +35,10 @@ from vasomim_core.config import (
     from_dict,
     to_dict,
 )
-from vasomim_core.errors import ConfigError, RunError, VasoMIMError
-from vasomim_core.files import write_text
+from vasomim_core.errors import ConfigError, LockedError, RunError, VasoMIMError
+from vasomim_core.files import open_ordinary, write_text
+from vasomim_core.locks import locked
+from vasomim_core.models.catalogue import is_path
 from vasomim_core.training.events import FILE, EventLog, read_events
 
 if TYPE_CHECKING:
@@ -43,6 +48,15 @@ SETTINGS = "config.yaml"
 MODEL = "model.safetensors"
 OUTPUT = "output.log"
 CACHE = "cache"
+STATE = "state.pt"
+DATA = "data.json"
+LOCK = ".lock"
+TURN = 1.0
+"""Seconds for which a run waits for its folder: a window that starts it holds the lock while it does so."""
+LONGEST_SETTINGS = 1 << 16  # bytes
+MODELS = ("init", "segmentor")
+"""Settings that are the name of a model or its path."""
+C = TypeVar("C", bound=Config)
 JOBS: dict[str, type[Config]] = {
     "segmentor": SegmentorConfig,
     "pretrain": PretrainConfig,
@@ -63,18 +77,45 @@ def load_config(path: Path) -> Config:
     """
     path = path / SETTINGS if path.is_dir() else path
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with open_ordinary(path) as file:
+            text = file.read(LONGEST_SETTINGS + 1)
+        if len(text) > LONGEST_SETTINGS:
+            raise ConfigError(f"{path} is too long for settings; give the config.yaml of a run")
+        values = yaml.load(text, _PlainLoader)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); give the config.yaml of a run") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid YAML; give the config.yaml of a run") from error
-    if not isinstance(values, dict) or values.get("job") not in JOBS:
+    if not isinstance(values, dict) or values.get("job") not in list(JOBS):
         raise ConfigError(f"{path} does not say which job it is for; its first line must be job: {' | '.join(JOBS)}")
     job = values.pop("job")
     try:
         return from_dict(JOBS[job], values)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Without aliases, by which a few lines stand for more than fits into memory."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not used in settings")
+        return super().compose_node(parent, index)
+
+
+def absolute(config: C) -> C:
+    """The same settings with whole paths, so that they mean the same files wherever the run is repeated or resumed.
+
+    A path to nothing stays as it was typed, and so does a model's name.
+    """
+    changes: dict[str, Any] = {}
+    for name, value in vars(config).items():
+        if isinstance(value, Path) and (name == "run" or value.exists()):
+            changes[name] = value.resolve()
+        elif name in MODELS and isinstance(value, str) and is_path(value):
+            changes[name] = str(Path(value).resolve())
+    return replace(config, **changes)
 
 
 def save_config(path: Path, config: Config) -> None:
@@ -89,33 +130,60 @@ def open_run(config: Config, processes: Processes, resume: bool) -> Iterator[Eve
 
     Raises:
         ConfigError: a setting out of range.
-        RunError: the folder holds another run (or none, when resuming).
+        RunError: the folder holds another run (or none, when resuming), or another process works in it.
     """
     check(config)
     run = config.run
     settings = run / SETTINGS
     if resume and not settings.is_file():
         raise RunError(f"{run} holds no run to resume; give the folder of an earlier run")
-    if resume and is_finished(run):
-        raise RunError(f"the run in {run} is finished; for another one give --config {settings} and a new --run")
-    processes.wait()  # until every process has seen the folder as it was
-    if processes.first:
-        if not resume:
-            _make_room(config)
-        for left in (*run.glob(".state.*.pt"), *run.glob(".model.*.safetensors")):
-            left.unlink()  # half-written by a process that was killed
-        save_config(settings, config)
-    processes.wait()
-    log = EventLog(run, writes=processes.first)
-    log.write("open", job=job_name(config), pid=os.getpid())
-    try:
-        yield log
-    except VasoMIMError as error:
-        log.write("end", reason="failed", message=str(error))
-        raise
-    except (Exception, KeyboardInterrupt) as error:
-        log.write("end", reason="failed", message=f"{type(error).__name__}: {error}")
-        raise
+    with ExitStack() as stack:
+        if processes.first:
+            if not resume:
+                _check_room(config)
+                run.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(sole(run, TURN))
+            if resume and is_finished(run):
+                raise RunError(
+                    f"the run in {run} is finished; for another one give --config {settings} and a new --run"
+                )
+            if not resume:
+                _make_room(config)
+            for left in (*run.glob(".state.*.pt"), *run.glob(".model.*.safetensors")):
+                left.unlink()  # half-written by a process that was killed
+            save_config(settings, absolute(config))
+        processes.wait()
+        log = EventLog(run, writes=processes.first)
+        log.write("open", job=job_name(config), pid=os.getpid())
+        try:
+            yield log
+        except VasoMIMError as error:
+            log.write("end", reason="failed", message=str(error))
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            log.write("end", reason="failed", message=f"{type(error).__name__}: {error}")
+            raise
+
+
+@contextmanager
+def sole(run: Path, wait: float = 0.0) -> Iterator[None]:
+    """Be the only process that works in a run folder, for the block.
+
+    Args:
+        run: the folder; it must exist.
+        wait: seconds to wait for another one to leave it.
+
+    Raises:
+        RunError: another one works in it, or it cannot be written to.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(run / LOCK, wait))
+        except LockedError as error:
+            raise RunError(f"{run} is in use: {error}") from error
+        except OSError as error:
+            raise RunError(f"{run} cannot be written ({error.strerror}); choose another folder") from error
+        yield
 
 
 def finish_run(run: Path, reason: str, log: EventLog, processes: Processes) -> Path:
@@ -124,8 +192,6 @@ def finish_run(run: Path, reason: str, log: EventLog, processes: Processes) -> P
     Returns:
         The model file.
     """
-    from vasomim_core.training.loop import STATE
-
     processes.wait()
     model = run / MODEL
     if model.exists():  # not so when a pretraining run is stopped while it still trains its segmentor
@@ -143,32 +209,37 @@ def is_finished(run: Path) -> bool:
     return (run / MODEL).exists() and bool(ends) and ends[-1] in ("finished", "patience")
 
 
-def _make_room(config: Config) -> None:
-    """Make the folder of a new run; one that has not trained anything gives way to it.
+def _check_room(config: Config) -> bool:
+    """Whether a run that failed before its first step stands in the folder of a new one; nothing else may.
 
-    That is a run that failed before its first step, or one that a window has prepared: it holds these very settings
-    and the log for the output, and no process has taken it up.
+    Besides, a window may have prepared the folder: it holds these very settings and the log for the output, and no
+    process has taken it up.
 
     Raises:
         RunError: the folder holds something else.
     """
     run = config.run
-    names = {path.name for path in run.iterdir()} if run.is_dir() else set()
-    events = list(read_events(run))
+    names = {path.name for path in run.iterdir()} - {LOCK, f"{LOCK}.holder"} if run.is_dir() else set()
+    events = list(read_events(run)) if FILE in names else []
     failed = bool(events) and events[-1]["event"] == "end" and events[-1]["reason"] == "failed"
     untouched = all(event["event"] in ("spawn", "stop") for event in events) and _holds(run, config)
-    allowed = {SETTINGS, OUTPUT, FILE, *({CACHE} if failed else ())} if failed or untouched else set()
+    allowed = {SETTINGS, OUTPUT, FILE, *({CACHE, DATA} if failed else ())} if failed or untouched else set()
     if (run.exists() and not run.is_dir()) or not names <= allowed:
         raise RunError(f"{run} exists and is not empty; give a new folder, or resume the run in it")
-    if failed:
-        shutil.rmtree(run / CACHE, ignore_errors=True)
-        (run / FILE).unlink()
-    run.mkdir(parents=True, exist_ok=True)
+    return failed
+
+
+def _make_room(config: Config) -> None:
+    """Clear away what a failed run has left; raises as `_check_room`, for the folder may have been taken meanwhile."""
+    if _check_room(config):
+        shutil.rmtree(config.run / CACHE, ignore_errors=True)
+        (config.run / DATA).unlink(missing_ok=True)
+        (config.run / FILE).unlink()
 
 
 def _holds(run: Path, config: Config) -> bool:
     try:
-        return load_config(run / SETTINGS) == config
+        return absolute(load_config(run / SETTINGS)) == absolute(config)
     except ConfigError:
         return False
 

@@ -13,7 +13,7 @@ from vasomim_core.errors import CheckpointError
 from vasomim_core.models.catalogue import find_model, read_card
 from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.effunet import EffUNet, load_efficientnet
-from vasomim_core.models.registry import build, load_strictly
+from vasomim_core.models.registry import build, filled
 from vasomim_core.models.segmenter import ViTSegmenter
 from vasomim_core.models.vit import load_encoder
 
@@ -61,11 +61,15 @@ def _loaded(config: FinetuneConfig, init: str) -> Start:
     path = given if given.is_file() else find_model(init)
     card = read_card(path) if path.suffix == ".safetensors" else None
     if card is not None and card.kind in ("segmenter", "segmentor"):
-        network = build(card.architecture, card.options)
-        load_strictly(network, read_state(path), path)
+        network = filled(card, read_state(path), path)
         return Start(network, card.architecture, card.options, segments=True, mirrored=card.preprocessing.mirrored)
     if card is not None and config.architecture == "vit":
-        config = replace(config, encoder=card.options["encoder"], patch_size=card.options["patch_size"])
+        own: dict[str, Any] = {
+            "encoder": "base",
+            "patch_size": 16,
+            **card.options,
+        }
+        config = replace(config, encoder=own["encoder"], patch_size=own["patch_size"])
     options = _options(config)
     network = build(config.architecture, options)
     if isinstance(network, ViTSegmenter):

@@ -171,7 +171,7 @@ def test_models_lists_what_can_be_used(tmp_path, capsys, monkeypatch):
     out = vasomim(capsys, "models")
     assert "mine: segmenter, 1 MB\n    of a test\n    validation on 7 frames: DSC 61.00 %, clDice 60.00 %\n" in out
     assert "not for diagnosis" in out
-    assert "broken" not in out
+    assert "broken: cannot be used\n" in out
     assert json.loads(vasomim(capsys, "models", "--json"))["mine"]["kind"] == "segmenter"
     listed = vasomim(capsys, "models", "--add", tmp_path / "mine.safetensors", "--name", "again", "--json")
     assert json.loads(listed)["again"] == json.loads(listed)["mine"]

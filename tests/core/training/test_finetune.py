@@ -81,7 +81,8 @@ def test_the_best_epoch_is_kept_with_its_score(config):
     assert again.architecture == "unext"
     assert again.segments
     _, validation = labelled_parts(longer)
-    assert score_network(again.network.eval(), card.preprocessing, validation)["dsc"] == max(scores)
+    pairs = ((one.frame(), one.mask()) for one in validation)
+    assert score_network(again.network.eval(), card.preprocessing, pairs)["dsc"] == max(scores)
     assert not (config.run / "cache").exists()
     assert not (config.run / "state.pt").exists()
 

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from vasomim_core.config import Training
 from vasomim_core.errors import RunError
+from vasomim_core.training import loop
 from vasomim_core.training.batches import BatchPlan
 from vasomim_core.training.events import FILE, EventLog, read_events
 from vasomim_core.training.loop import Job, run_training
@@ -119,8 +120,8 @@ class Numbers(Dataset):
 MEMORY = [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 1")]
 
 
-def train(run: Path, learner: nn.Module) -> str:
-    settings = Training(epochs=2, batch_size=4, warmup=0.0, learning_rate=0.1, device="cpu", log_every=1)
+def train(run: Path, learner: nn.Module, log_every: int = 1) -> str:
+    settings = Training(epochs=2, batch_size=4, warmup=0.0, learning_rate=0.1, device="cpu", log_every=log_every)
     job = Job("finetune", learner, [{"params": learner.parameters()}], Numbers(), lambda *_: None)
     return run_training(job, settings, run, EventLog(run), Processes())
 
@@ -150,6 +151,17 @@ def test_a_batch_that_does_not_fit_is_split_and_says_so(tmp_path, error):
 def test_what_smaller_parts_do_not_help_is_raised(tmp_path, error):
     with pytest.raises(RuntimeError, match=str(error)):
         train(tmp_path, Hungry(error, 0))
+
+
+def test_the_time_left_is_told_after_the_first_step_however_seldom_losses_are_read(tmp_path, monkeypatch):
+    assert train(tmp_path, Hungry(MEMORY[0], fits=4), log_every=100) == "finished"
+    told = [(e["event"], e["step"]) for e in read_events(tmp_path) if e["event"] in ("step", "pace")]
+    assert told == [("pace", 1), ("step", 4)]
+    assert next(e["eta"] for e in read_events(tmp_path) if e["event"] == "pace") > 0
+    monkeypatch.setattr(loop, "PACE", 0.0)
+    (tmp_path / "again").mkdir()
+    train(tmp_path / "again", Hungry(MEMORY[0], fits=4), log_every=100)
+    assert [e["step"] for e in read_events(tmp_path / "again") if e["event"] == "pace"] == [1, 2, 3]
 
 
 def test_a_stop_event_ends_the_run_where_signals_do_not_reach(tmp_path):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +15,12 @@ import psutil
 import pytest
 
 from napari_vasomim.runs import jobs
+from napari_vasomim.runs.folder import RunFolder
 from napari_vasomim.runs.jobs import Job, attach, list_runs, new_run_folder, report, resume, start
 from vasomim_core.config import FinetuneConfig
 from vasomim_core.errors import RunError
 from vasomim_core.training.events import FILE, EventLog, Follower, read_events
-from vasomim_core.training.runs import load_config, save_config
+from vasomim_core.training.runs import load_config, save_config, sole
 
 pytestmark = pytest.mark.usefixtures("no_orphans")
 
@@ -180,16 +183,120 @@ def test_a_process_without_a_sign_of_life_is_given_up(config, monkeypatch, tmp_p
     assert "did not begin to work" in job.status().message
 
 
-def test_broken_folders_are_left_out_of_the_list(tmp_path, config):
+def test_a_broken_folder_is_listed_with_its_reason_and_hides_no_other(tmp_path, config):
     save_config(tmp_path / "good" / "config.yaml", config)
-    for name, text in {"empty": "", "foreign": "job: paint\n", "binary": "\0\1"}.items():
+    broken = {"empty": "", "foreign": "job: paint\n", "binary": "\0\1", "list": "job: []\n", "long": "j" * 10**6}
+    for name, text in broken.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text(text)
-    save_config(tmp_path / "torn" / "config.yaml", config)
-    (tmp_path / "torn" / FILE).write_text('{"event": "start", "pid": "x"}\n{"event"\n[1]\nnull\n')
-    assert {s.run.name for s in list_runs(tmp_path)} >= {"good"}
-    assert not {s.run.name for s in list_runs(tmp_path)} & {"empty", "foreign", "binary"}
+    (tmp_path / "folder" / "config.yaml").mkdir(parents=True)
+    (tmp_path / "no run").mkdir()
+    found = {s.run.name: s for s in list_runs(tmp_path)}
+    assert found.keys() == {"good", "folder", *broken}
+    for name in ("folder", *broken):
+        assert (found[name].state, found[name].job) == ("unreadable", "")
+        assert "config.yaml" in found[name].message
+        with pytest.raises(RunError, match="holds no run"):
+            attach(tmp_path / name)
+    assert found["good"].state == "lost"
     assert list_runs(tmp_path / "missing") == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.timeout(60)
+def test_a_named_pipe_in_a_run_folder_is_not_waited_for(tmp_path, config):
+    for name in ("config.yaml", FILE, "output.log"):
+        run = tmp_path / name
+        if name != "config.yaml":
+            save_config(run / "config.yaml", config)
+        run.mkdir(exist_ok=True)
+        os.mkfifo(run / name)
+    states = {s.run.name: s.state for s in list_runs(tmp_path)}
+    assert states == {"config.yaml": "unreadable", FILE: "unreadable", "output.log": "lost"}
+    for run in (tmp_path / FILE, tmp_path / "output.log"):
+        with pytest.raises(RunError):
+            resume(run)
+
+
+HOSTILE = [
+    "[" * 100_000,
+    '{"event": "validation", "step": 1, "epoch": 1, "scores": [1]}',
+    '{"event": "validation", "step": 1, "epoch": 1, "scores": {"dsc": "much"}}',
+    '{"event": "validation", "step": 1, "epoch": 1, "scores": {"dsc": NaN}}',
+    '{"event": "validation", "step": "x", "epoch": 1, "scores": {"dsc": 1}}',
+    '{"event": "step", "step": 1, "loss": "low"}',
+    '{"event": "step", "step": 1, "eta": 1e999}',
+    '{"event": "step", "step": -1}',
+    '{"event": "start", "pid": 99999999999999999999, "steps": 3}',
+    '{"event": "start", "pid": 1, "time": 1e300}',
+    '{"event": "start", "pid": 1, "steps": ' + "9" * 6000 + "}",
+    '{"event": "end"}',
+    '{"event": "end", "reason": ["finished"]}',
+    '{"event": ["end"]}',
+    '{"event": "warning", "message": {"a": 1}}',
+    '"event"',
+]
+
+
+@pytest.mark.parametrize("line", HOSTILE, ids=lambda line: line[:60])
+def test_a_hostile_line_is_counted_and_passed_over(tmp_path, config, line):
+    save_config(tmp_path / "config.yaml", config)
+    good = [
+        '{"event": "start", "steps": 10, "epochs": 5, "pid": 0, "time": 1.5}',
+        '{"event": "step", "step": 4, "epoch": 2, "loss": 0.5, "eta": 3.0}',
+    ]
+    (tmp_path / FILE).write_text("\n".join([good[0], line + "}" * (line[0] == "["), good[1], '{"event": "st']) + "\n")
+    assert [e["event"] for e in read_events(tmp_path)] == ["start", "step"]
+    status = attach(tmp_path).status()
+    assert (status.state, status.epoch, status.progress) == ("lost", 2, 0.4)
+    if line != '"event"':  # which might be the rest of a line that a kill has cut
+        assert "1 line of events.jsonl cannot be read (line 2: " in status.message
+    assert len(status.message) < 400
+    assert report(tmp_path)
+
+
+def test_a_second_process_is_refused_and_told_who_works_there(config):
+    save_config(config.run / "config.yaml", config)
+    with sole(config.run), pytest.raises(RunError, match=rf"in use: .* process {os.getpid()} on "):
+        resume(config.run)
+    assert not (config.run / "output.log").exists()
+
+
+@pytest.mark.timeout(300)
+def test_of_two_windows_that_resume_at_once_one_does(endless):
+    save_config(endless.run / "config.yaml", endless)
+    together = threading.Barrier(2)
+
+    def go_on(_: int) -> Job | RunError:
+        together.wait()
+        try:
+            return resume(endless.run)
+        except RunError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(go_on, range(2)))
+    (job,) = [answer for answer in answers if isinstance(answer, Job)]
+    until(job, "running")
+    assert job.status().pid == job.pid
+    job.cancel()
+
+
+def test_the_computer_is_said_to_be_busy_while_nothing_is_heard(config, monkeypatch):
+    save_config(config.run / "config.yaml", config)
+    EventLog(config.run).write("spawn", job="finetune", pid=os.getpid())
+    folder = RunFolder(config.run)
+    monkeypatch.setattr(psutil, "getloadavg", lambda: (7.5, 0.0, 0.0))
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: 2)
+    assert "busy (3.8 ×" in folder.status(alive=True).message
+    EventLog(config.run).write("start", steps=100, epochs=5)
+    assert "busy" in folder.status(alive=True).message
+    EventLog(config.run).write("pace", step=1, epoch=1, eta=300.0)  # after the first step, long before its loss is read
+    status = folder.status(alive=True)
+    assert (status.eta, status.progress) == (300.0, 0.01)
+    assert "busy" not in status.message
+    monkeypatch.setattr(psutil, "getloadavg", lambda: (1.0, 0.0, 0.0))
+    assert "busy" not in RunFolder(config.run).status(alive=True).message
 
 
 def test_the_follower_waits_for_half_a_line(tmp_path):
@@ -217,9 +324,18 @@ def test_what_a_resumed_run_repeats_is_taken_back(tmp_path, config):
     assert (status.progress, dict(status.best)) == (0.1, {"dsc": 50.0})
 
 
-def test_a_new_folder_never_exists(tmp_path):
+def test_a_new_folder_is_made_once_also_for_two_windows_at_the_same_instant(tmp_path):
+    together = threading.Barrier(8)
+
+    def make(_: int) -> Path:
+        together.wait()
+        return new_run_folder(tmp_path / "runs", "same")
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(make, range(8)))
+    assert len(set(made)) == 8
+    assert all(path.is_dir() for path in made)
     first = new_run_folder(tmp_path, "left / right: 2")
-    first.mkdir()
     assert (first.name, new_run_folder(tmp_path, "left / right: 2").name) == ("left-right-2", "left-right-2-2")
     assert new_run_folder(tmp_path, "../..").parent == tmp_path
 

@@ -13,14 +13,14 @@ from qtpy.QtWidgets import QLabel
 
 from napari_vasomim import engine
 from napari_vasomim.widgets import before_after
-from napari_vasomim.widgets.before_after import CHANGED, NO_BEFORE, BeforeAfter
+from napari_vasomim.widgets.before_after import CHANGED, NO_BEFORE, SINCE, BeforeAfter, _held_out
 from vasomim_core.config import FinetuneConfig, PretrainConfig
-from vasomim_core.data.labelled import labels_fingerprint, training_and_validation
+from vasomim_core.data.labelled import labels_fingerprint, open_labels, training_and_validation
 from vasomim_core.data.synthetic import write_samples
 from vasomim_core.errors import InputError
-from vasomim_core.files import write_png
+from vasomim_core.files import write_json, write_png
 from vasomim_core.models.catalogue import Card
-from vasomim_core.training.runs import save_config
+from vasomim_core.training.runs import load_config, save_config
 
 
 @pytest.fixture
@@ -120,6 +120,32 @@ def test_labels_that_changed_since_are_told(qtbot, run, asked, labels):
     dialog = opened(qtbot, run, asked)
     qtbot.waitUntil(lambda: bool(asked), timeout=10_000)
     assert dialog.notes.text() == CHANGED
+
+
+def test_frames_added_since_do_not_change_which_were_held_out(qtbot, run, asked, labels, held_out):
+    """Else the draw would be another one, and frames that were learned from would be shown as held out."""
+    shown = {one.frame_sha256 for one in held_out}
+    record = {
+        f"labels/{one.name}": {
+            "frame_sha256": one.frame_sha256,
+            "mask_sha256": one.mask_sha256,
+            "validation": one.frame_sha256 in shown,
+        }
+        for one in open_labels(labels)
+    }
+    write_json(run / "data.json", {"items": record, "caches": {}, "facts": {}, "warnings": []})
+    assert _held_out(run, load_config(run)) == (held_out, "")
+    write_samples(labels.parent / "more", 40, seed=5, size=96)
+    for part in ("images", "masks"):
+        for path in (labels.parent / "more" / part).iterdir():
+            path.rename(labels / part / f"more-{path.name}")
+    assert {one.frame_sha256 for one in training_and_validation(labels, None, 0.9, 0)[1]} != shown
+    found, note = _held_out(run, load_config(run))
+    assert [one.frame_sha256 for one in found] == [one.frame_sha256 for one in held_out]
+    assert note == SINCE
+    dialog = opened(qtbot, run, asked)
+    qtbot.waitUntil(lambda: bool(asked), timeout=10_000)
+    assert dialog.notes.text() == SINCE
 
 
 def test_closed_while_it_works_nothing_more_is_asked(qtbot, run, asked, held_out, notifications):

@@ -427,7 +427,7 @@ def choose(panel, name):
     panel.runs.list.setCurrentItem(found[0])
 
 
-def test_runs_of_earlier_sessions_are_listed_with_their_results(qtbot, model, beside, labels):
+def test_runs_of_earlier_sessions_are_listed_with_their_results(qtbot, model, beside, labels, notifications):
     folder = jobs.default_runs_folder()
     finished_run(folder / "done", labels)
     finished_run(folder / "broke", labels, "failed")
@@ -436,8 +436,19 @@ def test_runs_of_earlier_sessions_are_listed_with_their_results(qtbot, model, be
     (folder / "torn" / "config.yaml").write_bytes(b"\0\1")
     (folder / "file").write_text("")
     panel = beside(model, FinetunePanel)
-    qtbot.waitUntil(lambda: len(rows(panel)) == 3, timeout=10_000)
-    assert rows(panel) == {"done": ("finished", "81.2"), "broke": ("failed", "81.2"), "gone": ("lost", "81.2")}
+    qtbot.waitUntil(lambda: len(rows(panel)) == 4, timeout=10_000)
+    torn = rows(panel).pop("torn")
+    assert torn == ("unreadable", "")
+    tips = [panel.runs.list.topLevelItem(i).toolTip(0) for i in range(4)]
+    assert any("config.yaml: its first line does not say job" in tip for tip in tips)
+    choose(panel, "torn")
+    assert "its first line does not say job" in notifications.pop().message
+    assert rows(panel) == {
+        "done": ("finished", "81.2"),
+        "broke": ("failed", "81.2"),
+        "gone": ("lost", "81.2"),
+        "torn": torn,
+    }
     choose(panel, "done")
     assert "Finished; best DSC 81.2 % at epoch 2." in panel.view.state.text()
     assert panel.view.curves.best() == (2, 81.23)
