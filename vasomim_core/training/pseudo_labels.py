@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from vasomim_core.anatomy import extract_anatomy
 from vasomim_core.angiogram import find_angiograms, read_angiogram, to_uint8
 from vasomim_core.config import Mode
-from vasomim_core.data.store import FrameStore, Pair, build_store, resize
+from vasomim_core.data.store import FrameStore, Pair, build_store
+from vasomim_core.data.unlabelled import FRAME_SIZE, with_anatomy
 from vasomim_core.training.events import EventLog
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.runs import CACHE, progress_events
-
-FRAME_SIZE = 512  # px, longer side: the scale for which the filter's σ are meant
 
 
 def anatomy_store(data: Path, run: Path, mode: Mode, log: EventLog, processes: Processes) -> FrameStore:
@@ -34,8 +32,7 @@ def anatomy_store(data: Path, run: Path, mode: Mode, log: EventLog, processes: P
             for path in files:
                 angiogram = read_angiogram(path)
                 for frame in angiogram.frames:
-                    grey = resize(to_uint8(frame, angiogram.window), FRAME_SIZE, enlarge=False)
-                    yield grey, extract_anatomy(grey, mode)
+                    yield with_anatomy(to_uint8(frame, angiogram.window), mode)
 
         build_store(folder, pairs(), sum(counts), FRAME_SIZE, enlarge=False, progress=progress_events(log))
     processes.wait()
