@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
 from napari_vasomim import engine
 from napari_vasomim.background import beside
 from napari_vasomim.deliver import deliver
-from napari_vasomim.mask_answers import Vessels
-from napari_vasomim.mask_figure import kinds, on_pixels, picture, save_animation
+from napari_vasomim.mask_answers import Asked, request
 from napari_vasomim.notify import inform, tell, told
-from vasomim_core.masking_schedule import MaskingSchedule
+from vasomim_core.masking_figures import save_animation
+from vasomim_core.masking_results import Mask
 
 ANIMATION_STEPS = 48
 
@@ -28,8 +28,7 @@ class MaskAnimation:
     Args:
         parent: when it is deleted, nothing goes on.
         path: of the GIF.
-        vessels: the frame.
-        schedule: the settings.
+        asked: the frame and the settings.
 
     Attributes:
         at_work: until it is written, cancelled, or has failed.
@@ -41,10 +40,10 @@ class MaskAnimation:
     ended = Signal()
     """It is not at work any more."""
 
-    def __init__(self, parent: QObject, path: Path, vessels: Vessels, schedule: MaskingSchedule):
-        self._parent, self._path, self._vessels, self._schedule = parent, path, vessels, schedule
-        self._steps = sorted({round(e) for e in np.linspace(0, schedule.epochs - 1, ANIMATION_STEPS)})
-        self._pictures: list[tuple[int, float, NDArray[np.uint8]]] = []
+    def __init__(self, parent: QObject, path: Path, asked: Asked):
+        self._parent, self._path, self._asked = parent, path, asked
+        self._steps = sorted({round(e) for e in np.linspace(0, asked.schedule.epochs - 1, ANIMATION_STEPS)})
+        self._masks: list[Mask] = []
         self.call: Future[dict[str, Any]] | None = None
         self.at_work = False
 
@@ -60,21 +59,19 @@ class MaskAnimation:
         self._end()
 
     def _draw(self) -> None:
-        done = len(self._pictures)
+        done = len(self._masks)
         self.stepped.emit(done, len(self._steps))
         if done == len(self._steps):
-            beside(self._parent, lambda: save_animation(self._path, self._pictures), self._written, self._failed)
+            frame = self._asked.vessels.frame
+            beside(self._parent, lambda: save_animation(self._path, frame, self._masks), self._written, self._failed)
             return
-        self.call = engine.shared().call(
-            "mask_preview", anatomy=self._vessels.anatomy, epoch=self._steps[done], **vars(self._schedule)
-        )
+        this = replace(self._asked, epoch=self._steps[done])
+        self.call = engine.shared().call("mask_preview", **request("mask_preview", this))
         deliver(self.call, self._parent, told(self._drawn), self._failed)
 
     def _drawn(self, answer: dict[str, Any]) -> None:
         if self.at_work:
-            frame, epoch = self._vessels.frame, self._steps[len(self._pictures)]
-            shown = on_pixels(kinds(answer["guided"], answer["masked"]), self._schedule.patch_size, frame.shape)
-            self._pictures.append((epoch, answer["beta"], picture(frame, shown)))
+            self._masks.append(Mask(**answer))
             self._draw()
 
     def _written(self, _: Any) -> None:

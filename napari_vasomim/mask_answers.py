@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,18 @@ from napari_vasomim.background import Newest
 from napari_vasomim.deliver import deliver
 from napari_vasomim.notify import told
 from napari_vasomim.session import Session
-from vasomim_core.anatomy import extract_anatomy
 from vasomim_core.config import Mode
+from vasomim_core.data.unlabelled_frame import with_anatomy
+from vasomim_core.masking_results import Mask, MaskingResult, OverEpochs, Reconstruction
 from vasomim_core.masking_schedule import MaskingSchedule
 
-HEAT_MAP_REST_MS = 300
+REST_MS = 300
+KINDS: dict[str, type[Any]] = {
+    "mask_preview": Mask,
+    "masking_over_epochs": OverEpochs,
+    "reconstruct": Reconstruction,
+}
+"""What the engine's answers are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +41,27 @@ class Vessels:
         key: frame, mode and polarity.
         layer: the angiogram.
         index: which frame of it.
-        frame: uint8 (H, W).
-        anatomy: bool (H, W).
+        frame: uint8 (H, W), as shown.
+        scaled: uint8 (H', W'), as pretraining keeps it: no side longer than 512 px.
+        anatomy: bool (H', W').
     """
 
     key: tuple[int, Mode, bool]
     layer: Image
     index: int
     frame: NDArray[np.uint8]
+    scaled: NDArray[np.uint8]
     anatomy: NDArray[np.bool_]
+
+    @property
+    def mode(self) -> Mode:
+        """How they were found."""
+        return self.key[1]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the frame as shown."""
+        return self.frame.shape[0], self.frame.shape[1]
 
 
 class ShownVessels:
@@ -76,7 +96,7 @@ class ShownVessels:
 
         def work() -> Vessels:
             frame = layers.frame_of(layer, key[0])
-            return Vessels(key, layer, key[0], frame, extract_anatomy(frame, mode))
+            return Vessels(key, layer, key[0], frame, *with_anatomy(frame, mode))
 
         self._finding.ask(work)
 
@@ -112,11 +132,12 @@ class Asked:
 
     def bearing_on(self, method: str) -> tuple[Any, ...]:
         """That of it on which the answer to this method depends."""
-        return {
-            "mask_preview": (self.vessels, self.schedule, self.epoch),
-            "masking_heat_map": (self.vessels, self.schedule),  # of all epochs
-            "reconstruct": (self.vessels, self.schedule, self.epoch, self.model),
-        }[method]
+        about: tuple[Any, ...] = (self.vessels, self.schedule, self.model_for(method))
+        return about if method == "masking_over_epochs" else (*about, self.epoch)
+
+    def model_for(self, method: str) -> str:
+        """The model that the answer needs, or ""."""
+        return self.model if method == "reconstruct" or self.schedule.co_guidance else ""
 
 
 class MaskAnswers:
@@ -128,7 +149,7 @@ class MaskAnswers:
     """
 
     answered = Signal(str, object, object)
-    """Method, `Asked`, and the values of the answer."""
+    """Method, `Asked`, and the answer: a `Mask`, `OverEpochs` or `Reconstruction`."""
     starting = Signal()
     """The engine is not there yet; the answer will take some seconds."""
     failed = Signal(object)
@@ -138,53 +159,58 @@ class MaskAnswers:
         self._session, self._parent = session, parent
         self._asked: Asked | None = None
         self._resting: Asked | None = None
-        self._answers: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+        self._answers: dict[str, tuple[tuple[Any, ...], Any]] = {}
         self._calls: dict[str, Future[dict[str, Any]]] = {}
-        self._rest = QTimer(parent, singleShot=True, interval=HEAT_MAP_REST_MS)
-        self._rest.timeout.connect(told(self._ask_heat_map))
+        self._rest = QTimer(parent, singleShot=True, interval=REST_MS)
+        self._rest.timeout.connect(told(self._ask_over_epochs))
 
-    def get(self, method: str, asked: Asked) -> dict[str, Any] | None:
+    def get(self, method: str, asked: Asked) -> Any:
         """The answer that belongs to this; None while it is not there."""
         about, answer = self._answers.get(method, ((), None))
         return answer if about == asked.bearing_on(method) else None
 
+    def result(self, asked: Asked) -> MaskingResult | None:
+        """All answers that belong to this; None while one is not there."""
+        mask, over_epochs, made = (self.get(method, asked) for method in KINDS)
+        if mask is None or over_epochs is None or (asked.model and made is None):
+            return None
+        model = Path(asked.model).stem if asked.model else ""
+        return MaskingResult(asked.schedule, asked.vessels.mode, model, mask, over_epochs, made if model else None)
+
     def ask(self, asked: Asked) -> None:
-        """Have a mask drawn, by a model too if one is chosen, and after a rest the heat map; not twice for the same."""
+        """Have a mask drawn, by a model too if one is chosen, after a rest the whole schedule; not twice the same."""
         if asked == self._asked:
             return
         self._asked = self._resting = asked
-        schedule, epoch = asked.schedule, asked.epoch
-        self._call("mask_preview", asked, epoch=epoch, **vars(schedule))
+        self._call("mask_preview", asked)
         self._rest.start()
         if asked.model:
-            beta = schedule.beta(epoch)
-            self._call(
-                "reconstruct", asked, frame=asked.vessels.frame, model=asked.model, beta=beta, seed=schedule.seed
-            )
+            self._call("reconstruct", asked)
 
     def forget(self) -> None:
         """There is no angiogram any more: ask nothing further."""
         self._asked = None
         self._rest.stop()
 
-    def _ask_heat_map(self) -> None:
+    def _ask_over_epochs(self) -> None:
         asked = self._resting
-        if asked is not None and self.get("masking_heat_map", asked) is None:
-            self._call("masking_heat_map", asked, **vars(asked.schedule))
+        if asked is not None and self.get("masking_over_epochs", asked) is None:
+            self._call("masking_over_epochs", asked)
 
-    def _call(self, method: str, asked: Asked, **arguments: Any) -> None:
+    def _call(self, method: str, asked: Asked) -> None:
         """Call the inference child; an older call of the same kind that still waits is dropped."""
         if (old := self._calls.get(method)) is not None:
             old.cancel()
         if engine.shared().state == "off":
             self.starting.emit()
 
-        def done(answer: dict[str, Any]) -> None:
+        def done(values: dict[str, Any]) -> None:
             if _is_there(self._session, asked.vessels):
+                answer = KINDS[method](**values)
                 self._answers[method] = asked.bearing_on(method), answer
                 self.answered.emit(method, asked, answer)
 
-        self._calls[method] = engine.shared().call(method, anatomy=asked.vessels.anatomy, **arguments)
+        self._calls[method] = engine.shared().call(method, **request(method, asked))
         deliver(self._calls[method], self._parent, told(done), self._lost)
 
     def _lost(self, error: Exception) -> None:
@@ -192,7 +218,19 @@ class MaskAnswers:
         self.failed.emit(error)
 
 
+def request(method: str, asked: Asked) -> dict[str, Any]:
+    """The arguments of a call of the engine."""
+    vessels, schedule = asked.vessels, vars(asked.schedule)
+    about = {
+        "frame": vessels.scaled,
+        "anatomy": vessels.anatomy,
+        "schedule": schedule,
+        "model": asked.model_for(method),
+    }
+    return about if method == "masking_over_epochs" else about | {"epoch": asked.epoch}
+
+
 def _is_there(session: Session, vessels: Vessels) -> bool:
     """Whether the angiogram is still open, with frames of that size."""
     layer = vessels.layer
-    return layer in session.viewer.layers and layers.frame_size(layer) == vessels.frame.shape
+    return layer in session.viewer.layers and layers.frame_size(layer) == vessels.size

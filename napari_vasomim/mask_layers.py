@@ -12,29 +12,34 @@ from numpy.typing import NDArray
 
 from napari_vasomim import layers
 from napari_vasomim.mask_answers import Asked, Vessels
-from napari_vasomim.mask_figure import kinds, on_pixels
+from vasomim_core.masking_figures import kinds, on_pixels
+from vasomim_core.masking_results import Mask, OverEpochs, Reconstruction
 
 VIEWS: dict[str, tuple[str, ...]] = {
     "one sampled mask": ("mask",),
     "distribution f": ("distribution",),
     "masking ratio over all epochs": ("masking ratio",),
+    "masked patches, drawn by the model": ("masked patches drawn",),
     "reconstruction I′": ("reconstruction",),
     "S(I): vessels seen in the frame": ("vessels in I",),
     "S(I′): vessels seen in the reconstruction": ("vessels in I′",),
     "difference of S(I′) and S(I)": ("difference",),
 }
 """What can be looked at, and the roles of the layers that show it."""
-FROM_MODEL = ("reconstruction", "vessels in I", "vessels in I′", "difference")
+FROM_MODEL = ("masked patches drawn", "reconstruction", "vessels in I", "vessels in I′", "difference")
 """The roles of what a pretrained model draws."""
 STYLES: dict[str, dict[str, Any]] = {
     "distribution": {"colormap": "inferno", "opacity": 0.75},
     "masking ratio": {"colormap": "viridis", "opacity": 0.75, "contrast_limits": (0, 1)},
+    "masked patches drawn": {"colormap": "gray", "contrast_limits": (0, 255)},
     "reconstruction": {"colormap": "gray", "contrast_limits": (0, 255)},
     "vessels in I": {"colormap": "magma", "contrast_limits": (0, 1)},
     "vessels in I′": {"colormap": "magma", "contrast_limits": (0, 1)},
     "difference": {"colormap": "PiYG", "contrast_limits": (-1, 1)},
     "mask": {"opacity": 0.55},
 }
+WITH_BAR = ("distribution", "masking ratio", "vessels in I", "vessels in I′", "difference")
+"""The roles of layers with a colour bar on the canvas."""
 
 
 class MaskLayers:
@@ -59,33 +64,36 @@ class MaskLayers:
     def put_anatomy(self, vessels: Vessels) -> None:
         """Show the vessels that the masks are drawn for, on a layer that is not visible at first."""
         style: dict[str, Any] = {"opacity": 0.5, "visible": False}
-        layers.put_frame(self._viewer, vessels.layer, "anatomy", vessels.index, vessels.anatomy, "anatomy", **style)
+        found = on_pixels(vessels.anatomy, vessels.size)
+        layers.put_frame(self._viewer, vessels.layer, "anatomy", vessels.index, found, "anatomy", **style)
 
-    def put(self, method: str, asked: Asked, answer: dict[str, Any]) -> None:
-        """Show what the engine has answered to a method."""
-        vessels, patch_size = asked.vessels, asked.schedule.patch_size
-        height, width = vessels.frame.shape
-        if method == "mask_preview":
-            shown = kinds(answer["guided"], answer["masked"])
-            self._put("mask", vessels, on_pixels(shown, patch_size, (height, width)))
-            self._put("distribution", vessels, on_pixels(answer["f"], patch_size, (height, width)))
-        elif method == "masking_heat_map":
-            self._put("masking ratio", vessels, on_pixels(answer["share"], patch_size, (height, width)))
+    def put(self, asked: Asked, answer: Mask | OverEpochs | Reconstruction) -> None:
+        """Show what the engine has answered, each patch exactly over its part of the frame."""
+        vessels = asked.vessels
+        height, width = vessels.size
+
+        def fitted(image: NDArray[np.float32]) -> NDArray[np.float32]:
+            return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+        if isinstance(answer, Mask):
+            self._put("mask", vessels, on_pixels(kinds(answer), vessels.size))
+            self._put("distribution", vessels, on_pixels(answer.f, vessels.size))
+        elif isinstance(answer, OverEpochs):
+            self._put("masking ratio", vessels, on_pixels(answer.masking_ratio, vessels.size))
         else:
-
-            def fitted(image: NDArray[np.float32]) -> NDArray[np.float32]:
-                return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-
-            self._put("reconstruction", vessels, fitted(answer["drawn"]))
-            if answer.get("view") is not None:
-                seen, again = fitted(answer["view"]), fitted(answer["view_of_drawn"])
-                self._put("vessels in I", vessels, seen)
-                self._put("vessels in I′", vessels, again)
-                self._put("difference", vessels, again - seen)
+            self._put("masked patches drawn", vessels, fitted(answer.filled))
+            self._put("reconstruction", vessels, fitted(answer.reconstruction))
+            if answer.vessels is not None and answer.vessels_again is not None and answer.difference is not None:
+                self._put("vessels in I", vessels, fitted(answer.vessels))
+                self._put("vessels in I′", vessels, fitted(answer.vessels_again))
+                self._put("difference", vessels, fitted(answer.difference))
 
     def _put(self, role: str, vessels: Vessels, frame: NDArray[Any]) -> None:
-        frame = frame if frame.dtype == np.uint8 else frame.astype(np.float32)
         style = STYLES[role] | {"visible": role in self.seen}
+        new = layers.find(self._viewer, role, vessels.layer) is None
         put = layers.put_frame(self._viewer, vessels.layer, role, vessels.index, frame, role, **style)
         if role == "distribution":
             put.contrast_limits = (0, max(float(frame.max()), 1e-9))
+        bar = getattr(put, "colorbar", None)  # older versions of napari have none
+        if new and role in WITH_BAR and bar is not None:
+            bar.visible = True

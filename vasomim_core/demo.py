@@ -16,9 +16,12 @@ from vasomim_core.data.synthetic import write_samples
 from vasomim_core.errors import ConfigError, LabelError, RunError
 from vasomim_core.figures import Panel, masked_frame, overlay, save_panels
 from vasomim_core.files import write_json, write_png
-from vasomim_core.inference import predict, reconstruct
+from vasomim_core.frame_masking import mask_frame
+from vasomim_core.inference import predict
+from vasomim_core.masking_schedule import MaskingSchedule
 from vasomim_core.metrics import dsc, evaluate_masks
-from vasomim_core.models.registry import load_model, load_pretrained
+from vasomim_core.models.catalogue import read_card
+from vasomim_core.models.registry import load_model
 from vasomim_core.training.finetune import finetune
 from vasomim_core.training.pretrain import pretrain
 
@@ -115,28 +118,30 @@ def draw(path: Path, labelled: LabelledFrame, model: Path, pretrained: Path, see
     """Nine pictures of one frame: input, vesselness, anatomy, mask, I′, S(I), S(I′), prediction, truth."""
     frame, truth = labelled.frame(), labelled.mask()
     anatomy = extract_anatomy(frame)
-    autoencoder, card = load_pretrained(pretrained)
-    beta = card.config["beta_end"]
-    view = reconstruct(autoencoder, frame, anatomy, beta, seed)
+    card = read_card(pretrained)
+    settings = {name: card.config[name] for name in ("mask_ratio", "sampler", "beta_start", "beta_end", "co_guidance")}
+    schedule = MaskingSchedule(**settings, epochs=card.config["training"]["epochs"], seed=seed).for_model(card.options)
+    masking = mask_frame(frame, schedule, schedule.epochs - 1, card.config["anatomy"], pretrained)
+    view = masking.reconstruction
+    assert view is not None  # a model was given
     segmenter = load_model(model)
     predicted = predict(segmenter, frame) >= segmenter.card.preprocessing.threshold
     response = sato(frame)
     grey = (0.0, 255.0)
-    patch = autoencoder.autoencoder.patch_size
     panels = [
         Panel("input I", frame, limits=grey),
         Panel("vesselness (Sato)", response, "magma", (0, float(np.percentile(response, 99.8)))),
         Panel("anatomy m", overlay(frame, anatomy, VESSEL)),
         Panel(
-            f"masked patches (γ {autoencoder.mask_ratio:g}, β {beta:g})",
-            masked_frame(view.image, view.mask, patch),
+            f"masked patches (γ {schedule.mask_ratio:g}, β {masking.mask.beta:g})",
+            masked_frame(masking.mask.image, masking.mask.masked, schedule.patch_size),
         ),
-        Panel("reconstruction I′", view.drawn, limits=grey),
+        Panel("reconstruction I′", view.reconstruction, limits=grey),
     ]
-    if view.view is not None and view.view_of_drawn is not None:
+    if view.vessels is not None and view.vessels_again is not None:
         panels += [
-            Panel("segmentor S(I)", view.view, "magma", (0, 1)),
-            Panel("segmentor S(I′)", view.view_of_drawn, "magma", (0, 1)),
+            Panel("segmentor S(I)", view.vessels, "magma", (0, 1)),
+            Panel("segmentor S(I′)", view.vessels_again, "magma", (0, 1)),
         ]
     panels += [
         Panel(f"prediction (DSC {100 * dsc(predicted, truth):.0f} %)", overlay(frame, predicted, VESSEL)),

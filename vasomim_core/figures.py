@@ -32,14 +32,50 @@ class Panel:
     bar: bool = False
 
 
-def save_panels(path: Path, panels: Sequence[Panel], columns: int, caption: str = "") -> None:
+@dataclass(frozen=True)
+class Curve:
+    """One line of a plot.
+
+    Attributes:
+        name: in the legend.
+        x: (n,).
+        y: (n,).
+        colour: "#rrggbb".
+        dashed: else a full line.
+    """
+
+    name: str
+    x: NDArray[Any]
+    y: NDArray[Any]
+    colour: str
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Curves in one picture of a figure.
+
+    Attributes:
+        title: stands above it.
+        curves: the lines.
+        along: what x is.
+        limits: of y.
+    """
+
+    title: str
+    curves: Sequence[Curve]
+    along: str
+    limits: tuple[float, float]
+
+
+def save_panels(path: Path, panels: Sequence[Panel | Plot], columns: int, caption: str = "") -> None:
     """Write panels as one PNG, row after row.
 
     Args:
         path: of the PNG.
         panels: in reading order.
         columns: panels per row.
-        caption: one line below everything.
+        caption: a line or two below everything.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -51,15 +87,30 @@ def save_panels(path: Path, panels: Sequence[Panel], columns: int, caption: str 
     for axis in axes:
         axis.set_axis_off()
     for axis, panel in zip(axes, panels, strict=False):
+        axis.set_title(panel.title, fontsize=11)
+        if isinstance(panel, Plot):
+            _plot(axis, panel)
+            continue
         low, high = panel.limits or (float(np.min(panel.image)), float(np.max(panel.image)))
         shown = axis.imshow(panel.image, cmap=panel.colours or "gray", vmin=low, vmax=high, interpolation="nearest")
-        axis.set_title(panel.title, fontsize=11)
         if panel.bar:
             figure.colorbar(shown, ax=axis, fraction=0.046, pad=0.02)
     if caption:
         figure.supxlabel(caption, fontsize=9, color="0.3")
     with atomic(path) as temporary:
         figure.savefig(temporary)
+
+
+def _plot(axis: Any, plot: Plot) -> None:
+    axis.set_axis_on()
+    for curve in plot.curves:
+        style = "--" if curve.dashed else "-"
+        axis.plot(curve.x, curve.y, style, color=curve.colour, label=curve.name, linewidth=1.6)
+    axis.set_xlabel(plot.along)
+    axis.set_ylim(*plot.limits)
+    axis.set_box_aspect(1)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
 
 
 def overlay(frame: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -69,7 +120,7 @@ def overlay(frame: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int
     return rgb.astype(np.uint8)
 
 
-def masked_frame(frame: NDArray[np.float32], mask: NDArray[np.bool_], patch_size: int) -> NDArray[np.uint8]:
+def masked_frame(frame: NDArray[Any], mask: NDArray[np.bool_], patch_size: int) -> NDArray[np.uint8]:
     """A frame (H, W) with its masked patches (rows, columns) painted over in blue-grey, uint8 (H, W, 3)."""
     covered = np.kron(mask, np.ones((patch_size, patch_size), bool))
     rgb = np.repeat(frame[..., None], 3, axis=2).clip(0, 255).astype(np.uint8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vasomim_core import objectives
 from vasomim_core.calibration import calibrate
 from vasomim_core.errors import CheckpointError, InputError
-from vasomim_core.masking import masked_count
 from vasomim_core.models.catalogue import Preprocessing
 from vasomim_core.models.preprocessing import normalise
 from vasomim_core.models.registry import Model
-from vasomim_core.models.vasomim import VasoMIM
 
 
 def predict(
@@ -103,76 +99,12 @@ def uncertainty(probability: NDArray[np.float32]) -> NDArray[np.float32]:
     return (-(p * np.log2(p) + (1 - p) * np.log2(1 - p))).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Reconstruction:
-    """One masked view of a frame and what a pretrained model makes of it; all (S, S) at its input size.
+def check_plane(name: str, plane: object, dtype: str) -> None:
+    """See that something is one plane (H, W) of a dtype.
 
-    Attributes:
-        image: float32, the input I in grey levels 0 … 255.
-        anatomy: bool, m.
-        distribution: float32 (rows, columns), f on the patch grid.
-        mask: bool (rows, columns), True = masked.
-        drawn: float32, the reconstruction I′ in grey levels.
-        view: float32 in [0, 1], sigmoid(S(I)); None without a segmentor.
-        view_of_drawn: float32 in [0, 1], sigmoid(S(I′)); None without a segmentor.
+    Raises:
+        InputError: it is not.
     """
-
-    image: NDArray[np.float32]
-    anatomy: NDArray[np.bool_]
-    distribution: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-    drawn: NDArray[np.float32]
-    view: NDArray[np.float32] | None
-    view_of_drawn: NDArray[np.float32] | None
-
-
-@torch.inference_mode()
-def reconstruct(
-    model: VasoMIM, frame: NDArray[np.uint8], anatomy: NDArray[np.bool_], beta: float, seed: int = 0
-) -> Reconstruction:
-    """Mask a frame, guided by its anatomy, and let a pretrained model draw it.
-
-    Args:
-        model: from `registry.load_pretrained`.
-        frame: uint8 (H, W); scaled to the model's square input.
-        anatomy: bool (H, W).
-        beta: guidance strength.
-        seed: of the mask.
-    """
-    autoencoder = model.autoencoder
-    device = autoencoder.pos_embed.device
-    size, preprocessing = autoencoder.patch_embed.img_size, Preprocessing()
-    grid = autoencoder.patch_embed.grid_size
-    images = normalise(torch.from_numpy(np.ascontiguousarray(frame))[None].to(device), preprocessing)
-    images = F.interpolate(images, size=size, mode="bilinear", antialias=True)
-    vessels = torch.from_numpy(np.ascontiguousarray(anatomy)).to(device)[None, None].float()
-    vessels = F.interpolate(vessels, size=size, mode="nearest")[:, 0] > 0
-    view = model.segmentor(images) if model.segmentor is not None else None
-    noise = torch.rand((2, 1, grid[0] * grid[1]), generator=torch.Generator().manual_seed(seed)).to(device)
-    f = model.distribution(vessels, view)
-    mask = model.draw(vessels, view, noise, beta)
-    predicted = autoencoder(images, mask, masked_count(mask.shape[1], model.mask_ratio))
-    _, mean, std = objectives.normalised_patches(images, autoencoder.patch_size)
-    drawn = objectives.reassemble(predicted, mean, std, autoencoder.patch_size, images.shape[-2:])
-    view_of_drawn = model.segmentor(drawn) if model.segmentor is not None else None
-
-    def grey(x: Tensor) -> NDArray[np.float32]:
-        levels = (x[0] * _column(preprocessing.std, x) + _column(preprocessing.mean, x)).mean(0) * 255
-        return levels.clamp(0, 255).cpu().numpy()
-
-    def probable(logits: Tensor | None) -> NDArray[np.float32] | None:
-        return None if logits is None else torch.sigmoid(logits)[0, 0].cpu().numpy()
-
-    return Reconstruction(
-        image=grey(images),
-        anatomy=vessels[0].cpu().numpy(),
-        distribution=f.reshape(grid).cpu().numpy(),
-        mask=mask.reshape(grid).cpu().numpy(),
-        drawn=grey(drawn),
-        view=probable(view),
-        view_of_drawn=probable(view_of_drawn),
-    )
-
-
-def _column(values: tuple[float, float, float], like: Tensor) -> Tensor:
-    return torch.tensor(values, device=like.device).view(3, 1, 1)
+    if not isinstance(plane, np.ndarray) or plane.ndim != 2 or plane.dtype != dtype or plane.size == 0:
+        given = f"{plane.dtype} {plane.shape}" if isinstance(plane, np.ndarray) else type(plane).__name__
+        raise InputError(f"{name} is {given}; give one plane of {dtype} (H, W)")

@@ -9,14 +9,15 @@ Source: VasoMIM (AAAI 2026, arXiv 2508.10794), section "anatomy-guided masking s
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Sequence
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from vasomim_core.errors import ConfigError
-from vasomim_core.masking_schedule import Sampler, guidance_strength
+from vasomim_core.masking_schedule import MaskingSchedule, Sampler
 
 
 def vascular_distribution(anatomy: Tensor, patch_size: int) -> Tensor:
@@ -71,14 +72,23 @@ def masked_count(patches: int, mask_ratio: float) -> int:
     return patches - int(round(patches * (1.0 - mask_ratio), 9))
 
 
-def sample_mask(
-    f: Tensor,
-    mask_ratio: float,
-    beta: float,
-    generator: torch.Generator | None = None,
-    sampler: Sampler = "anatomy",
-    noise: Tensor | None = None,
-) -> Tensor:
+def mask_noise(seed: int, step: int, batch: int, patches: int, device: torch.device | str = "cpu") -> Tensor:
+    """The chance behind the masks of one step of a run: uniform numbers in [0, 1), float32 (2, batch, patches).
+
+    Pretraining draws them where it trains. On the CPU, where all that is shown is drawn, they are the same everywhere.
+    """
+    generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
+    return torch.rand((2, batch, patches), generator=generator, device=device)
+
+
+class Masks(NamedTuple):
+    """The masks of a batch, boolean (B, N) each: `masked`, and the part of it that anatomy has chosen, `guided`."""
+
+    masked: Tensor
+    guided: Tensor
+
+
+def draw_masks(f: Tensor, mask_ratio: float, beta: float, noise: Tensor, sampler: Sampler = "anatomy") -> Masks:
     """Draw one mask per image; exactly M = N − ⌊N(1 − γ)⌋ patches are masked in each.
 
     * `"uniform"`: M patches without replacement, vessels ignored (MAE).
@@ -94,13 +104,12 @@ def sample_mask(
         f: vascular distribution (B, N), float ≥ 0; rows may be all zero (then the mask is uniform).
         mask_ratio: γ in [0, 1].
         beta: guidance strength β in [0, 1].
-        generator: makes the draw repeatable; on the device of `f`.
+        noise: uniform numbers in [0, 1), (2, B, N), see `mask_noise`. Processes that share one batch pass their rows
+            of one common draw.
         sampler: the rule, see above.
-        noise: uniform numbers in [0, 1), (2, B, N), to use instead of the generator's. Processes that share
-            one batch pass their rows of one common draw.
 
     Returns:
-        Boolean mask (B, N), True = masked.
+        The masks, and the q patches of each that were masked for their vessels; none of them where it is uniform.
 
     Raises:
         ConfigError: a ratio outside [0, 1], or an unknown sampler.
@@ -109,32 +118,27 @@ def sample_mask(
         raise ConfigError(f"unknown mask sampler {sampler!r}; choose one of {', '.join(get_args(Sampler))}")
     if not 0.0 <= beta <= 1.0:
         raise ConfigError(f"guidance strength β is {beta}; give a share between 0 and 1")
-    batch, patches = f.shape
-    masked = masked_count(patches, mask_ratio)
-    if noise is None:
-        noise = torch.rand((2, batch, patches), generator=generator, device=f.device)
-    order = noise[0]
+    masked = masked_count(f.shape[1], mask_ratio)
+    order, guided = noise[0], torch.zeros_like(f, dtype=torch.bool)
     if sampler != "uniform":
-        # Guided patches come before every other one.
-        order = order.scatter(1, _guided_indices(f, masked, beta, noise, sampler), -1.0)
-    return _mark(order, masked)
+        chosen = _guided_indices(f, masked, beta, noise, sampler)
+        order = order.scatter(1, chosen, -1.0)  # guided patches come before every other one
+        guided = guided.scatter_(1, chosen, True) & (f > 0)
+    return Masks(_mark(order, masked), guided)
 
 
-def guided_patches(f: Tensor, masked: int, beta: float, noise: Tensor, sampler: Sampler = "anatomy") -> Tensor:
-    """Which patches of `sample_mask`'s mask anatomy has chosen; the rest of it was left to chance.
-
-    Args:
-        f: vascular distribution (B, N).
-        masked: M, the number of patches masked in all.
-        beta: β in [0, 1].
-        noise: the uniform numbers that were given to `sample_mask`, (2, B, N).
-        sampler: `"anatomy"` (proportional) or `"top-k"`.
-
-    Returns:
-        Boolean (B, N), True = masked because of the vessels in it: min(⌊β·masked⌋, patches with f > 0) per row.
-    """
-    marks = torch.zeros_like(f, dtype=torch.bool)
-    return marks.scatter_(1, _guided_indices(f, masked, beta, noise, sampler), True) & (f > 0)
+def sample_mask(
+    f: Tensor,
+    mask_ratio: float,
+    beta: float,
+    generator: torch.Generator | None = None,
+    sampler: Sampler = "anatomy",
+    noise: Tensor | None = None,
+) -> Tensor:
+    """The masks of `draw_masks` alone, boolean (B, N); a generator (on the device of `f`) may stand for the noise."""
+    if noise is None:
+        noise = torch.rand((2, *f.shape), generator=generator, device=f.device)
+    return draw_masks(f, mask_ratio, beta, noise, sampler).masked
 
 
 def _guided_indices(f: Tensor, masked: int, beta: float, noise: Tensor, sampler: Sampler) -> Tensor:
@@ -154,34 +158,49 @@ def _guided_indices(f: Tensor, masked: int, beta: float, noise: Tensor, sampler:
     return finish.topk(wanted, dim=1, largest=False, sorted=False).indices
 
 
-def masking_heat_map(
-    f: Tensor,
-    mask_ratio: float,
-    epochs: int,
-    start: float = 0.0,
-    end: float = 0.5,
-    generator: torch.Generator | None = None,
-    sampler: Sampler = "anatomy",
-) -> Tensor:
+def masking_ratio(f: Tensor, schedule: MaskingSchedule) -> Tensor:
     """Per patch, the share of epochs in which it is masked over the whole weak-to-strong schedule.
 
+    Each epoch has luck of its own: the masks are those of a run with this seed that takes one step per epoch.
+
     Args:
-        f: vascular distribution (B, N).
-        mask_ratio: γ in [0, 1].
-        epochs: E, the number of draws.
-        start: β_0.
-        end: β_E.
-        generator: makes the draws repeatable.
-        sampler: see `sample_mask`.
+        f: vascular distribution (B, N), on the CPU.
+        schedule: γ, sampler, β, E and seed.
 
     Returns:
         float32 (B, N) in [0, 1]; the mean of each row is M / N.
     """
     count = torch.zeros_like(f)
-    for epoch in range(epochs):
-        beta = guidance_strength(epoch, epochs, start, end)
-        count += sample_mask(f, mask_ratio, beta, generator, sampler)
-    return count / epochs
+    for epoch in range(schedule.epochs):
+        noise = mask_noise(schedule.seed, epoch, *f.shape)
+        count += draw_masks(f, schedule.mask_ratio, schedule.beta(epoch), noise, schedule.sampler).masked
+    return count / schedule.epochs
+
+
+def masked_vessels(
+    f: Tensor, vessels: Tensor, schedule: MaskingSchedule, epochs: Sequence[int], samples: int
+) -> tuple[Tensor, Tensor]:
+    """How much of one frame's vessels is masked in some epochs: the mean over `samples` masks for each of them.
+
+    Args:
+        f: vascular distribution (N,) that guides the masks, on the CPU.
+        vessels: share of the vessel pixels in each patch (N,): f itself, unless a segmentor guides too.
+        schedule: γ, sampler, β, E and seed.
+        epochs: from 0.
+        samples: masks per epoch; those of epoch e are the masks of a batch of so many equal frames in step e.
+
+    Returns:
+        float32 (len(epochs),) in [0, 1] each: the share of the patches with vessel that is masked, and the share of
+        the vessel pixels. Not a number where there is no vessel.
+    """
+    patches, pixels = [], []
+    for epoch in epochs:
+        noise = mask_noise(schedule.seed, epoch, samples, len(f))
+        masks = draw_masks(f.expand(samples, -1), schedule.mask_ratio, schedule.beta(epoch), noise, schedule.sampler)
+        share = masks.masked.float().mean(0)
+        patches.append(share[vessels > 0].mean())
+        pixels.append((share * vessels).sum() / vessels.sum())
+    return torch.stack(patches), torch.stack(pixels)
 
 
 def _mark(values: Tensor, count: int) -> Tensor:

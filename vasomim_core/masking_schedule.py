@@ -1,10 +1,12 @@
-"""The weak-to-strong schedule of guided masking, as a window or a request states it. Free of torch."""
+"""The weak-to-strong schedule of guided masking, as a window, a command or a request states it. Free of torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
+from vasomim_core.config import Share, Ui, check
 from vasomim_core.errors import ConfigError
 
 Sampler = Literal["uniform", "anatomy", "top-k"]
@@ -12,25 +14,47 @@ Sampler = Literal["uniform", "anatomy", "top-k"]
 
 @dataclass(frozen=True)
 class MaskingSchedule:
-    """What decides which patches are masked; the names are those of the paper and of `PretrainConfig`.
+    """What decides which patches are masked; names and defaults are those of `PretrainConfig`.
 
     Attributes:
-        patch_size: side P of a patch in px.
+        input_size: side of the square that the model sees.
+        patch_size: side P of a patch; a model has its own.
         mask_ratio: γ, the share of patches that is masked.
-        sampler: "anatomy", "top-k" or "uniform".
-        beta_start: β_0.
-        beta_end: β_E.
-        epochs: E.
-        seed: of the draw.
+        sampler: how patches are chosen: by anatomy, the largest (top-k), or uniformly.
+        beta_start: guidance strength β_0 at the start.
+        beta_end: guidance strength β_E at the end.
+        co_guidance: mix what a model's segmentor S sees in the frame into the anatomy.
+        epochs: E, over which β rises evenly.
+        seed: of everything drawn.
     """
 
-    patch_size: int = 16
-    mask_ratio: float = 0.5
+    input_size: Annotated[int, Ui(min=32, max=1024, step=32, unit="px")] = 224
+    patch_size: Annotated[int, Ui(min=4, max=64, unit="px")] = 16
+    mask_ratio: Annotated[float, Ui(min=0.05, max=0.95, step=0.05)] = 0.5
     sampler: Sampler = "anatomy"
-    beta_start: float = 0.0
-    beta_end: float = 0.5
-    epochs: int = 200
-    seed: int = 0
+    beta_start: Share = 0.0
+    beta_end: Share = 0.5
+    co_guidance: bool = False
+    epochs: Annotated[int, Ui(min=1, max=10_000)] = 200
+    seed: Annotated[int, Ui(min=0, max=2**31 - 1)] = 0
+
+    def for_model(self, options: Mapping[str, Any]) -> MaskingSchedule:
+        """The same at the input and patch size of a pretrained model, given the options on its card."""
+        own = {name: options[name] for name in ("input_size", "patch_size") if name in options}
+        return replace(self, **{"input_size": 224, "patch_size": 16} | own)
+
+    def check(self) -> None:
+        """Check every setting.
+
+        Raises:
+            ConfigError: one out of its range, or an input that does not divide into patches.
+        """
+        check(self)
+        if self.input_size % self.patch_size:
+            raise ConfigError(
+                f"an input of {self.input_size} px does not divide into patches of {self.patch_size} px; "
+                "choose an input size that is a multiple of the patch size"
+            )
 
     def beta(self, epoch: int) -> float:
         """β_e of an epoch 0 … E − 1."""

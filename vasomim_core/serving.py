@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vasomim_core.config import from_dict
 from vasomim_core.errors import ConfigError, InputError, VasoMIMError
 from vasomim_core.masking_schedule import MaskingSchedule
 from vasomim_core.messages import Message, encode, receive, send
 from vasomim_core.models.catalogue import DEFAULT_MODEL, find_model, version_of
 
 if TYPE_CHECKING:
-    import torch
+    from vasomim_core.frame_masking import FrameMasking
 
 
 class Service:
@@ -46,7 +47,7 @@ class Service:
             "hello": self.hello,
             "segment": self.segment,
             "mask_preview": self.mask_preview,
-            "masking_heat_map": self.masking_heat_map,
+            "masking_over_epochs": self.masking_over_epochs,
             "reconstruct": self.reconstruct,
             "unload": self.unload,
         }
@@ -81,9 +82,9 @@ class Service:
             CheckpointError: no such model, or one that does not segment.
             InputError: not a grey 8-bit frame.
         """
-        from vasomim_core.inference import predict, uncertainty
+        from vasomim_core.inference import check_plane, predict, uncertainty
 
-        _check_plane("frame", frame, "uint8")
+        check_plane("frame", frame, "uint8")
         version = version_of(model)
         loaded = self._model("load_model", model)
         start = time.perf_counter()
@@ -99,95 +100,39 @@ class Service:
             "threshold": loaded.card.preprocessing.threshold,
         }
 
-    def mask_preview(
-        self, anatomy: NDArray[np.bool_], patch_size: int = 16, epoch: int = 0, **schedule: Any
-    ) -> dict[str, Any]:
-        """The mask of one epoch. A seed gives all epochs the same luck: what changes is the guidance alone.
+    def mask_preview(self, epoch: int = 0, **masking: Any) -> dict[str, Any]:
+        """The mask of one epoch.
 
         Args:
-            anatomy: bool (H, W); sides that are no multiple of the patch size are filled up with background at the
-                bottom and on the right.
-            patch_size: P in pixels.
             epoch: e, from 0.
-            schedule: the other fields of `MaskingSchedule`.
+            masking: `frame`, `anatomy`, `schedule` and `model`, see `_masking`.
 
         Returns:
-            On the patch grid ⌈H/P⌉ × ⌈W/P⌉: `f`, the vascular distribution, float32; `masked`, bool; `guided`, bool,
-            those of the masked patches that anatomy has chosen. `beta`, the guidance strength of the epoch.
-
-        Raises:
-            ConfigError: a setting out of range.
-            InputError: not a plane of booleans.
-        """
-        import torch
-
-        from vasomim_core.masking import guided_patches, masked_count, sample_mask
-
-        given = MaskingSchedule(patch_size, **schedule)
-        f, grid = _distribution(anatomy, patch_size)
-        beta = given.beta(epoch)
-        noise = torch.rand((2, *f.shape), generator=torch.Generator().manual_seed(given.seed))
-        masked = sample_mask(f, given.mask_ratio, beta, sampler=given.sampler, noise=noise)
-        guided = torch.zeros_like(masked)
-        if given.sampler != "uniform":
-            guided = guided_patches(f, masked_count(f.shape[1], given.mask_ratio), beta, noise, given.sampler)
-        planes = {"f": f, "masked": masked, "guided": guided}
-        return {"beta": beta} | {name: plane.reshape(grid).numpy() for name, plane in planes.items()}
-
-    def masking_heat_map(self, anatomy: NDArray[np.bool_], patch_size: int = 16, **schedule: Any) -> dict[str, Any]:
-        """How often each patch is masked in a whole schedule, each epoch with luck of its own.
-
-        Args and errors as for `mask_preview`.
-
-        Returns:
-            `share`, float32 ⌈H/P⌉ × ⌈W/P⌉ in [0, 1].
-        """
-        import torch
-
-        from vasomim_core.masking import masking_heat_map
-
-        given = MaskingSchedule(patch_size, **schedule)
-        f, grid = _distribution(anatomy, patch_size)
-        generator = torch.Generator().manual_seed(given.seed)
-        share = masking_heat_map(
-            f, given.mask_ratio, given.epochs, given.beta_start, given.beta_end, generator, given.sampler
-        )
-        return {"share": share.reshape(grid).numpy()}
-
-    def reconstruct(
-        self, frame: NDArray[np.uint8], anatomy: NDArray[np.bool_], model: str, beta: float = 0.5, seed: int = 0
-    ) -> dict[str, Any]:
-        """Mask a frame and let a pretrained model draw it.
-
-        Args:
-            frame: uint8 (H, W).
-            anatomy: bool (H, W).
-            model: name or path of a pretrained autoencoder.
-            beta: guidance strength in [0, 1].
-            seed: of the mask.
-
-        Returns:
-            The arrays of `vasomim_core.inference.Reconstruction` (what is None there is absent here), `model`,
-            `seconds` without loading, and `device`.
+            The values of `masking_results.Mask`.
 
         Raises:
             CheckpointError: no such model, or one that was not pretrained.
-            ConfigError: β out of range.
+            ConfigError: a setting out of range, or one that the model does not permit.
             InputError: frame and anatomy that do not fit.
         """
-        from vasomim_core.inference import reconstruct
+        return vars(self._masking(**masking).mask(epoch))
 
-        _check_plane("frame", frame, "uint8")
-        _check_plane("anatomy", anatomy, "bool")
-        if frame.shape != anatomy.shape:
-            raise InputError(f"the anatomy is {_size(anatomy)} the frame {_size(frame)}; extract it from this frame")
-        network, _ = self._model("load_pretrained", model)
-        start = time.perf_counter()
-        view = reconstruct(network, frame, anatomy, beta, seed)
-        seconds = time.perf_counter() - start
-        arrays = {name: array for name, array in vars(view).items() if array is not None}
-        device = str(network.autoencoder.pos_embed.device)
-        return arrays | {"model": find_model(model).stem, "seconds": seconds, "device": device}
+    def masking_over_epochs(self, **masking: Any) -> dict[str, Any]:
+        """What the whole schedule does: arguments and errors as for `mask_preview`.
+
+        Returns:
+            The values of `masking_results.OverEpochs`.
+        """
+        return vars(self._masking(**masking).over_epochs())
+
+    def reconstruct(self, epoch: int = 0, **masking: Any) -> dict[str, Any]:
+        """Let a pretrained model draw what is masked in one epoch: arguments and errors as for `mask_preview`.
+
+        Returns:
+            The values of `masking_results.Reconstruction`.
+        """
+        this = self._masking(**masking)
+        return vars(this.reconstruct(this.mask(epoch)))
 
     def unload(self) -> dict[str, Any]:
         """Forget all models and give their memory back, that of the GPU too."""
@@ -198,39 +143,32 @@ class Service:
             torch.cuda.empty_cache()
         return {}
 
-    def _model(self, loader: str, name_or_path: str) -> Any:
+    def _masking(
+        self, frame: NDArray[np.uint8], anatomy: NDArray[np.bool_], schedule: dict[str, Any], model: str = ""
+    ) -> FrameMasking:
+        """The masking of a frame.
+
+        Args:
+            frame: uint8 (H, W).
+            anatomy: bool (H, W).
+            schedule: the fields of a `MaskingSchedule`.
+            model: name or path of a pretrained autoencoder; "" = none.
+        """
+        from vasomim_core.frame_masking import FrameMasking
+
+        settings = from_dict(MaskingSchedule, schedule)
+        network = self._model("load_pretrained", model, input_size=settings.input_size)[0] if model else None
+        return FrameMasking(frame, anatomy, settings, network)
+
+    def _model(self, loader: str, name_or_path: str, **options: Any) -> Any:
         path = find_model(name_or_path)
-        return self._loaded(loader, path, version_of(name_or_path))
+        return self._loaded(loader, path, version_of(path), **options)
 
 
-def _load(loader: str, path: Path, changed: int) -> Any:
+def _load(loader: str, path: Path, changed: int, **options: Any) -> Any:
     from vasomim_core.models import registry
 
-    return getattr(registry, loader)(path)
-
-
-def _distribution(anatomy: NDArray[np.bool_], patch_size: int) -> tuple[torch.Tensor, tuple[int, int]]:
-    """The vascular distribution (1, N) of a padded anatomy, and its grid."""
-    import torch
-
-    from vasomim_core.masking import vascular_distribution
-
-    _check_plane("anatomy", anatomy, "bool")
-    if not 1 <= patch_size <= max(anatomy.shape):
-        raise ConfigError(f"patch size is {patch_size}; give a side from 1 px to that of the frame, {_size(anatomy)}")
-    padded = np.pad(anatomy, [(0, -side % patch_size) for side in anatomy.shape])
-    rows, columns = (side // patch_size for side in padded.shape)
-    return vascular_distribution(torch.from_numpy(padded)[None], patch_size), (rows, columns)
-
-
-def _check_plane(name: str, plane: Any, dtype: str) -> None:
-    if not isinstance(plane, np.ndarray) or plane.ndim != 2 or plane.dtype != dtype or plane.size == 0:
-        given = f"{plane.dtype} {plane.shape}" if isinstance(plane, np.ndarray) else type(plane).__name__
-        raise InputError(f"{name} is {given}; give one plane of {dtype} (H, W)")
-
-
-def _size(plane: NDArray[Any]) -> str:
-    return f"{plane.shape[0]}×{plane.shape[1]} px"
+    return getattr(registry, loader)(path, **options)
 
 
 @cache  # once

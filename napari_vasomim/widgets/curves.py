@@ -36,7 +36,7 @@ class Curves(QWidget):
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
-        pg = _pyqtgraph()
+        pg = plotting()
         self._dark = True
         self._plot = pg.PlotWidget()
         self._plot.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)  # the wheel scrolls the panel
@@ -154,7 +154,7 @@ class Curves(QWidget):
         faint = QColor(
             *(round(0.45 * a + 0.55 * b) for a, b in zip(loss.getRgb()[:3], ground.getRgb()[:3], strict=True))
         )
-        pg = _pyqtgraph()
+        pg = plotting()
         self._plot.setBackground(None)
         for side, color in (("bottom", text), ("left", loss), ("right", dsc)):
             axis = self._item.getAxis(side)
@@ -225,7 +225,7 @@ def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return (sums[high] - sums[low]) / (high - low)
 
 
-def _pyqtgraph() -> Any:
+def plotting() -> Any:
     """The plotting library on the binding that qtpy has; a fifth of a second at the first call, so not at start-up."""
     os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
     import pyqtgraph

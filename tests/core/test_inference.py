@@ -8,12 +8,9 @@ import torch
 from torch import nn
 
 from vasomim_core.errors import CheckpointError
-from vasomim_core.inference import predict, probability, reconstruct, uncertainty
+from vasomim_core.inference import predict, probability, uncertainty
 from vasomim_core.models.catalogue import Card, Preprocessing
-from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.registry import Model
-from vasomim_core.models.unext import UNeXt
-from vasomim_core.models.vasomim import VasoMIM
 
 
 class Darkness(nn.Module):
@@ -94,17 +91,3 @@ def test_uncertainty_is_largest_at_one_half():
     assert u[0, 2] == pytest.approx(1)
     assert u[0, [0, 4]] == pytest.approx([0, 0], abs=1e-4)
     assert u[0, 1] == pytest.approx(u[0, 3])
-
-
-def test_reconstruction_shows_input_mask_and_what_the_segmentor_sees():
-    torch.manual_seed(0)
-    model = VasoMIM(MaskedAutoencoder("tiny", 64, 16, 32, 1, 2), UNeXt(), mask_ratio=0.5).eval()
-    image = frame(128, 128)
-    view = reconstruct(model, image, image < 100, beta=0.5, seed=3)
-    assert view.image.shape == view.drawn.shape == view.anatomy.shape == view.view.shape == (64, 64)
-    assert view.mask.shape == (4, 4)
-    assert view.mask.sum() == 8
-    assert abs(view.image.mean() - image.mean()) < 2
-    assert view.distribution.sum() == pytest.approx(1, abs=1e-5)
-    again = reconstruct(model, image, image < 100, beta=0.5, seed=3)
-    np.testing.assert_array_equal(again.mask, view.mask)

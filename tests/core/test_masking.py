@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from vasomim_core.errors import ConfigError
 from vasomim_core.masking import (
     co_guided_anatomy,
-    guided_patches,
+    draw_masks,
+    mask_noise,
     masked_count,
-    masking_heat_map,
+    masked_vessels,
+    masking_ratio,
     sample_mask,
     vascular_distribution,
 )
-from vasomim_core.masking_schedule import guidance_strength
+from vasomim_core.masking_schedule import MaskingSchedule, guidance_strength
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -93,7 +95,7 @@ def test_full_guidance_masks_vessels_first(sampler):
 
 def test_top_k_takes_the_largest():
     f = torch.rand(3, 50, generator=seeded())
-    chosen = guided_patches(f, 20, 0.5, torch.rand(2, 3, 50), "top-k")
+    chosen = draw_masks(f, 0.4, 0.5, torch.rand(2, 3, 50), "top-k").guided
     for row, marks in zip(f, chosen, strict=True):
         assert set(marks.nonzero()[:, 0].tolist()) == set(row.topk(10).indices.tolist())
 
@@ -131,9 +133,10 @@ def test_guided_patches_are_part_of_the_mask_and_hold_vessel():
     f[:, :5] = torch.rand(4, 5) + 0.1
     noise = torch.rand(2, 4, 64)
     for beta, count in ((0.1, 3), (0.9, 5)):
-        guided = guided_patches(f, 32, beta, noise)
+        masked, guided = draw_masks(f, 0.5, beta, noise)
         assert (guided.sum(1) == count).all()
-        assert not (guided & ~sample_mask(f, 0.5, beta, noise=noise)).any()
+        assert not (guided & ~masked).any()
+        assert torch.equal(masked, sample_mask(f, 0.5, beta, noise=noise))
         assert not guided[:, 5:].any()
 
 
@@ -159,12 +162,39 @@ def test_rows_do_not_depend_on_the_batch_they_are_in():
     assert torch.equal(whole, torch.cat(halves))
 
 
-def test_heat_map_mean_is_the_masked_share_and_vessels_stand_out():
+def test_the_masking_ratio_is_the_mean_over_the_epochs_of_a_run():
     f = torch.zeros(1, 64)
     f[0, :6] = 1 / 6
-    heat = masking_heat_map(f, 0.5, 200, generator=seeded())
-    assert heat.mean() == pytest.approx(0.5)
-    assert heat[0, :6].mean() > heat[0, 6:].mean() + 0.1
+    schedule = MaskingSchedule(epochs=200, seed=3)
+    ratio = masking_ratio(f, schedule)
+    drawn = [draw_masks(f, 0.5, schedule.beta(e), mask_noise(3, e, 1, 64)).masked.float() for e in range(200)]
+    torch.testing.assert_close(ratio, torch.stack(drawn).mean(0))
+    assert ratio.mean() == pytest.approx(0.5)
+    assert ratio[0, :6].mean() > ratio[0, 6:].mean() + 0.1
+
+
+@pytest.mark.parametrize("sampler", ["anatomy", "top-k", "uniform"])
+def test_the_share_of_masked_vessels_agrees_with_its_expectation(sampler):
+    """q guided patches are all vessel; the other M − q are uniform among those left: (q + (M−q)(V−q)/(N−q)) / V."""
+    f = torch.zeros(64)
+    f[:20] = torch.rand(20, generator=seeded()) + 0.05
+    f /= f.sum()
+    schedule = MaskingSchedule(sampler=sampler, beta_end=1.0, epochs=10)
+    patches, pixels = masked_vessels(f, f, schedule, [0, 4, 9], 3000)
+    for epoch, share in zip([0, 4, 9], patches.tolist(), strict=True):
+        q = 0 if sampler == "uniform" else min(int(schedule.beta(epoch) * 32), 20)
+        assert share == pytest.approx((q + (32 - q) * (20 - q) / (64 - q)) / 20, abs=0.01)
+    if sampler == "uniform":
+        torch.testing.assert_close(pixels, torch.full((3,), 0.5), atol=0.02, rtol=0)
+    else:
+        assert pixels[0] > patches[0] + 0.01  # full patches come first
+        assert pixels[2] == pytest.approx(1)
+
+
+def test_no_vessels_have_no_share_that_is_masked():
+    patches, pixels = masked_vessels(torch.zeros(16), torch.zeros(16), MaskingSchedule(epochs=3), [0, 2], 4)
+    assert torch.isnan(patches).all()
+    assert torch.isnan(pixels).all()
 
 
 def test_co_guidance_is_the_mean_of_filter_and_segmentor():

@@ -8,7 +8,9 @@ import pytest
 from vasomim_core.data.labelled import open_labels
 from vasomim_core.data.synthetic import write_samples
 from vasomim_core.errors import CheckpointError, LabelError
-from vasomim_core.inference import predict, reconstruct
+from vasomim_core.frame_masking import FrameMasking
+from vasomim_core.inference import predict
+from vasomim_core.masking_schedule import MaskingSchedule
 from vasomim_core.metrics import mean_overlap
 from vasomim_core.models.catalogue import find_model, read_card
 from vasomim_core.models.registry import load_model, load_pretrained
@@ -67,10 +69,12 @@ def test_an_encoder_is_halved_and_still_draws_the_same(pretrained, frames, tmp_p
     assert (card.description, card.options, card.config) == ("a line", before.options, before.config)
     assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * pretrained.stat().st_size
     frame, mask = frames[0].frame(), np.asarray(frames[0].mask(), bool)
-    drawn, expected = (
-        reconstruct(load_pretrained(path, "cpu")[0], frame, mask, 0.5, seed=1).drawn
+    schedule = MaskingSchedule().for_model(card.options)
+    maskings = (
+        FrameMasking(frame, mask, schedule, load_pretrained(path, "cpu")[0])
         for path in (tmp_path / "half.safetensors", pretrained)
     )
+    drawn, expected = (masking.reconstruct(masking.mask(0)).reconstruction for masking in maskings)
     np.testing.assert_allclose(drawn, expected, atol=0.01 * np.ptp(expected))
     with pytest.raises(CheckpointError, match="--validation"):
         package_encoder("vasomim-demo", tmp_path / "x.safetensors")

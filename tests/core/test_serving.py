@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from vasomim_core import masking
 from vasomim_core.errors import CheckpointError, ConfigError, InputError
-from vasomim_core.inference import predict, reconstruct, uncertainty
+from vasomim_core.frame_masking import FrameMasking
+from vasomim_core.inference import predict, uncertainty
 from vasomim_core.masking_schedule import MaskingSchedule
 from vasomim_core.messages import Message, encode, receive, send
 from vasomim_core.models.catalogue import WEIGHTS, Card
@@ -23,8 +23,6 @@ from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.registry import load_model, load_pretrained
 from vasomim_core.models.unext import UNeXt
 from vasomim_core.serving import Service, reply_to
-
-SETTINGS = {"mask_ratio": 0.5, "beta_start": 0.1, "beta_end": 0.8}
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +38,9 @@ def anatomy(height: int = 64, width: int = 96) -> np.ndarray:
     m = np.zeros((height, width), bool)
     m[10:14, 5:60] = m[20:60, 30:33] = True
     return m
+
+
+MASKING = {"frame": frame(64, 96), "anatomy": anatomy(), "schedule": {}}
 
 
 def through_a_pipe(*messages: Message) -> io.BufferedReader:
@@ -122,41 +123,24 @@ def test_a_model_file_that_was_written_again_is_read_again(tmp_path):
     assert not np.array_equal(service.segment(frame(), str(path))["probability"], before)
 
 
-@pytest.mark.parametrize("sampler", ["anatomy", "top-k", "uniform"])
-def test_the_mask_preview_shows_what_pretraining_would_mask(service, sampler):
-    answer = service.mask_preview(anatomy(), 16, sampler=sampler, epochs=10, epoch=4, seed=7, **SETTINGS)
-    f = masking.vascular_distribution(torch.from_numpy(anatomy())[None], 16)
-    beta = MaskingSchedule(beta_start=0.1, beta_end=0.8, epochs=10).beta(4)
-    mask = masking.sample_mask(f, 0.5, beta, torch.Generator().manual_seed(7), sampler)
-    assert answer["beta"] == beta
-    np.testing.assert_array_equal(answer["f"].ravel(), f[0])
-    np.testing.assert_array_equal(answer["masked"].ravel(), mask[0])
-    assert answer["masked"].shape == (4, 6)
-    assert not (answer["guided"] & ~answer["masked"]).any()
-    wanted = min(int(beta * 12), int((f > 0).sum()))
-    assert answer["guided"].sum() == (0 if sampler == "uniform" else wanted)
-
-
-def test_the_heat_map_is_that_of_masking(service):
-    answer = service.masking_heat_map(anatomy(), 16, epochs=30, seed=5, **SETTINGS)
-    f = masking.vascular_distribution(torch.from_numpy(anatomy())[None], 16)
-    expected = masking.masking_heat_map(f, 0.5, 30, 0.1, 0.8, torch.Generator().manual_seed(5))
-    np.testing.assert_array_equal(answer["share"].ravel(), expected[0])
-
-
-def test_frames_that_do_not_divide_into_patches_are_filled_up(service):
-    odd = anatomy()[:61, :90]
-    padded = np.pad(odd, ((0, 3), (0, 6)))
-    for name, plane in service.mask_preview(odd, 16).items():
-        np.testing.assert_array_equal(plane, service.mask_preview(padded, 16)[name])
-
-
-def test_reconstruction_is_that_of_inference(service, pretrained):
-    m = anatomy(96, 80)
-    answer = service.reconstruct(frame(), m, str(pretrained), 0.5, seed=3)
-    expected = vars(reconstruct(load_pretrained(pretrained)[0], frame(), m, 0.5, 3))
-    for name, plane in expected.items():
-        np.testing.assert_array_equal(answer[name], plane)
+@pytest.mark.parametrize("with_model", [False, True])
+def test_masking_is_that_of_the_engine(service, pretrained, with_model):
+    schedule = MaskingSchedule(64, sampler="top-k", beta_start=0.1, beta_end=0.8, epochs=10, seed=7)
+    image, m = frame(), anatomy(96, 80)
+    masking = FrameMasking(image, m, schedule, load_pretrained(pretrained)[0] if with_model else None)
+    asked = {"frame": image, "anatomy": m, "schedule": vars(schedule), "model": str(pretrained) if with_model else ""}
+    mask = masking.mask(4)
+    pairs = [
+        (service.mask_preview(epoch=4, **asked), mask),
+        (service.masking_over_epochs(**asked), masking.over_epochs()),
+    ]
+    if with_model:
+        pairs.append((service.reconstruct(epoch=4, **asked), masking.reconstruct(mask)))
+    for answer, expected in pairs:
+        encode(Message("answer", answer))
+        assert answer.keys() == vars(expected).keys()
+        for name, value in vars(expected).items():
+            np.testing.assert_array_equal(answer[name], value, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -165,10 +149,16 @@ def test_reconstruction_is_that_of_inference(service, pretrained):
         ("segment", {"frame": frame(), "model": "nobody"}, CheckpointError, "known models: .*vasomim-demo"),
         ("segment", {"frame": frame() / 255}, InputError, "float64"),
         ("segment", {"frame": "text"}, InputError, "frame is str"),
-        ("mask_preview", {"anatomy": anatomy(), "patch_size": 0}, ConfigError, "patch size is 0"),
-        ("mask_preview", {"anatomy": anatomy(), "epoch": 200}, ConfigError, "epoch 200 of 200"),
-        ("reconstruct", {"frame": frame(), "anatomy": anatomy(), "model": "m"}, InputError, "64×96 px.*96×80 px"),
-        ("reconstruct", {"frame": anatomy(), "anatomy": anatomy(), "model": "m"}, InputError, "frame is bool"),
+        ("mask_preview", MASKING | {"schedule": {"patch_size": 0}}, ConfigError, "patch_size is 0"),
+        ("mask_preview", MASKING | {"schedule": {"patch_size": 24}}, ConfigError, "does not divide into patches of 24"),
+        ("mask_preview", MASKING | {"schedule": {"sampler": "best"}}, ConfigError, "sampler is 'best'"),
+        ("mask_preview", MASKING | {"epoch": 200}, ConfigError, "epoch 200 of 200"),
+        ("mask_preview", MASKING | {"schedule": {"co_guidance": True}}, ConfigError, "asks a model's segmentor"),
+        ("mask_preview", MASKING | {"frame": frame()}, InputError, "64×96 px.*96×80 px"),
+        ("masking_over_epochs", MASKING | {"frame": anatomy()}, InputError, "frame is bool"),
+        ("reconstruct", MASKING, ConfigError, "no model is given"),
+        ("reconstruct", MASKING | {"model": "vasomim-encoder", "schedule": {"patch_size": 8}}, ConfigError, "16 px"),
+        ("reconstruct", MASKING | {"model": "vasomim-fast"}, CheckpointError, "is a segmenter"),
         ("explode", {}, ConfigError, "unknown method 'explode'.*segment"),
     ],
 )

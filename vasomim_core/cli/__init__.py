@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import tyro
 
-from vasomim_core.cli import frames, models, training
+from vasomim_core.cli import frames, mask, models, training
 from vasomim_core.cli.common import printable
 from vasomim_core.errors import VasoMIMError
 
@@ -40,6 +40,7 @@ class Command(Protocol):
 COMMANDS: dict[str, Any] = {
     "vesselness": frames.Vesselness,
     "anatomy": frames.Anatomy,
+    "mask": mask.Mask,
     "segmentor": training.Segmentor,
     "pretrain": training.Pretrain,
     "finetune": training.Finetune,

@@ -41,10 +41,14 @@ def pretraining_crop(
     else:  # a very long frame: a square of its width
         w = h = min(height, width)
     x, y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
-    box = (x, y, x + w, y + h)
-    view = np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC, box=box))
-    anatomy = np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST, box=box))
+    view, anatomy = cut_out(frame, mask, (x, y, x + w, y + h), size)
     return (view[:, ::-1], anatomy[:, ::-1]) if rng.random() < 0.5 else (view, anatomy)
+
+
+def cut_out(frame: Grey, mask: Grey, box: tuple[int, int, int, int], size: int) -> tuple[Grey, Grey]:
+    """A box (left, top, right, bottom) as a square of `size` px: bicubic for the frame, nearest for the mask."""
+    view = np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC, box=box))
+    return view, np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST, box=box))
 
 
 def finetuning_crop(frame: Grey, mask: Grey, rng: np.random.Generator, size: int, augment: bool) -> tuple[Grey, Grey]:

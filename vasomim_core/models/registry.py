@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from vasomim_core.errors import CheckpointError, ConfigError
@@ -40,18 +41,35 @@ class Model:
     device: torch.device
 
 
-def load_pretrained(name_or_path: str | Path, device: str | torch.device = "auto") -> tuple[VasoMIM, Card]:
+def load_pretrained(
+    name_or_path: str | Path, device: str | torch.device = "auto", input_size: int | None = None
+) -> tuple[VasoMIM, Card]:
     """A pretrained autoencoder with its segmentor and masking settings, in eval mode, to look at reconstructions.
+
+    Args:
+        name_or_path: see `load_model`.
+        device: see `load_model`.
+        input_size: side of the square that it is to see in px, to which its positions are resampled; None = the side
+            that it was pretrained with.
 
     Raises:
         CheckpointError: no such model, or one that was not made by pretraining.
+        ConfigError: the input does not divide into the model's patches.
     """
     path = find_model(name_or_path)
     card = read_card(path)
     if card.kind != "autoencoder":
         raise CheckpointError(f"{path} is a {card.kind}; choose a pretrained autoencoder")
     state = read_state(path)
-    autoencoder: Any = filled(card, {k: v for k, v in state.items() if not k.startswith(SEGMENTOR)}, path)
+    weights = {k: v for k, v in state.items() if not k.startswith(SEGMENTOR)}
+    autoencoder: Any = filled(card, weights, path)
+    if input_size and input_size != card.options["input_size"]:
+        sized = replace(card, options=card.options | {"input_size": input_size})
+        with torch.device("meta"):
+            grid = list(build(sized.architecture, sized.options).patch_embed.grid_size)  # type: ignore[union-attr, arg-type]
+        for positions in ("pos_embed", "decoder_pos_embed"):
+            weights[positions] = resample_abs_pos_embed(weights[positions], grid, num_prefix_tokens=1)
+        autoencoder = filled(sized, weights, path)
     segmentor: nn.Module | None = None
     if own := {k.removeprefix(SEGMENTOR): v for k, v in state.items() if k.startswith(SEGMENTOR)}:
         segmentor = UNeXt()

@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from vasomim_core.config import PretrainConfig, SegmentorConfig, Training, card_settings
 from vasomim_core.data.augment import pretraining_crop
 from vasomim_core.data.store import FrameStore
+from vasomim_core.data.unlabelled_frame import FRAME_SIZE
 from vasomim_core.errors import CheckpointError
+from vasomim_core.masking import mask_noise
 from vasomim_core.masking_schedule import guidance_strength
 from vasomim_core.models.catalogue import Card, Preprocessing, find_model, read_card
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
@@ -26,7 +27,7 @@ from vasomim_core.training.crops import Crops
 from vasomim_core.training.loop import Job, run_training
 from vasomim_core.training.optimisation import decayed_groups
 from vasomim_core.training.processes import Processes
-from vasomim_core.training.pseudo_labels import FRAME_SIZE, anatomy_store
+from vasomim_core.training.pseudo_labels import anatomy_store
 from vasomim_core.training.runs import MODEL, finish_run, is_finished, open_run
 from vasomim_core.training.seeding import seeded
 from vasomim_core.training.segmentor import train_segmentor
@@ -124,9 +125,8 @@ class PretrainLearner(nn.Module):
     def forward(self, batch: Batch, moment: Moment) -> dict[str, Tensor]:
         """The losses of one batch; the noise behind its masks depends on seed, step and row alone."""
         images = normalise(batch["frame"], self.preprocessing)
-        generator = torch.Generator(images.device).manual_seed(moment.seed * 1_000_003 + moment.step)
         patches = self.model.autoencoder.patch_embed.num_patches
-        noise = torch.rand((2, moment.batch_size, patches), generator=generator, device=images.device)
+        noise = mask_noise(moment.seed, moment.step, moment.batch_size, patches, images.device)
         losses = self.model(images, batch["mask"] > 127, noise[:, moment.rows], self.beta(moment.epoch))
         return losses._asdict()
 

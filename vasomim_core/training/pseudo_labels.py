@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vasomim_core.anatomy import extract_anatomy
 from vasomim_core.angiogram import find_angiograms, read_angiogram, to_uint8
 from vasomim_core.config import Mode
-from vasomim_core.data.store import FrameStore, Pair, build_store, resize
+from vasomim_core.data.store import FrameStore, Pair, build_store
 from vasomim_core.data.unlabelled import open_unlabelled
+from vasomim_core.data.unlabelled_frame import FRAME_SIZE, with_anatomy
 from vasomim_core.errors import InputError
 from vasomim_core.files import open_ordinary
 from vasomim_core.training.events import EventLog
@@ -20,7 +20,6 @@ from vasomim_core.training.run_data import Items, RunData, settle
 from vasomim_core.training.runs import CACHE, progress_events
 
 MOST_TOLD = 20
-FRAME_SIZE = 512  # px, longer side: the scale for which the filter's σ are meant
 
 
 def anatomy_store(
@@ -65,8 +64,7 @@ def anatomy_store(
                                 raise
                             left_out.append(str(error))
                             continue
-                        grey = resize(to_uint8(frame, angiogram.window), FRAME_SIZE, enlarge=False)
-                        yield grey, extract_anatomy(grey, mode)
+                        yield with_anatomy(to_uint8(frame, angiogram.window), mode)
 
             progress = progress_events(log)
             try:

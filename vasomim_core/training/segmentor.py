@@ -8,6 +8,7 @@ from pathlib import Path
 from vasomim_core.config import SegmentorConfig, card_settings
 from vasomim_core.data.augment import pretraining_crop
 from vasomim_core.data.store import FrameStore
+from vasomim_core.data.unlabelled_frame import FRAME_SIZE
 from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.registry import build
@@ -15,7 +16,7 @@ from vasomim_core.training.crops import Crops
 from vasomim_core.training.loop import Job, run_training
 from vasomim_core.training.optimisation import decayed_groups
 from vasomim_core.training.processes import Processes
-from vasomim_core.training.pseudo_labels import FRAME_SIZE, anatomy_store
+from vasomim_core.training.pseudo_labels import anatomy_store
 from vasomim_core.training.runs import MODEL, finish_run, open_run
 from vasomim_core.training.seeding import seeded
 from vasomim_core.training.segmentation import SegmentationLearner

@@ -16,10 +16,11 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_vasomim import engine, layers
 from napari_vasomim.mask_animation import ANIMATION_STEPS
-from napari_vasomim.mask_figure import kinds, on_pixels, picture
 from napari_vasomim.mask_layers import FROM_MODEL, VIEWS
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from vasomim_core.anatomy import extract_anatomy
+from vasomim_core.masking_figures import BY_CHANCE, GUIDED, kinds, on_pixels, picture
+from vasomim_core.masking_results import Mask
 from vasomim_core.masking_schedule import MaskingSchedule, guidance_strength
 from vasomim_core.models.catalogue import ENCODER, WEIGHTS
 
@@ -57,7 +58,7 @@ def pretrained(tmp_path_factory):
 
 def settled(qtbot, panel, model_too=False):
     """Wait until all that the panel says now has been drawn; the answers by method."""
-    methods = ["mask_preview", "masking_heat_map", *(["reconstruct"] if model_too else [])]
+    methods = ["mask_preview", "masking_over_epochs", *(["reconstruct"] if model_too else [])]
 
     def there():
         asked = panel.asked()
@@ -84,11 +85,11 @@ def test_mask_distribution_and_ratio_lie_on_the_angiogram(model, beside, qtbot, 
     panel = beside(model, MaskPreviewPanel)
     answers = settled(qtbot, panel)
     mask = answers["mask_preview"]
-    assert mask["masked"].sum() == mask["masked"].size // 2
-    assert panel.state.text().startswith("β = 0.50")
-    np.testing.assert_array_equal(
-        shown(model, image, "mask"), on_pixels(kinds(mask["guided"], mask["masked"]), 16, (250, 230))
-    )
+    assert mask.masked.shape == (14, 14)  # of 224 px, whatever the frame's size
+    assert mask.masked.sum() == 98
+    assert panel.state.text().startswith("β = 0.50: 98 of 196 patches are masked")
+    assert "224 × 224 px" in panel.state.text()
+    np.testing.assert_array_equal(shown(model, image, "mask"), on_pixels(kinds(mask), (250, 230)))
     assert set(np.unique(shown(model, image, "mask"))) == {0, 1, 2}
     for role in ("mask", "distribution", "masking ratio"):
         layer = layers.find(model, role, image)
@@ -117,8 +118,8 @@ def test_the_schedule_is_that_of_the_engine(model, beside, qtbot, still):
     for epoch in (0, 17, 40):
         panel.epoch.setValue(epoch)
         answer = settled(qtbot, panel)["mask_preview"]
-        assert answer["beta"] == pytest.approx(guidance_strength(epoch, 41, 0.1, 0.9))
-        assert f"β = {answer['beta']:.2f}" in panel.state.text()
+        assert answer.beta == pytest.approx(guidance_strength(epoch, 41, 0.1, 0.9))
+        assert f"β = {answer.beta:.2f}" in panel.state.text()
         guided.append(int((shown(model, image, "mask") == 1).sum()))
     assert guided[0] < guided[1] < guided[2]
 
@@ -126,6 +127,7 @@ def test_the_schedule_is_that_of_the_engine(model, beside, qtbot, still):
 def test_every_setting_reaches_the_engine(model, beside, qtbot, still, calls):
     image = model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
+    panel.input_size.setValue(256)
     panel.patch_size.setCurrentIndex(2)
     panel.mask_ratio.setValue(0.75)
     panel.beta_start.setValue(0.25)
@@ -136,12 +138,13 @@ def test_every_setting_reaches_the_engine(model, beside, qtbot, still, calls):
     panel.sampler.setCurrentIndex(panel.sampler.findData("top-k"))
     panel.anatomy.setCurrentIndex(panel.anatomy.findData("as-released"))
     settled(qtbot, panel)
-    schedule = {"patch_size": 32, "mask_ratio": 0.75, "beta_start": 0.25, "beta_end": 1.0, "epochs": 50, "seed": 9}
-    assert panel.settings() == MaskingSchedule(**schedule, sampler="top-k")
-    for method, more in (("mask_preview", {"epoch": 12}), ("masking_heat_map", {})):
+    schedule = MaskingSchedule(256, 32, 0.75, "top-k", 0.25, 1.0, epochs=50, seed=9)
+    assert panel.settings() == schedule
+    for method, more in (("mask_preview", {"epoch": 12}), ("masking_over_epochs", {})):
         arguments = dict([asked for name, asked in calls if name == method][-1])
         np.testing.assert_array_equal(arguments.pop("anatomy"), extract_anatomy(still, "as-released"))
-        assert arguments == schedule | {"sampler": "top-k"} | more
+        np.testing.assert_array_equal(arguments.pop("frame"), still)
+        assert arguments == {"schedule": vars(schedule), "model": ""} | more
     panel.sampler.setCurrentIndex(panel.sampler.findData("uniform"))
     settled(qtbot, panel)
     assert set(np.unique(shown(model, image, "mask"))) == {0, 2}
@@ -216,6 +219,8 @@ def test_a_pretrained_model_draws_what_is_masked(
     choose(panel, pretrained, monkeypatch)
     assert panel.model.currentText() == "tiny-mae"
     assert panel.view.currentText() == "reconstruction I′"
+    assert panel.settings().input_size == 64  # the model's
+    assert not panel.patch_size.isEnabled()
     settled(qtbot, panel, model_too=True)
     for role in ("reconstruction", "vessels in I", "vessels in I′", "difference"):
         plane = shown(model, image, role)
@@ -225,7 +230,7 @@ def test_a_pretrained_model_draws_what_is_masked(
     np.testing.assert_allclose(
         shown(model, image, "difference"),
         shown(model, image, "vessels in I′") - shown(model, image, "vessels in I"),
-        atol=1e-6,
+        atol=1e-5,
     )
     assert layers.find(model, "reconstruction", image).visible
     for bad, words in (("", None), (WEIGHTS / "vasomim-demo.safetensors", "is a segmenter"), (tmp_path / "x", "exist")):
@@ -301,7 +306,7 @@ def test_the_animation(model, beside, qtbot, still, tmp_path, monkeypatch, notif
     path = tmp_path / "schedule.gif"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(path), ""))
     click(qtbot, panel.animation)
-    assert "still being drawn" in notifications.pop().message
+    assert "still being found" in notifications.pop().message
     assert not path.exists()
     settled(qtbot, panel)
     click(qtbot, panel.animation)
@@ -431,7 +436,7 @@ def test_every_button_without_an_image_says_what_to_do(model, beside, qtbot, tmp
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "x"), ""))
     panel = beside(model, MaskPreviewPanel)
     assert "No angiogram is open" in panel.state.text()
-    for button in (panel.figure, panel.animation):
+    for button in (panel.figure, panel.animation, panel.numbers, panel.python, panel.compare):
         assert not button.isEnabled()
         button.clicked.emit()
         assert "No angiogram is open" in notifications.pop().message
@@ -446,9 +451,18 @@ def test_the_picture_tells_guided_patches_from_those_of_chance():
     frame = np.full((32, 32), 100, np.uint8)
     guided, masked = np.zeros((2, 2), bool), np.zeros((2, 2), bool)
     guided[0, 0] = masked[0, 0] = masked[1, 1] = True
-    rgb = picture(frame, on_pixels(kinds(guided, masked), 16, frame.shape))
+    rgb = picture(frame, Mask(frame, frame > 0, np.zeros((2, 2), np.float32), masked, guided, 0, 0.5))
     assert (rgb[20, 5] == 100).all()
     assert len({tuple(rgb[5, 5]), tuple(rgb[20, 20]), tuple(rgb[20, 5])}) == 3
+    assert (layers.COLOURS["mask"], layers.BY_CHANCE) == (GUIDED, BY_CHANCE)
+
+
+def test_patches_lie_exactly_over_frames_of_any_shape():
+    grid = np.arange(196).reshape(14, 14)
+    for height, width in ((224, 224), (500, 301), (97, 1000), (14, 14)):
+        pixels = on_pixels(grid, (height, width))
+        y, x = np.indices((height, width)) + 0.5
+        np.testing.assert_array_equal(pixels, grid[(y * 14 / height).astype(int), (x * 14 / width).astype(int)])
 
 
 def test_the_window_closes_while_masks_are_drawn(make_napari_viewer, qtbot, still):

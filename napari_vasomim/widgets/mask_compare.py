@@ -1,0 +1,357 @@
+"""Two masking schedules side by side on the shown frame: masks, masking ratios, and the share of vessels masked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from napari.utils.colormaps import ensure_colormap
+from numpy.typing import NDArray
+from qtpy.QtCore import QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QImage, QLinearGradient, QPainter, QPalette, QPixmap
+from qtpy.QtWidgets import (
+    QDialog,
+    QDoubleSpinBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_vasomim.background import beside
+from napari_vasomim.mask_answers import Asked, MaskAnswers
+from napari_vasomim.notify import inform, tell, told
+from napari_vasomim.session import Session
+from napari_vasomim.widgets.curves import plotting
+from napari_vasomim.widgets.kit import SPACE, button, choice, follow, header, hint, row
+from vasomim_core.errors import InputError
+from vasomim_core.masking_figures import BY_CHANCE, GUIDED, in_words, on_pixels, picture, save_comparison
+from vasomim_core.masking_results import MaskingResult, OverEpochs, save_csv, save_npz
+from vasomim_core.masking_schedule import MaskingSchedule, Sampler
+
+SAMPLERS: tuple[tuple[str, Sampler], ...] = (
+    ("proportional to f", "anatomy"),
+    ("largest f (top-k)", "top-k"),
+    ("uniform (MAE)", "uniform"),
+)
+NUMBERS = "NumPy arrays (*.npz);;Tables of patches and epochs (*.csv)"
+SIDE = 200  # px, of a picture at least
+RATIO_COLOURS = "viridis"
+
+
+class CompareWindow(QDialog):
+    """The panel's schedule, A, beside another one, B, which differs in sampler, γ or β; all else is the same.
+
+    Args:
+        session: what the panels share.
+        parent: the panel.
+        answers: those to A, which the panel asks for.
+        first: A as it is when the window opens.
+    """
+
+    def __init__(self, session: Session, parent: QWidget, answers: MaskAnswers, first: MaskingSchedule):
+        super().__init__(parent)
+        self.setWindowTitle("Two masking schedules")
+        self._of_a, self._of_b = answers, MaskAnswers(session, self)
+        self._asked: Asked | None = None
+        self.sampler = choice(*SAMPLERS, tooltip="How B draws its guided patches")
+        other: Sampler = "anatomy" if first.sampler == "uniform" else "uniform"
+        self.sampler.setCurrentIndex(self.sampler.findData(other))
+        self.mask_ratio = _share(0.1, 0.95, first.mask_ratio, "Share of the patches that B masks")
+        self.beta_start = _share(0, 1, first.beta_start, "Share of B's masked patches chosen by anatomy, first")
+        self.beta_end = _share(0, 1, first.beta_end, "The same at the last epoch")
+        self.words = hint()
+        settings = QHBoxLayout()
+        for name, widget in (
+            ("<b>B</b>&nbsp; sampler", self.sampler),
+            ("γ", self.mask_ratio),
+            ("β from", self.beta_start),
+            ("to", self.beta_end),
+        ):
+            settings.addWidget(QLabel(name))
+            settings.addWidget(widget, 1)
+
+        grid = QGridLayout()
+        grid.setSpacing(SPACE)
+        self.pictures: dict[tuple[str, str], Picture] = {}
+        for column, (view, which) in enumerate((v, w) for v in ("mask", "ratio") for w in "AB"):
+            grid.addWidget(header(f"{which}: {'mask' if view == 'mask' else 'masking ratio'}"), 0, column)
+            self.pictures[view, which] = Picture()
+            grid.addWidget(self.pictures[view, which], 1, column)
+            grid.setColumnStretch(column, 1)
+        grid.addWidget(ColourBar(RATIO_COLOURS), 1, 4)
+        self.curves = VesselCurves()
+        grid.addWidget(header("Share of the vessels that is masked, over the epochs"), 2, 0, 1, 2)
+        grid.addWidget(self.curves, 3, 0, 1, 2)
+        self._drawn = []
+        for column, which in enumerate("AB", 2):
+            self._drawn += [header(f"{which}: masked patches, drawn by the model"), Picture()]
+            self.pictures["drawn", which] = self._drawn[-1]
+            for place, widget in enumerate(self._drawn[-2:], 2):
+                grid.addWidget(widget, place, column)
+        self._grid = grid
+        grid.setRowStretch(1, 1)
+        grid.setRowStretch(3, 1)
+
+        self.figure = button("Save figure…", self.ask_figure, "A PNG of all that is here")
+        self.numbers = button("Save numbers…", self.ask_numbers, "All arrays of A and B as NPZ, or tables as CSV")
+        keep = QHBoxLayout()
+        self.state = QLabel(LEGEND)
+        self.state.setTextFormat(Qt.TextFormat.RichText)
+        keep.addWidget(self.state, 1)
+        keep.addLayout(row(self.figure, self.numbers))
+        column_ = QVBoxLayout(self)
+        column_.addWidget(self.words)
+        column_.addLayout(settings)
+        column_.addLayout(grid, 1)
+        column_.addLayout(keep)
+
+        changed = told(self._changed)
+        self.sampler.currentIndexChanged.connect(changed)
+        for spin in (self.mask_ratio, self.beta_start, self.beta_end):
+            spin.valueChanged.connect(changed)
+        follow(self, self._of_a.answered, self._answered)
+        follow(self, self._of_b.answered, self._answered)
+        follow(self, self._of_b.failed, tell)
+        self._show_model(False)
+
+    def ask(self, a: Asked) -> None:
+        """Show this as A; what the settings of B leave open is taken over from it."""
+        self._asked = a
+        self.words.setText(
+            f"A, as set in the panel: {in_words(a.schedule)}. The same frame, epoch, luck and model in B."
+        )
+        self._show_model(bool(a.model))
+        if self.isVisible():
+            self._of_b.ask(self._b(a))
+        self._draw()
+
+    def results(self) -> dict[str, MaskingResult]:
+        """A and B, by the suffix of their names in a file.
+
+        Raises:
+            InputError: something was not computed yet.
+        """
+        a = None if self._asked is None else self._of_a.result(self._asked)
+        b = None if self._asked is None else self._of_b.result(self._b(self._asked))
+        if a is None or b is None:
+            raise InputError("The masks are still being drawn; save them when they are shown.")
+        return {"_a": a, "_b": b}
+
+    def ask_figure(self) -> None:
+        """Ask where, then write the figure."""
+        path, _ = QFileDialog.getSaveFileName(self, "Save figure", "masking-a-b.png", "PNG (*.png)")
+        if path:
+            self.save_figure(Path(path).with_suffix(".png"))
+
+    def save_figure(self, path: Path) -> None:
+        """Write both side by side with their settings as one PNG.
+
+        Raises:
+            InputError: something was not computed yet.
+        """
+        a, b = self.results().values()
+        beside(self, lambda: save_comparison(path, a, b), lambda _: inform(f"The figure is in {path.name}."))
+
+    def ask_numbers(self) -> None:
+        """Ask where, then write the numbers."""
+        if path := ask_numbers(self, "masking-a-b.npz"):
+            save_numbers(self, path, self.results())
+
+    def _b(self, a: Asked) -> Asked:
+        schedule = replace(
+            a.schedule,
+            sampler=self.sampler.currentData(),
+            mask_ratio=round(self.mask_ratio.value(), 6),
+            beta_start=round(self.beta_start.value(), 6),
+            beta_end=round(self.beta_end.value(), 6),
+        )
+        return replace(a, schedule=schedule)
+
+    def _changed(self, *_: Any) -> None:
+        if self._asked is not None:
+            self.ask(self._asked)
+
+    def _answered(self, *_: Any) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        """Show what is known of A and B by now; what is not known yet stays blank."""
+        if self._asked is None or not self.isVisible():
+            return
+        vessels, size = self._asked.vessels, self._asked.vessels.size
+        known: dict[str, OverEpochs] = {}
+        for which, answers, asked in (("A", self._of_a, self._asked), ("B", self._of_b, self._b(self._asked))):
+            mask, over, made = (answers.get(m, asked) for m in ("mask_preview", "masking_over_epochs", "reconstruct"))
+            self.pictures["mask", which].put(None if mask is None else picture(vessels.frame, mask))
+            if over is not None:
+                known[which] = over
+                colours = ensure_colormap(RATIO_COLOURS).map(over.masking_ratio.ravel())[:, :3]
+                colours = (colours * 255).astype(np.uint8).reshape(*over.masking_ratio.shape, 3)
+            self.pictures["ratio", which].put(None if over is None else on_pixels(colours, size))
+            if asked.model:
+                self.pictures["drawn", which].put(None if made is None else _in_shape(made.filled, size))
+        self.curves.show_curves(known, self._asked.epoch)
+
+    def _show_model(self, there: bool) -> None:
+        for widget in self._drawn:
+            widget.setVisible(there)
+        self._grid.addWidget(self.curves, 3, 0, 1, 2 if there else 4)
+
+    def showEvent(self, event: Any) -> None:
+        """Draw what came in while it was closed."""
+        super().showEvent(event)
+        self._changed()
+
+    def sizeHint(self) -> QSize:
+        """Two rows of pictures, on a screen of 1366×768 too."""
+        return QSize(1040, 660)
+
+
+class Picture(QLabel):
+    """A picture that grows with its window and keeps its shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._whole = QPixmap()
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setMinimumSize(SIDE, SIDE)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+
+    def put(self, rgb: NDArray[np.uint8] | None) -> None:
+        """Show this, uint8 (H, W, 3); None = nothing."""
+        self._whole = QPixmap()
+        if rgb is not None:
+            rgb = np.ascontiguousarray(rgb)
+            height, width, _ = rgb.shape
+            self._whole = QPixmap.fromImage(QImage(rgb.data, width, height, 3 * width, QImage.Format.Format_RGB888))
+        self._fit()
+
+    def has_picture(self) -> bool:
+        """Whether something is shown."""
+        return not self._whole.isNull()
+
+    def resizeEvent(self, event: Any) -> None:
+        """Fit it anew."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        keep, smooth = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+        self.setPixmap(self._whole.scaled(self.size(), keep, smooth) if self.has_picture() else self._whole)
+
+
+class ColourBar(QWidget):
+    """The colours from 0 to 1, from below to above."""
+
+    def __init__(self, colours: str):
+        super().__init__()
+        self._colours = ensure_colormap(colours).map(np.linspace(0, 1, 17))
+        self.setFixedWidth(38)
+
+    def paintEvent(self, event: Any) -> None:
+        """Draw bar and numbers."""
+        painter = QPainter(self)
+        high = self.fontMetrics().height()
+        bar = QRectF(2, high / 2, 12, self.height() - high)
+        gradient = QLinearGradient(bar.bottomLeft(), bar.topLeft())
+        for place, colour in zip(np.linspace(0, 1, len(self._colours)), self._colours, strict=True):
+            gradient.setColorAt(float(place), QColor.fromRgbF(*map(float, colour)))
+        painter.fillRect(bar, gradient)
+        painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
+        for value in (0.0, 0.5, 1.0):
+            middle = bar.bottom() - value * bar.height()
+            painter.drawText(QRectF(17, middle - high / 2, 24, high), Qt.AlignmentFlag.AlignVCenter, f"{value:g}")
+        painter.end()
+
+
+class VesselCurves(QWidget):
+    """How much of the vessels is masked in each epoch: patches in full lines, pixels dashed; A orange, B blue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        pg = plotting()
+        self._plot = pg.PlotWidget()
+        item = self._plot.getPlotItem()
+        item.hideButtons()
+        item.setMenuEnabled(False)
+        item.setMouseEnabled(False, False)
+        item.setYRange(0, 1, padding=0.02)
+        item.setLabel("bottom", "epoch")
+        item.showGrid(x=False, y=True, alpha=0.25)
+        self._plot.setBackground(None)
+        self._lines = {}
+        for which, colour in (("A", GUIDED), ("B", BY_CHANCE)):
+            for name, style in (("vessel_patches", Qt.PenStyle.SolidLine), ("vessel_pixels", Qt.PenStyle.DashLine)):
+                self._lines[which, name] = item.plot(pen=pg.mkPen(colour, width=2, style=style))
+        self._epoch = pg.InfiniteLine(angle=90, pen=pg.mkPen("#888888", style=Qt.PenStyle.DotLine))
+        item.addItem(self._epoch)
+        legend = QLabel(_CURVES)
+        legend.setTextFormat(Qt.TextFormat.RichText)
+        legend.setToolTip("The mean over 32 masks for each epoch, drawn from the seed of the panel")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(legend)
+        column.addWidget(self._plot, 1)
+        self.setMinimumSize(SIDE, SIDE)
+
+    def show_curves(self, known: Mapping[str, OverEpochs], epoch: int) -> None:
+        """Show those of A and B that are known, and which epoch's masks are above."""
+        for (which, name), line in self._lines.items():
+            over = known.get(which)
+            values = np.empty(0) if over is None else getattr(over, name)
+            there = np.isfinite(values)  # a frame without vessels has none that could be masked
+            line.setData(np.empty(0) if over is None else over.epochs[there], values[there])
+        self._epoch.setValue(epoch)
+
+
+def ask_numbers(parent: QWidget, name: str) -> Path | None:
+    """Ask where numbers are to be written, and as what."""
+    path, kind = QFileDialog.getSaveFileName(parent, "Save numbers", name, NUMBERS)
+    if not path:
+        return None
+    given = Path(path).suffix.lower()
+    return Path(path).with_suffix(given if given in (".npz", ".csv") else ".csv" if "csv" in kind else ".npz")
+
+
+def save_numbers(parent: QWidget, path: Path, results: Mapping[str, MaskingResult]) -> None:
+    """Write results as NPZ or CSV, by the name of the file, and tell where they are."""
+    if path.suffix == ".npz":
+        beside(parent, lambda: save_npz(path, results), lambda _: inform(f"The numbers are in {path.name}."))
+    else:
+        told_in = "The numbers are in {0.name} (patches) and {1.name} (epochs)."
+        beside(parent, lambda: save_csv(path, results), lambda files: inform(told_in.format(*files)))
+
+
+def _share(low: float, high: float, value: float, tooltip: str) -> QDoubleSpinBox:
+    spin = QDoubleSpinBox()
+    spin.setRange(low, high)
+    spin.setSingleStep(0.05)
+    spin.setValue(value)
+    spin.setKeyboardTracking(False)
+    spin.setToolTip(tooltip)
+    return spin
+
+
+def _in_shape(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Grey levels (S, S) in the shape of the frame, uint8 (H, W, 3)."""
+    grey = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)).round().astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+LEGEND = (
+    f'<span style="color: {GUIDED}">■</span> masked for its vessels &nbsp; '
+    f'<span style="color: {BY_CHANCE}">■</span> masked by chance'
+)
+_CURVES = (
+    f'<span style="color: {GUIDED}">■</span> A &nbsp; <span style="color: {BY_CHANCE}">■</span> B &nbsp; '
+    "full line: vessel patches, dashed: vessel pixels"
+)

@@ -1,0 +1,26 @@
+"""Unlabelled frames as pretraining keeps them: at the filter's scale, with the anatomy that it finds there."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vasomim_core.anatomy import extract_anatomy
+from vasomim_core.config import Mode
+from vasomim_core.data.store import Pair, resize
+
+FRAME_SIZE = 512  # px, longer side: the scale for which the filter's σ are meant
+
+
+def with_anatomy(frame: NDArray[np.uint8], mode: Mode = "robust") -> Pair:
+    """A frame, scaled down to 512 px where it is larger, and its anatomy.
+
+    Args:
+        frame: uint8 (H, W), vessels dark.
+        mode: how the anatomy is extracted.
+
+    Returns:
+        uint8 and bool, both (H', W').
+    """
+    frame = resize(frame, FRAME_SIZE, enlarge=False)
+    return frame, extract_anatomy(frame, mode)
