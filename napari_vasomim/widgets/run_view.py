@@ -34,6 +34,7 @@ USE = {
     "finetune": "Put it among the models and make it the model of the Segment panel",
     "pretrain": "Put it among the models: Finetune can start from it, and Masking shows what it reconstructs",
 }
+AS_BEFORE = "The best model of this run is the one that it started from: there is nothing new to use"
 HEIGHT = 200
 """Of the curves, in pixels."""
 
@@ -129,8 +130,9 @@ class RunView(QWidget):
         self.stop.setEnabled(status.state in ("preparing", "running"))
         self.cancel.setEnabled(alive)
         self.resume.setEnabled(status.state in RESUMABLE)
-        self.use.setEnabled(status.model is not None and status.job in USE)
-        self.use.setToolTip(USE.get(status.job, ""))
+        as_before = bool(status.best) and status.best_epoch == 0
+        self.use.setEnabled(status.model is not None and status.job in USE and not as_before)
+        self.use.setToolTip(AS_BEFORE if as_before else USE.get(status.job, ""))
         self.before_after.setEnabled(status.model is not None)
         self.before_after.setVisible(status.job == "finetune")
         self.report.setEnabled(True)

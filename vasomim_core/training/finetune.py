@@ -72,7 +72,7 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
         data, learned, validation = _data(config, log, processes)
         learner = SegmentationLearner(network, preprocessing, config.dice_weight, config.cldice_weight)
 
-        def save_model(trained: SegmentationLearner, scores: dict[str, float]) -> None:
+        def save_model(trained: SegmentationLearner, scores: dict[str, float], epoch: int) -> None:
             card = Card(
                 kind="segmenter",
                 architecture=architecture,
@@ -81,7 +81,9 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
                 config=card_settings(config),
                 data=data.facts,
                 scores={"validation": {"frames": len(validation), **scores}},
-                description=f"{architecture} finetuned on {len(learned)} labelled frames",
+                description=f"{architecture} finetuned on {len(learned)} labelled frames"
+                if epoch
+                else f"the model it started from, unchanged: {len(learned)} labelled frames did not make it better",
             )
             save_checkpoint(config.run / MODEL, trained.network.state_dict(), card)
 

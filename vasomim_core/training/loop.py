@@ -56,7 +56,8 @@ class Job(Generic[L]):
         learner: computes its own losses: `forward(batch, moment)` → scalars by name, "loss" among them.
         groups: optimiser parameter groups; `lr_scale` multiplies the learning rate.
         frames: map-style data set whose items are asked for as (epoch, index).
-        save_model: writes the usable model file; called with the learner (its averaged copy when EMA is on).
+        save_model: writes the usable model file; called with the learner (its averaged copy when EMA is on), its
+            scores and the number of epochs that it has learned for.
         validate: scores by name, the first of which decides; None = the last state is the model.
         validate_every: epochs between two validations.
         validate_start: score the model before its first step as well: training may not leave it worse than it was.
@@ -68,7 +69,7 @@ class Job(Generic[L]):
     learner: L
     groups: list[dict[str, Any]]
     frames: Dataset[Batch]
-    save_model: Callable[[L, dict[str, float]], None]
+    save_model: Callable[[L, dict[str, float], int], None]
     validate: Callable[[L], dict[str, float]] | None = None
     validate_every: int = 1
     validate_start: bool = False
@@ -262,7 +263,7 @@ def run_training(job: Job[L], settings: Training, run: Path, log: EventLog, proc
                 break
     bar.close()
     if processes.first and (job.validate is None or not math.isfinite(state.best)):
-        job.save_model(averaged, {})
+        job.save_model(averaged, {}, math.ceil(state.step / plan.steps_per_epoch))
     return reason
 
 
@@ -277,7 +278,7 @@ def _validate(job: Job[L], network: L, state: _State, log: EventLog, processes: 
     state.best, state.stale = max(state.best, value), 0 if improved else state.stale + 1
     log.write("validation", step=state.step, epoch=epoch, scores=scores, best=state.best, improved=improved)
     if improved and processes.first:
-        job.save_model(network, scores)
+        job.save_model(network, scores, epoch)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

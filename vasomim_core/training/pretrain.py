@@ -87,7 +87,7 @@ def pretrain(
             config,
         )
 
-        def save_model(trained: PretrainLearner, scores: dict[str, float]) -> None:
+        def save_model(trained: PretrainLearner, scores: dict[str, float], epoch: int) -> None:
             card = Card(
                 kind="autoencoder",
                 architecture="mae",

@@ -52,7 +52,7 @@ def train_segmentor(
         with seeded(config.training.seed):
             learner = SegmentationLearner(build("unext", {}), preprocessing)
 
-        def save_model(trained: SegmentationLearner, scores: dict[str, float]) -> None:
+        def save_model(trained: SegmentationLearner, scores: dict[str, float], epoch: int) -> None:
             card = Card(
                 kind="segmentor",
                 architecture="unext",

@@ -97,6 +97,8 @@ def test_a_model_never_gets_worse_by_its_finetuning(config, tmp_path):
     assert max(e["scores"]["dsc"] for e in later) < first["scores"]["dsc"]
     before, after = read_state(taught), read_state(model)
     assert all(torch.equal(before[name], after[name]) for name in before)
+    assert "the model it started from, unchanged" in read_card(model).description
+    assert "finetuned on" in read_card(taught).description
 
 
 def test_patience_ends_the_run(config, tmp_path):

@@ -183,3 +183,16 @@ def test_cancel_asks_and_leaves_no_process(qtbot, view, config, monkeypatch):
     assert [end.state for end in ends] == ["cancelled"]
     assert not psutil.pid_exists(pid)
     assert able(view) == {"resume", "report"}
+
+
+def test_the_model_that_a_run_started_from_is_not_offered_as_its_own(view, log, config, monkeypatch):
+    alive(monkeypatch, False)
+    shutil.copyfile(catalogue.find_model("vasomim-demo"), config.run / "model.safetensors")
+    log.write("start", steps=100, epochs=50, resumed=0, pid=os.getpid(), device="cpu")
+    log.write("validation", step=0, epoch=0, scores={"dsc": 71.0}, best=71.0, improved=True)
+    log.write("validation", step=100, epoch=50, scores={"dsc": 70.0}, best=71.0, improved=False)
+    log.write("end", reason="finished", message="")
+    view.show_run(jobs.attach(config.run))
+    assert "that of the model it started from" in view.state.text()
+    assert not view.use.isEnabled()
+    assert "nothing new to use" in view.use.toolTip()
