@@ -57,6 +57,8 @@ LONGEST_SETTINGS = 1 << 16  # bytes
 MODELS = ("init", "segmentor")
 """Settings that are the name of a model or its path."""
 C = TypeVar("C", bound=Config)
+MAY_CHANGE = frozenset({"run", "data", "labels", "val", "training", "validate_every", "patience"})
+"""Settings that a resumed run may be given anew: where things are (what lies there is compared), and how it works."""
 JOBS: dict[str, type[Config]] = {
     "segmentor": SegmentorConfig,
     "pretrain": PretrainConfig,
@@ -137,6 +139,8 @@ def open_run(config: Config, processes: Processes, resume: bool) -> Iterator[Eve
     settings = run / SETTINGS
     if resume and not settings.is_file():
         raise RunError(f"{run} holds no run to resume; give the folder of an earlier run")
+    if resume:
+        _check_as_begun(absolute(load_config(settings)), absolute(config))
     with ExitStack() as stack:
         if processes.first:
             if not resume:
@@ -207,6 +211,23 @@ def is_finished(run: Path) -> bool:
     """Whether the run in this folder came to its end by itself and left a model."""
     ends = [event["reason"] for event in read_events(run) if event["event"] == "end"]
     return (run / MODEL).exists() and bool(ends) and ends[-1] in ("finished", "patience")
+
+
+def _check_as_begun(begun: Config, given: Config) -> None:
+    """Refuse settings that say of a resumed run what it was not begun with; its model's card would tell them.
+
+    Raises:
+        ConfigError: one of them differs.
+    """
+    pairs = {"seed": (begun.training.seed, given.training.seed)}
+    for name in vars(begun).keys() - MAY_CHANGE:
+        pairs[name] = getattr(begun, name), getattr(given, name, None)
+    for name, (before, now) in sorted(pairs.items()):
+        if before != now:
+            raise ConfigError(
+                f"{name} is {now}, and the run in {given.run} was begun with {before}; leave it as it was, "
+                "or start a new run"
+            )
 
 
 def _check_room(config: Config) -> bool:

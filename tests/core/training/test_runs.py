@@ -145,3 +145,15 @@ def test_settings_written_and_read_are_the_same(tmp_path):
     save_config(tmp_path / "config.yaml", config)
     assert load_config(tmp_path) == config
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["job"] == "finetune"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--fraction", 0.5), ("--seed", 3), ("--frame-size", 96), ("--init", "vasomim-demo")]
+)
+def test_a_resumed_run_takes_no_settings_that_it_was_not_begun_with(labelled, tmp_path, capsys, option, value):
+    run = tmp_path / "run"
+    save_config(run / "config.yaml", FinetuneConfig(labelled, run))
+    assert vasomim("finetune", "--resume", run, option, value) == 1
+    error = capsys.readouterr().err
+    assert f"{option[2:].replace('-', '_')} is {value}, and the run in" in error
+    assert "was begun with" in error
