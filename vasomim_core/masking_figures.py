@@ -22,8 +22,8 @@ GIF_SIDE = 512
 
 
 def on_pixels(grid: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """A value per patch (rows, columns) as a value per pixel (H, W): that of the patch in which its centre lies."""
-    rows, columns = ((2 * np.arange(n) + 1) * count // (2 * n) for n, count in zip(size, grid.shape, strict=True))
+    """A value per patch (rows, columns, …) as one per pixel (H, W, …): that of the patch in which its centre lies."""
+    rows, columns = ((2 * np.arange(n) + 1) * count // (2 * n) for n, count in zip(size, grid.shape[:2], strict=True))
     return np.ascontiguousarray(grid[rows][:, columns])
 
 
