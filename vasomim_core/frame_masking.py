@@ -42,7 +42,9 @@ MOST_EPOCHS = 50
 
 
 class FrameMasking:
-    """One frame under one schedule. The mask is drawn on the CPU: a seed is the same mask on every machine.
+    """One frame under one schedule.
+
+    The mask is drawn on the CPU: a seed is the same mask on every machine (with co-guidance, as far as S is the same).
 
     Args:
         frame: uint8 (H, W), vessels dark.

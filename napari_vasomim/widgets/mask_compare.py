@@ -103,6 +103,8 @@ class CompareWindow(QDialog):
 
         self.figure = button("Save figure…", self.ask_figure, "A PNG of all that is here")
         self.numbers = button("Save numbers…", self.ask_numbers, "All arrays of A and B as NPZ, or tables as CSV")
+        for press in (self.figure, self.numbers):
+            press.setAutoDefault(False)  # Enter in a number is not meant for them
         keep = QHBoxLayout()
         self.state = QLabel(LEGEND)
         self.state.setTextFormat(Qt.TextFormat.RichText)

@@ -208,6 +208,8 @@ class MaskPreviewPanel(Panel):
         if not there:
             self.vessels.forget()
             self.answers.forget()
+            if self.comparison is not None:
+                self.comparison.close()
             self.state.setText("No angiogram is open: drop a file onto the window, or use File ▸ Open Sample.")
         self._changed()
 

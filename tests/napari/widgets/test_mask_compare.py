@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image as Picture
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_vasomim import layers
@@ -191,7 +192,8 @@ def compared(qtbot, panel):
     return window.results().values()
 
 
-def test_two_schedules_side_by_side(model, beside, qtbot, still, pretrained, tmp_path, notifications):  # noqa: F811
+def test_two_schedules_side_by_side(model, beside, qtbot, still, pretrained, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: pytest.fail("nothing is to be saved"))
     model.add_image(still[:, :200])
     panel = beside(model, MaskPreviewPanel)
     panel.epochs.setValue(40)
@@ -223,6 +225,8 @@ def test_two_schedules_side_by_side(model, beside, qtbot, still, pretrained, tmp
     qtbot.waitUntil((tmp_path / "ab.png").exists, timeout=20_000)
     with Picture.open(tmp_path / "ab.png") as figure:
         assert figure.width > figure.height > 600
+    window.mask_ratio.setFocus()
+    qtbot.keyClick(window.mask_ratio, Qt.Key.Key_Return)  # takes the number, and asks for no file
     window.close()
     panel.seed.setValue(7)
     wait_for(qtbot, panel)
@@ -248,6 +252,15 @@ def test_the_numbers_of_a_comparison(model, beside, qtbot, still, tmp_path, monk
     with open(tmp_path / "ab_curves.csv", newline="") as file:
         last = list(csv.DictReader(file))[-1]
     assert np.float32(last["vessel_patches_b"]) == b.over_epochs.vessel_patches[-1]
+
+
+def test_the_comparison_closes_with_its_angiogram(model, beside, qtbot, still):
+    image = model.add_image(still)
+    panel = beside(model, MaskPreviewPanel)
+    click(qtbot, panel.compare)
+    compared(qtbot, panel)
+    model.layers.remove(image)
+    assert not panel.comparison.isVisible()
 
 
 def test_without_an_angiogram_there_is_nothing_to_compare_or_copy(model, beside, qtbot, notifications):
