@@ -174,7 +174,7 @@ class MaskAnswers:
         mask, over_epochs, made = (self.get(method, asked) for method in KINDS)
         if mask is None or over_epochs is None or (asked.model and made is None):
             return None
-        model = Path(asked.model).stem if asked.model else ""
+        model = Path(asked.model).stem if asked.model.endswith(".safetensors") else asked.model
         return MaskingResult(asked.schedule, asked.vessels.mode, model, mask, over_epochs, made if model else None)
 
     def ask(self, asked: Asked) -> None:

@@ -19,7 +19,7 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "one sampled mask": ("mask",),
     "distribution f": ("distribution",),
     "masking ratio over all epochs": ("masking ratio",),
-    "masked patches, drawn by the model": ("masked patches drawn",),
+    "masked patches drawn": ("masked patches drawn",),
     "reconstruction I′": ("reconstruction",),
     "S(I): vessels seen in the frame": ("vessels in I",),
     "S(I′): vessels seen in the reconstruction": ("vessels in I′",),

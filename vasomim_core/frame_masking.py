@@ -35,14 +35,16 @@ from vasomim_core.models.preprocessing import normalise
 from vasomim_core.models.registry import load_pretrained
 from vasomim_core.models.vasomim import VasoMIM
 
-SAMPLES = 32
+SAMPLES = 128
 """Masks per epoch, of which the curves over the epochs are the mean."""
-MOST_EPOCHS = 200
+MOST_EPOCHS = 50
 """The curves have a point for every epoch of a schedule up to this length, and so many points of a longer one."""
 
 
 class FrameMasking:
-    """One frame under one schedule. The mask is drawn on the CPU: a seed is the same mask on every machine.
+    """One frame under one schedule.
+
+    The mask is drawn on the CPU: a seed is the same mask on every machine (with co-guidance, as far as S is the same).
 
     Args:
         frame: uint8 (H, W), vessels dark.

@@ -22,8 +22,8 @@ GIF_SIDE = 512
 
 
 def on_pixels(grid: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """A value per patch (rows, columns) as a value per pixel (H, W): that of the patch in which its centre lies."""
-    rows, columns = ((2 * np.arange(n) + 1) * count // (2 * n) for n, count in zip(size, grid.shape, strict=True))
+    """A value per patch (rows, columns, …) as one per pixel (H, W, …): that of the patch in which its centre lies."""
+    rows, columns = ((2 * np.arange(n) + 1) * count // (2 * n) for n, count in zip(size, grid.shape[:2], strict=True))
     return np.ascontiguousarray(grid[rows][:, columns])
 
 
@@ -77,15 +77,14 @@ def save_comparison(path: Path, a: MaskingResult, b: MaskingResult) -> None:
     """
     panels: list[Panel | Plot] = []
     for name, result in (("A", a), ("B", b)):
-        panels.append(Panel(f"{name}: mask at epoch {result.mask.epoch}", picture(result.mask.image, result.mask)))
-    for name, result in (("A", a), ("B", b)):
-        ratio = result.over_epochs.masking_ratio
+        mask, ratio, made = result.mask, result.over_epochs.masking_ratio, result.reconstruction
+        panels.append(Panel(f"{name}: mask at epoch {mask.epoch}, β = {mask.beta:.2f}", picture(mask.image, mask)))
         panels.append(Panel(f"{name}: masking ratio", ratio, colours="viridis", limits=(0, 1), bar=True))
-    panels.append(curves(a, b))
-    for name, result in (("A", a), ("B", b)):
-        if (made := result.reconstruction) is not None:
-            panels.append(Panel(f"{name}: masked patches drawn", made.filled, limits=(0, 255)))
-    _save_panels(path, panels, len(panels) if len(panels) > 5 else 3, f"A: {caption(a)}\nB: {caption(b)}")
+        if made is not None:
+            panels.append(Panel(f"{name}: masked patches drawn, L_rec {made.l_rec:.3f}", made.filled, limits=(0, 255)))
+        if result is a:
+            panels.append(curves(a, b))
+    _save_panels(path, panels, -(-len(panels) // 2), f"A: {caption(a)}\nB: {caption(b)}")
 
 
 def curves(a: MaskingResult, b: MaskingResult) -> Plot:
@@ -108,7 +107,7 @@ def in_words(schedule: MaskingSchedule) -> str:
     """A schedule in one line."""
     return (
         f"{schedule.input_size} px, patches of {schedule.patch_size} px · γ = {schedule.mask_ratio:g} · "
-        f"{schedule.sampler}{' with co-guidance' if schedule.co_guidance else ''} · "
+        f"sampler {schedule.sampler}{' with co-guidance' if schedule.co_guidance else ''} · "
         f"β from {schedule.beta_start:g} to {schedule.beta_end:g} in {schedule.epochs} epochs · seed {schedule.seed}"
     )
 

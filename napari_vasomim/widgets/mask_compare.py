@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from napari.utils.colormaps import ensure_colormap
 from numpy.typing import NDArray
-from qtpy.QtCore import QRectF, QSize, Qt
+from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QImage, QLinearGradient, QPainter, QPalette, QPixmap
 from qtpy.QtWidgets import (
     QDialog,
@@ -44,6 +44,7 @@ SAMPLERS: tuple[tuple[str, Sampler], ...] = (
 NUMBERS = "NumPy arrays (*.npz);;Tables of patches and epochs (*.csv)"
 SIDE = 200  # px, of a picture at least
 RATIO_COLOURS = "viridis"
+TITLES = {"mask": "mask", "ratio": "masking ratio", "drawn": "masked patches drawn"}
 
 
 class CompareWindow(QDialog):
@@ -81,27 +82,29 @@ class CompareWindow(QDialog):
         grid = QGridLayout()
         grid.setSpacing(SPACE)
         self.pictures: dict[tuple[str, str], Picture] = {}
-        for column, (view, which) in enumerate((v, w) for v in ("mask", "ratio") for w in "AB"):
-            grid.addWidget(header(f"{which}: {'mask' if view == 'mask' else 'masking ratio'}"), 0, column)
-            self.pictures[view, which] = Picture()
-            grid.addWidget(self.pictures[view, which], 1, column)
-            grid.setColumnStretch(column, 1)
+        titles: dict[tuple[str, str], QLabel] = {}
+        places = [("mask", 0, 0), ("ratio", 0, 2), ("drawn", 2, 2)]
+        for view, line, column in places:
+            for right, which in enumerate("AB"):
+                titles[view, which] = _title(f"{which}: {TITLES[view]}")
+                self.pictures[view, which] = Picture()
+                grid.addWidget(titles[view, which], line, column + right)
+                grid.addWidget(self.pictures[view, which], line + 1, column + right)
         grid.addWidget(ColourBar(RATIO_COLOURS), 1, 4)
         self.curves = VesselCurves()
-        grid.addWidget(header("Share of the vessels that is masked, over the epochs"), 2, 0, 1, 2)
-        grid.addWidget(self.curves, 3, 0, 1, 2)
-        self._drawn = []
-        for column, which in enumerate("AB", 2):
-            self._drawn += [header(f"{which}: masked patches, drawn by the model"), Picture()]
-            self.pictures["drawn", which] = self._drawn[-1]
-            for place, widget in enumerate(self._drawn[-2:], 2):
-                grid.addWidget(widget, place, column)
+        grid.addWidget(_title("Share of the vessels that is masked, over the epochs"), 2, 0, 1, 2)
+        grid.addWidget(self.curves, 3, 0, 1, 4)
+        self._drawn = [kept["drawn", which] for which in "AB" for kept in (titles, self.pictures)]
+        for column in range(4):
+            grid.setColumnStretch(column, 1)
         self._grid = grid
         grid.setRowStretch(1, 1)
         grid.setRowStretch(3, 1)
 
         self.figure = button("Save figure…", self.ask_figure, "A PNG of all that is here")
         self.numbers = button("Save numbers…", self.ask_numbers, "All arrays of A and B as NPZ, or tables as CSV")
+        for press in (self.figure, self.numbers):
+            press.setAutoDefault(False)  # Enter in a number is not meant for them
         keep = QHBoxLayout()
         self.state = QLabel(LEGEND)
         self.state.setTextFormat(Qt.TextFormat.RichText)
@@ -121,13 +124,12 @@ class CompareWindow(QDialog):
         follow(self, self._of_b.answered, self._answered)
         follow(self, self._of_b.failed, tell)
         self._show_model(False)
+        self.resize(1040, 660)  # fits a screen of 1366×768, too
 
     def ask(self, a: Asked) -> None:
         """Show this as A; what the settings of B leave open is taken over from it."""
         self._asked = a
-        self.words.setText(
-            f"A, as set in the panel: {in_words(a.schedule)}. The same frame, epoch, luck and model in B."
-        )
+        self.words.setText(f"A, as set in the panel: {in_words(a.schedule)}. B differs in what is set here alone.")
         self._show_model(bool(a.model))
         if self.isVisible():
             self._of_b.ask(self._b(a))
@@ -201,6 +203,8 @@ class CompareWindow(QDialog):
         self.curves.show_curves(known, self._asked.epoch)
 
     def _show_model(self, there: bool) -> None:
+        if there is not self._drawn[0].isHidden():
+            return
         for widget in self._drawn:
             widget.setVisible(there)
         self._grid.addWidget(self.curves, 3, 0, 1, 2 if there else 4)
@@ -209,10 +213,6 @@ class CompareWindow(QDialog):
         """Draw what came in while it was closed."""
         super().showEvent(event)
         self._changed()
-
-    def sizeHint(self) -> QSize:
-        """Two rows of pictures, on a screen of 1366×768 too."""
-        return QSize(1040, 660)
 
 
 class Picture(QLabel):
@@ -283,8 +283,9 @@ class VesselCurves(QWidget):
         item.hideButtons()
         item.setMenuEnabled(False)
         item.setMouseEnabled(False, False)
-        item.setYRange(0, 1, padding=0.02)
+        item.setYRange(0, 1, padding=0.04)
         item.setLabel("bottom", "epoch")
+        item.getAxis("left").setTicks([[(share, f"{share:g}") for share in (0, 0.25, 0.5, 0.75, 1)]])
         item.showGrid(x=False, y=True, alpha=0.25)
         self._plot.setBackground(None)
         self._lines = {}
@@ -295,7 +296,7 @@ class VesselCurves(QWidget):
         item.addItem(self._epoch)
         legend = QLabel(_CURVES)
         legend.setTextFormat(Qt.TextFormat.RichText)
-        legend.setToolTip("The mean over 32 masks for each epoch, drawn from the seed of the panel")
+        legend.setToolTip("For each epoch the mean over 128 masks, drawn from the seed of the panel")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -331,6 +332,13 @@ def save_numbers(parent: QWidget, path: Path, results: Mapping[str, MaskingResul
         beside(parent, lambda: save_csv(path, results), lambda files: inform(told_in.format(*files)))
 
 
+def _title(text: str) -> QLabel:
+    """The heading of a picture; it leaves the width to the pictures."""
+    made = header(text)
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return made
+
+
 def _share(low: float, high: float, value: float, tooltip: str) -> QDoubleSpinBox:
     spin = QDoubleSpinBox()
     spin.setRange(low, high)
@@ -348,8 +356,8 @@ def _in_shape(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.u
 
 
 LEGEND = (
-    f'<span style="color: {GUIDED}">■</span> masked for its vessels &nbsp; '
-    f'<span style="color: {BY_CHANCE}">■</span> masked by chance'
+    f'masked: <span style="color: {GUIDED}">■</span> for its vessels &nbsp; '
+    f'<span style="color: {BY_CHANCE}">■</span> by chance'
 )
 _CURVES = (
     f'<span style="color: {GUIDED}">■</span> A &nbsp; <span style="color: {BY_CHANCE}">■</span> B &nbsp; '

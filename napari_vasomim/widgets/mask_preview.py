@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QSpinBox
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QSizePolicy, QSpinBox
 
 from napari_vasomim.background import beside
 from napari_vasomim.mask_animation import MaskAnimation
@@ -38,13 +38,14 @@ class MaskPreviewPanel(Panel):
         self.input_size = QSpinBox()
         self.input_size.setRange(32, 1024)
         self.input_size.setSingleStep(32)
-        self.input_size.setSuffix(" px")
         self.input_size.setKeyboardTracking(False)  # "2" on the way to "256" is no size
         self.input_size.setToolTip(
-            "Side of the square that the model sees: the whole frame is resized to it, as a training crop is. "
+            "Side in px of the square that the model sees: the whole frame is resized to it, as a training crop is. "
             "A model has its own; at another, its positions are resampled"
         )
-        self.patch_size = choice(*((f"patch {n} px", n) for n in (8, 16, 32)), tooltip="A model has its own")
+        self.patch_size = choice(
+            *((str(n), n) for n in (8, 16, 32)), tooltip="Side of a patch in px; a model has its own"
+        )
         self.mask_ratio = slider(0.1, 0.95, default.mask_ratio, 0.05, "Share of the patches that is masked")
         self.beta_start = slider(0, 1, default.beta_start, 0.05, "Share of the masked patches chosen by anatomy, first")
         self.beta_end = slider(0, 1, default.beta_end, 0.05, "The same at the last epoch; in between it rises evenly")
@@ -53,9 +54,9 @@ class MaskPreviewPanel(Panel):
         self.epochs.setValue(default.epochs)
         self.sampler = choice(*SAMPLERS, tooltip="How the guided patches are drawn")
         self.anatomy = choice(("robust", "robust"), ("as released", "as-released"), tooltip="How vessels are found")
-        self.co_guidance = QCheckBox("with S(I)")
-        self.co_guidance.setToolTip("Co-guidance: half of f from what the model's segmentor S sees; needs a model")
-        form.addRow("input", row(self.input_size, self.patch_size))
+        self.co_guidance = QCheckBox("co-guidance")
+        self.co_guidance.setToolTip("Half of f comes from what the model's segmentor S sees; needs a model")
+        form.addRow("input, patch px", row(self.input_size, self.patch_size))
         form.addRow("mask ratio γ", self.mask_ratio)
         form.addRow("β at the start", self.beta_start)
         form.addRow("β at the end", self.beta_end)
@@ -77,6 +78,8 @@ class MaskPreviewPanel(Panel):
         form.addRow("model", self.model)
         self.legend = QLabel(LEGEND)
         self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend.setWordWrap(True)
+        self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.body.addWidget(self.legend)
         self.state = hint()
         self.body.addWidget(self.state)
@@ -205,6 +208,8 @@ class MaskPreviewPanel(Panel):
         if not there:
             self.vessels.forget()
             self.answers.forget()
+            if self.comparison is not None:
+                self.comparison.close()
             self.state.setText("No angiogram is open: drop a file onto the window, or use File ▸ Open Sample.")
         self._changed()
 
@@ -263,7 +268,7 @@ class MaskPreviewPanel(Panel):
         for widget in (self.input_size, self.patch_size, self.co_guidance):
             widget.blockSignals(True)
         if self.patch_size.findData(schedule.patch_size) < 0:
-            self.patch_size.addItem(f"patch {schedule.patch_size} px", schedule.patch_size)
+            self.patch_size.addItem(str(schedule.patch_size), schedule.patch_size)
         self.patch_size.setCurrentIndex(self.patch_size.findData(schedule.patch_size))
         self.patch_size.setEnabled(not model)
         self.input_size.setSingleStep(math.lcm(32, schedule.patch_size))

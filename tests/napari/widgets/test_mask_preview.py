@@ -472,6 +472,7 @@ def test_the_window_closes_while_masks_are_drawn(make_napari_viewer, qtbot, stil
     viewer.window.add_dock_widget(panel, area="right")
     panel.show()
     settled(qtbot, panel)
+    panel.show_comparison()
     pid = engine.shared()._child._process.pid
     os.kill(pid, signal.SIGSTOP)
     try:
