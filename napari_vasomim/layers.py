@@ -40,6 +40,8 @@ COLOURS = {
 BY_CHANCE = "#4a86c5"
 DRAWN = ("correction", "revision", "truth")
 """Roles of what people drew, which nothing but they themselves may clear."""
+PICTURES = ("reconstruction", "masked patches drawn")
+"""Roles of images that are looked at like the angiogram; all others are measures, with a colour bar."""
 OF = " · "
 """Between what a result is and the name of its angiogram."""
 READ = ("angiogram", "truth")
@@ -310,7 +312,7 @@ def put_frame(
         add(viewer, layer)
         if labels:
             layer.editable = role == "correction"
-        elif hasattr(layer, "colorbar"):  # not in every napari
+        elif role not in PICTURES and hasattr(layer, "colorbar"):  # not in every napari
             layer.colorbar.visible = True  # as long as the layer is
     layer.data[... if layer.ndim == 2 else index] = frame
     layer.refresh()

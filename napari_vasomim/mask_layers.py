@@ -11,6 +11,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 
 from napari_vasomim import layers
+from napari_vasomim.canvas import Canvas
 from napari_vasomim.mask_answers import Asked, Vessels
 from vasomim_core.masking_figures import kinds, on_pixels
 from vasomim_core.masking_results import Mask, OverEpochs, Reconstruction
@@ -38,8 +39,6 @@ STYLES: dict[str, dict[str, Any]] = {
     "difference": {"colormap": "PiYG", "contrast_limits": (-1, 1)},
     "mask": {"opacity": 0.55},
 }
-WITH_BAR = ("distribution", "masking ratio", "vessels in I", "vessels in I′", "difference")
-"""The roles of layers with a colour bar on the canvas."""
 
 
 class MaskLayers:
@@ -56,10 +55,11 @@ class MaskLayers:
     def see(self, seen: tuple[str, ...], angiogram: Image) -> None:
         """Look at other roles."""
         self.seen = seen
+        canvas = Canvas.of(self._viewer)
         for roles in VIEWS.values():
             for role in roles:
                 if (found := layers.find(self._viewer, role, angiogram)) is not None:
-                    found.visible = role in seen
+                    (canvas.show if role in seen else canvas.hide)(found)
 
     def put_anatomy(self, vessels: Vessels) -> None:
         """Show the vessels that the masks are drawn for, on a layer that is not visible at first."""
@@ -90,10 +90,6 @@ class MaskLayers:
 
     def _put(self, role: str, vessels: Vessels, frame: NDArray[Any]) -> None:
         style = STYLES[role] | {"visible": role in self.seen}
-        new = layers.find(self._viewer, role, vessels.layer) is None
         put = layers.put_frame(self._viewer, vessels.layer, role, vessels.index, frame, role, **style)
         if role == "distribution":
             put.contrast_limits = (0, max(float(frame.max()), 1e-9))
-        bar = getattr(put, "colorbar", None)  # older versions of napari have none
-        if new and role in WITH_BAR and bar is not None:
-            bar.visible = True

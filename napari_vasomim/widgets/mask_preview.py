@@ -205,7 +205,9 @@ class MaskPreviewPanel(Panel):
         for widget in (self.again, self.compare, self.figure, self.numbers, self.python):
             widget.setEnabled(there)
         self._enable_animation()
-        if not there:
+        if self.session.angiogram is not None:
+            self._layers.see(self.view.currentData(), self.session.angiogram)  # it may have been left at another view
+        else:
             self.vessels.forget()
             self.answers.forget()
             if self.comparison is not None:

@@ -219,7 +219,7 @@ def _check_as_begun(begun: Config, given: Config) -> None:
     Raises:
         ConfigError: one of them differs.
     """
-    pairs = {"seed": (begun.training.seed, given.training.seed)}
+    pairs: dict[str, Any] = {"seed": (begun.training.seed, given.training.seed)}
     for name in vars(begun).keys() - MAY_CHANGE:
         pairs[name] = getattr(begun, name), getattr(given, name, None)
     for name, (before, now) in sorted(pairs.items()):
