@@ -56,6 +56,7 @@ class Canvas:
         self._away: frozenset[str] = frozenset()
         self._waiting: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._busy = False
+        _grid(viewer).events.enabled.connect(self._grid_changed)
         viewer.dims.events.range.connect(self._keep_range)
         viewer.dims.events.ndim.connect(self._keep_pace)
         viewer.dims.events.current_step.connect(self._moved)
@@ -74,7 +75,7 @@ class Canvas:
             self.chosen = angiogram
             if angiogram is None:
                 return
-            for layer in viewer.layers:
+            for layer in viewer.layers if not self._side_by_side() else ():
                 if layers.owner(layer) not in (None, angiogram):
                     self._wait(layer)
             self._keep_range()
@@ -137,13 +138,22 @@ class Canvas:
         if not layers.is_in_range(viewer, angiogram):
             return f"The slider is beyond the frames of the angiogram {name!r}: move it back."
         above = list(viewer.layers)[viewer.layers.index(angiogram) + 1 :]
-        for layer in above if not getattr(viewer, "canvas", viewer).grid.enabled else ():  # napari 0.9 moved it
+        for layer in above if not self._side_by_side() else ():
             if layers.owner(layer) is not angiogram and _covers(layer):
                 return (
                     f"The image {layer.name!r} lies over the angiogram {name!r}: hide it, lower its opacity, "
                     "or choose it under Angiogram."
                 )
         return ""
+
+    def _side_by_side(self) -> bool:
+        """In napari's grid nothing lies over anything: there a person may compare runs."""
+        viewer = self._viewer()
+        return viewer is not None and bool(_grid(viewer).enabled)
+
+    def _grid_changed(self, event: Any = None) -> None:
+        if not self._side_by_side():
+            self.choose(self.chosen)
 
     def _bring_back(self) -> None:
         for layer in list(self._waiting):
@@ -178,7 +188,7 @@ class Canvas:
     def _visible_changed(self, event: Any) -> None:
         """What a person makes visible is what that person wants to see; an image of others may lie over ours."""
         layer, viewer = event.source, self._viewer()
-        if self._busy or viewer is None or not layer.visible or layer not in viewer.layers:
+        if self._busy or viewer is None or not layer.visible or layer not in viewer.layers or self._side_by_side():
             return
         owner = layers.owner(layer)
         ours = layer is not owner or layers.role(layer) == "angiogram"
@@ -224,6 +234,10 @@ class Canvas:
         ):  # napari's own widgets, whose names may change
             slider = window._qt_viewer.dims.slider_widgets[viewer.dims.ndim - 3]
             slider.fps = max(1.0, round(1000 / time_ms, 1))
+
+
+def _grid(viewer: ViewerModel) -> Any:
+    return getattr(viewer, "canvas", viewer).grid  # napari 0.9 moved it
 
 
 def _covers(layer: Layer) -> bool:

@@ -199,6 +199,20 @@ def test_an_overlay_that_is_seen_through_or_beside_hinders_nobody(window):
     assert bench.session.need_shown()[0] is opened["first"]
 
 
+def test_side_by_side_in_the_grid_runs_can_be_compared(window):
+    viewer, bench, opened = window
+    choose(bench, "first")
+    grid = getattr(viewer, "canvas", viewer).grid
+    grid.enabled = True
+    opened["second"].visible = True
+    assert opened["first"].visible
+    assert bench.session.angiogram is opened["first"]
+    assert bench.session.need_shown()[0] is opened["first"]
+    grid.enabled = False
+    assert not opened["second"].visible
+    assert opened["first"].visible
+
+
 def test_the_layer_that_gets_the_keys_belongs_to_the_run_that_is_shown(window, qtbot):
     viewer, bench, opened = window
     choose(bench, "second")
