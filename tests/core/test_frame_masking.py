@@ -84,9 +84,11 @@ def test_mask_distribution_and_losses_are_those_of_a_training_step(network, pair
     assert made.l_cons == pytest.approx(losses["consistency"].item(), rel=1e-6)
 
 
-def test_the_masking_ratio_is_that_of_a_training_with_a_step_per_epoch(network, pair):
-    ratio = FrameMasking(*pair, SCHEDULE).over_epochs().masking_ratio
-    steps = [trained(network, pair, SCHEDULE, step=e, epoch=e)[1]["mask"][0].float() for e in range(SCHEDULE.epochs)]
+@pytest.mark.parametrize("sampler", ["anatomy", "top-k", "uniform"])
+def test_the_masking_ratio_is_that_of_a_training_with_a_step_per_epoch(network, pair, sampler):
+    schedule = replace(SCHEDULE, sampler=sampler)
+    ratio = FrameMasking(*pair, schedule).over_epochs().masking_ratio
+    steps = [trained(network, pair, schedule, step=e, epoch=e)[1]["mask"][0].float() for e in range(schedule.epochs)]
     np.testing.assert_allclose(ratio.ravel(), torch.stack(steps).mean(0), atol=1e-6)
 
 

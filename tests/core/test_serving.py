@@ -125,17 +125,18 @@ def test_a_model_file_that_was_written_again_is_read_again(tmp_path):
 
 @pytest.mark.parametrize("with_model", [False, True])
 def test_masking_is_that_of_the_engine(service, pretrained, with_model):
-    schedule = MaskingSchedule(64, sampler="top-k", beta_start=0.1, beta_end=0.8, epochs=10, seed=7)
+    schedule = MaskingSchedule(64, sampler="top-k", beta_start=0.0, beta_end=1.0, epochs=10, seed=7)
     image, m = frame(), anatomy(96, 80)
     masking = FrameMasking(image, m, schedule, load_pretrained(pretrained)[0] if with_model else None)
     asked = {"frame": image, "anatomy": m, "schedule": vars(schedule), "model": str(pretrained) if with_model else ""}
-    mask = masking.mask(4)
+    mask = masking.mask(9)
+    assert (mask.masked != masking.mask(0).masked).any()
     pairs = [
-        (service.mask_preview(epoch=4, **asked), mask),
+        (service.mask_preview(epoch=9, **asked), mask),
         (service.masking_over_epochs(**asked), masking.over_epochs()),
     ]
     if with_model:
-        pairs.append((service.reconstruct(epoch=4, **asked), masking.reconstruct(mask)))
+        pairs.append((service.reconstruct(epoch=9, **asked), masking.reconstruct(mask)))
     for answer, expected in pairs:
         encode(Message("answer", answer))
         assert answer.keys() == vars(expected).keys()
