@@ -62,7 +62,8 @@ class MaskPreviewPanel(Panel):
         form.addRow("β at the end", self.beta_end)
         form.addRow("epochs E", self.epochs)
         form.addRow("sampler", self.sampler)
-        form.addRow("anatomy", row(self.anatomy, self.co_guidance))
+        form.addRow("anatomy", self.anatomy)
+        form.addRow("", self.co_guidance)
 
         form = self.section("Look")
         self.view = choice(*((text, roles) for text, roles in VIEWS.items()), tooltip="What lies over the angiogram")
