@@ -108,10 +108,11 @@ def hostile_events(trial: Trial, bench: Bench) -> None:
     for name in ("good", "hostile"):
         shutil.copytree(bench.undisturbed, trial.folder / "runs" / name)
     path = trial.folder / "runs" / "hostile" / "events.jsonl"
-    lines = path.read_text().splitlines()
+    written = path.read_text().splitlines()
+    lines = list(written)
     for _ in range(int(trial.random.integers(1, 4))):
-        k = int(trial.random.integers(len(lines)))
-        hostile = [altered(lines[k], trial.random), '{"event": "end"}', '{"event": []}', "7", NESTED, "\x00"]
+        k = int(trial.random.integers(len(written)))
+        hostile = [altered(written[k], trial.random), '{"event": "end"}', '{"event": []}', "7", NESTED, "\x00"]
         lines.insert(k, hostile[int(trial.random.integers(len(hostile)))])
     path.write_text("\n".join(lines) + "\n", errors="surrogatepass")
     trial.judged(_list_runs, trial.folder / "runs")
