@@ -28,6 +28,7 @@ from qtpy.QtWidgets import (
 from napari_vasomim.background import beside
 from napari_vasomim.mask_answers import Asked, MaskAnswers
 from napari_vasomim.notify import inform, tell, told
+from napari_vasomim.plain import Marked, make_plain, plain_label
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.curves import plotting
 from napari_vasomim.widgets.kit import SPACE, button, choice, follow, header, hint, row
@@ -76,7 +77,7 @@ class CompareWindow(QDialog):
             ("β from", self.beta_start),
             ("to", self.beta_end),
         ):
-            settings.addWidget(QLabel(name))
+            settings.addWidget(plain_label(name))
             settings.addWidget(widget, 1)
 
         grid = QGridLayout()
@@ -106,8 +107,7 @@ class CompareWindow(QDialog):
         for press in (self.figure, self.numbers):
             press.setAutoDefault(False)  # Enter in a number is not meant for them
         keep = QHBoxLayout()
-        self.state = QLabel(LEGEND)
-        self.state.setTextFormat(Qt.TextFormat.RichText)
+        self.state = Marked(LEGEND)
         keep.addWidget(self.state, 1)
         keep.addLayout(row(self.figure, self.numbers))
         column_ = QVBoxLayout(self)
@@ -115,6 +115,7 @@ class CompareWindow(QDialog):
         column_.addLayout(settings)
         column_.addLayout(grid, 1)
         column_.addLayout(keep)
+        make_plain(self)
 
         changed = told(self._changed)
         self.sampler.currentIndexChanged.connect(changed)
@@ -294,8 +295,7 @@ class VesselCurves(QWidget):
                 self._lines[which, name] = item.plot(pen=pg.mkPen(colour, width=2, style=style))
         self._epoch = pg.InfiniteLine(angle=90, pen=pg.mkPen("#888888", style=Qt.PenStyle.DotLine))
         item.addItem(self._epoch)
-        legend = QLabel(_CURVES)
-        legend.setTextFormat(Qt.TextFormat.RichText)
+        legend = Marked(_CURVES)
         legend.setToolTip("For each epoch the mean over 128 masks, drawn from the seed of the panel")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

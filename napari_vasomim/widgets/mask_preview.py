@@ -6,8 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QSizePolicy, QSpinBox
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QSizePolicy, QSpinBox
 
 from napari_vasomim.background import beside
 from napari_vasomim.mask_animation import MaskAnimation
@@ -15,6 +14,7 @@ from napari_vasomim.mask_answers import Asked, MaskAnswers, ShownVessels, Vessel
 from napari_vasomim.mask_layers import FROM_MODEL, VIEWS, MaskLayers
 from napari_vasomim.mask_snippet import copy_snippet
 from napari_vasomim.notify import inform, tell, told
+from napari_vasomim.plain import Marked
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider, whole_slider
 from napari_vasomim.widgets.mask_compare import LEGEND, SAMPLERS, CompareWindow, ask_numbers, save_numbers
 from vasomim_core.errors import InputError, VasoMIMError
@@ -77,8 +77,7 @@ class MaskPreviewPanel(Panel):
         form.addRow("epoch", self.epoch)
         form.addRow("seed", row(self.seed, self.again))
         form.addRow("model", self.model)
-        self.legend = QLabel(LEGEND)
-        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend = Marked(LEGEND)
         self.legend.setWordWrap(True)
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.body.addWidget(self.legend)

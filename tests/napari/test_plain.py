@@ -14,6 +14,7 @@ from napari_vasomim import notify
 from napari_vasomim.plain import Marked, confirmed, make_plain, message_box, plain_label, tooltip
 from napari_vasomim.runs import jobs
 from napari_vasomim.widgets.label_set import LabelSetPanel
+from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.train import FinetunePanel
 from napari_vasomim.widgets.workbench import PANELS
 from vasomim_core.data.labelset import LabelSet
@@ -170,3 +171,12 @@ def test_a_hostile_model_card(model, beside, qtbot, still, models_folder):
     panel.model.setCurrentIndex(panel.model.findData(name))
     all_plain(panel)
     no_tooltip_loads(panel)
+
+
+def test_the_window_that_compares_is_plain(model, beside, still):
+    model.add_image(still)
+    panel = beside(model, MaskPreviewPanel)
+    panel.compare.click()
+    assert all_plain(panel.comparison)
+    no_tooltip_loads(panel.comparison)
+    panel.comparison.close()
