@@ -369,6 +369,21 @@ def test_frames_of_another_model_are_not_dropped_unasked(model, beside, qtbot, c
     assert panel.session.predictions[image].frames == ([2] if answer == "Clear" else [1, 2, 5])
 
 
+def test_uncertainty_has_a_legend(viewer, qtbot, still):
+    image = viewer.add_image(still)
+    panel = docked(viewer)
+    click(qtbot, panel.now)
+    done(qtbot, panel)
+    assert panel.meaning.isHidden()
+    panel.uncertain.setChecked(True)
+    assert "0 = sure, 1 = undecided" in panel.meaning.text()
+    assert not panel.meaning.isHidden()
+    layer = layers.find(viewer, "uncertainty", image)
+    assert layer.visible
+    if hasattr(layer, "colorbar"):
+        assert layer.colorbar.visible
+
+
 def test_a_model_that_was_replaced_under_its_name_is_another(model, beside, qtbot, cine, tmp_path, monkeypatch):
     asked = answers(monkeypatch, "Clear")
     image = model.add_image(cine, name="run")

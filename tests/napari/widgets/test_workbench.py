@@ -21,12 +21,18 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vasomim import layers
+from napari_vasomim.runs import jobs
 from napari_vasomim.widgets.kit import WIDTH
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.segment import SegmentPanel
+from napari_vasomim.widgets.train import FinetunePanel
 from napari_vasomim.widgets.vesselness import VesselnessPanel
 from napari_vasomim.widgets.workbench import PANELS, Workbench
+from vasomim_core.config import FinetuneConfig
+from vasomim_core.data.labelset import LabelSet
+from vasomim_core.training.events import EventLog
+from vasomim_core.training.runs import save_config
 
 NAMES = {
     VesselnessPanel: "Vesselness",
@@ -93,6 +99,38 @@ def test_the_dock_is_wholly_visible_at_1366_by_768(viewer, qtbot):
             corner = widget.mapTo(window, QPoint(widget.width() - 1, widget.height() - 1))
             assert window.rect().contains(corner), button.text()
         qtbot.waitUntil(lambda: bench._stack.height() > 350)  # the docks share the height when the window settles
+
+
+def in_sight(widget: QWidget) -> bool:
+    """Whether all of a widget is seen without scrolling."""
+    return widget.visibleRegion().boundingRect() == widget.rect()
+
+
+def test_who_and_which_patient_are_in_sight_where_labels_are_accepted(viewer, qtbot, cine, tmp_path):
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, area="right")
+    viewer.add_image(cine)
+    bench.session.open_label_set(LabelSet.create(tmp_path / "labels", "labels"))
+    panel = bench.show_panel(LabelSetPanel)
+    qtbot.wait(300)
+    for widget in (panel.annotator, panel.group, panel.keep, panel.skip, panel.flag, panel.note):
+        assert in_sight(widget), widget
+
+
+def test_the_buttons_of_a_run_are_in_sight(viewer, qtbot, tmp_path):
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, area="right")
+    panel = bench.show_panel(FinetunePanel)
+    run = tmp_path / "run"
+    save_config(run / "config.yaml", FinetuneConfig(tmp_path, run))
+    EventLog(run).write("end", reason="stopped", message="")
+    panel.view.show_run(jobs.attach(run))
+    qtbot.wait(300)
+    scroll = panel.findChild(QScrollArea)
+    scroll.verticalScrollBar().setValue(panel.view.mapTo(scroll.widget(), QPoint(0, 0)).y())  # the run is looked at
+    QApplication.processEvents()
+    for widget in (panel.view.stop, panel.view.cancel, panel.view.resume, panel.view.use, panel.view.report):
+        assert in_sight(widget), widget.text()
 
 
 @pytest.mark.parametrize("kind", PANELS, ids=lambda kind: kind.__name__)
