@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps
 from skimage.morphology import skeletonize
 
-from vasomim_core.angiogram import read_angiogram
+from vasomim_core.angiogram import png, read_angiogram
 from vasomim_core.data.arcade import CocoMasks, is_arcade_split, nfc, split_annotations
 from vasomim_core.data.labelset import INDEX, MASKS_ALPHA, LabelSet, refuse_two_masks
 from vasomim_core.errors import ConfigError, InputError, LabelError
@@ -334,11 +334,13 @@ def _read_pages(file: Path, alpha: bool = False) -> list[Mask]:
     if alpha:
         return [_binary(page, file) for page in read_angiogram(file, alpha=True).frames]
     try:
-        with Image.open(file) as image:
+        with open(file, "rb") as head:
+            is_png = head.read(len(png.MAGIC)) == png.MAGIC
+        with Image.open(png.picture(file) if is_png else file) as image:
             has_alpha = "A" in image.getbands() or "transparency" in image.info
             pages = [_grey(image, page) for page in range(getattr(image, "n_frames", 1))]
     except Exception as error:  # PIL's decoders raise nearly anything on a damaged file
-        raise InputError(f"{file} cannot be read as a mask: {error}.") from error
+        raise InputError(f"{file} cannot be read as a mask: {str(error).rstrip('.')}.") from error
     for index, page in enumerate(pages if has_alpha else ()):
         refuse_two_masks(file, page, index)
     return [_binary(page, file) for page in pages]

@@ -18,11 +18,15 @@ _PICTURE = frozenset({b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"})
 
 def read(path: Path, alpha: bool) -> Angiogram:
     """Decode the picture; of an animated one that which still viewers show."""
-    return read_still(path, _picture(path), "PNG", alpha)
+    return read_still(path, picture(path), "PNG", alpha)
 
 
-def _picture(path: Path) -> io.BytesIO:
-    """The file without the chunks (length, type, data, checksum) that are not the picture's."""
+def picture(path: Path) -> io.BytesIO:
+    """A PNG file without the chunks (length, type, data, checksum) that are not the picture's.
+
+    Raises:
+        InputError: it is truncated, or announces too many pixels.
+    """
     kept = io.BytesIO()
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
