@@ -198,3 +198,15 @@ def test_a_colour_jpeg_is_the_luminance_of_what_pillow_decodes(tmp_path: Path) -
         Image.fromarray(SMOOTH).convert(mode).save(tmp_path / "x.jpg")
         with Image.open(tmp_path / "x.jpg") as image:
             assert_allclose(read(tmp_path / "x.jpg"), to_grey(np.asarray(image.convert("RGB"))))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16"])
+def test_a_netpbm_file_of_several_pictures_is_refused(tmp_path, dtype):
+    """Pillow reads the first and says nothing of the others."""
+    frame = (np.arange(35).reshape(5, 7) % 2).astype(dtype)
+    Image.fromarray(frame).save(tmp_path / "one.ppm", "PPM")
+    one = (tmp_path / "one.ppm").read_bytes()
+    assert read_angiogram(tmp_path / "one.ppm").frames.shape == (1, 5, 7)
+    (tmp_path / "two.pgm").write_bytes(one + one)
+    with pytest.raises(InputError, match="holds several pictures"):
+        read_angiogram(tmp_path / "two.pgm")
