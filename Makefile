@@ -31,8 +31,9 @@ demo: setup
 test: setup libraries
 	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-pyqt5 test-pyqt6 test-engine
 
+# The scripts in benchmarks/ run once, with PyQt5.
 test-pyqt5 test-pyqt6: test-%: setup
-	QT_API=$* $(BIN)/python -m pytest tests/napari
+	QT_API=$* $(BIN)/python -m pytest tests/napari $(if $(filter pyqt6,$*),--ignore=tests/napari/test_benchmarks.py)
 
 test-engine: setup
 	$(BIN)/python -m pytest --ignore=tests/napari

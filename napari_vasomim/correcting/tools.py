@@ -399,11 +399,13 @@ class VesselTools:
             placed["rotate"], placed["shear"] = self.layer.rotate[-2:, -2:], self.layer.shear[-1:]
             placed["affine"] = self.layer.affine.set_slice([1, 2])
         if self._preview is None:
-            size = layers.frame_size(self.layer)
-            self._preview = Labels(np.zeros(size, np.uint8), name="tool preview", opacity=0.75, **placed)
-            layers.tag(self._preview, "preview", source=self._source)
-            layers.add(self._viewer, self._preview)
-            self._preview.editable = False
+            preview = Labels(
+                np.zeros(layers.frame_size(self.layer), np.uint8), name="tool preview", opacity=0.75, **placed
+            )
+            layers.tag(preview, "preview", source=self._source)
+            layers.add(self._viewer, preview)
+            preview.editable = False
+            self._preview = preview  # only now: before, its selection by napari would be answered while it goes on
             self._viewer.layers.selection.active = self.layer
         for name, value in placed.items():
             setattr(self._preview, name, value)

@@ -523,3 +523,13 @@ def test_the_preview_lies_on_a_turned_cine(cine):
     assert np.allclose(preview.data_to_world((30, 40)), layer.data_to_world((0, 30, 40))[1:])
     assert preview.units == layer.units[1:]
     viewer.layers.clear()
+
+
+def test_a_tool_leaves_the_correction_alone_selected(viewer, still):
+    session = Session.of(viewer)
+    layer = ensure_correction(viewer, viewer.add_image(still))
+    viewer.layers.selection.active = layer
+    editor_of(session, layer).tools.take("trace")
+    assert set(viewer.layers.selection) == {layer}
+    chosen = viewer.window._qt_viewer.layers.selectionModel().selectedIndexes()
+    assert [index.data() for index in chosen] == [layer.name]  # in the list that the person sees, too
