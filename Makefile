@@ -19,7 +19,7 @@ PACKAGES := xvfb libdbus-1-3 libegl1 libfontconfig1 libgl1 libgl1-mesa-dri libgl
 	libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 \
 	libxkbcommon-x11-0
 
-.PHONY: app demo test test-pyqt5 test-pyqt6 test-engine check torture bench demo-model fast-model base-model encoder-model setup libraries
+.PHONY: app demo test test-pyqt5 test-pyqt6 test-training test-engine check torture bench demo-model fast-model base-model encoder-model setup libraries
 
 app: setup libraries
 	$(BIN)/vasomim app $(if $(FILE),"$(FILE)")
@@ -29,14 +29,20 @@ demo: setup
 
 # Two runs at a time, each of them on one thread: the tests of the window wait for processes a good part of their time.
 test: setup libraries
-	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-pyqt5 test-pyqt6 test-engine
+	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-pyqt5 test-pyqt6 test-training test-engine
 
 # The scripts in benchmarks/ run once, with PyQt5.
 test-pyqt5 test-pyqt6: test-%: setup
 	QT_API=$* $(BIN)/python -m pytest tests/napari $(if $(filter pyqt6,$*),--ignore=tests/napari/test_benchmarks.py)
 
+# The engine's tests in two halves, for two cores.
+TRAINING := tests/core/training tests/core/cli tests/core/models
+
+test-training: setup
+	$(BIN)/python -m pytest $(TRAINING)
+
 test-engine: setup
-	$(BIN)/python -m pytest --ignore=tests/napari
+	$(BIN)/python -m pytest --ignore=tests/napari $(addprefix --ignore=,$(TRAINING))
 
 check: setup
 	$(BIN)/ruff check .
