@@ -14,12 +14,15 @@ from typing import Any, ClassVar
 
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
+from napari.settings import get_settings
 from psygnal import Signal
 
 from napari_vasomim import layers
 
 SOLID = ("opaque", "translucent", "translucent_no_depth")
 """How an image is laid over others that it hides them."""
+FASTEST = 100.0
+"""Frames per second at which a run is played at most, whatever its file says."""
 SEEN_THROUGH = 0.75
 """Up to this opacity, what lies below an image is still seen."""
 
@@ -223,17 +226,16 @@ class Canvas:
             window._qt_viewer.canvas._scene_canvas.set_current()  # type: ignore[union-attr]
 
     def _keep_pace(self, event: Any = None) -> None:
-        """Play a run at its own speed, where its file tells one."""
+        """Play a run at its own speed, where its file tells one, else at napari's; never at that of the one before."""
         viewer, angiogram = self._viewer(), self.chosen
         window = getattr(viewer, "window", None)
-        time_ms = layers.facts(angiogram).get("frame_time_ms") if angiogram is not None else None
-        if window is None or not time_ms or viewer is None or angiogram is None or angiogram.ndim != 3:
+        if window is None or viewer is None or angiogram is None or angiogram.ndim != 3:
             return
-        with contextlib.suppress(
-            AttributeError, IndexError, RuntimeError
-        ):  # napari's own widgets, whose names may change
+        time_ms = layers.facts(angiogram).get("frame_time_ms")
+        rate = 1000 / time_ms if time_ms else get_settings().application.playback_fps
+        with contextlib.suppress(AttributeError, IndexError, RuntimeError):  # napari's own, whose names may change
             slider = window._qt_viewer.dims.slider_widgets[viewer.dims.ndim - 3]
-            slider.fps = max(1.0, round(1000 / time_ms, 1))
+            slider.fps = min(max(1.0, round(rate, 1)), FASTEST)
 
 
 def _grid(viewer: ViewerModel) -> Any:

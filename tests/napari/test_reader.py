@@ -138,9 +138,10 @@ def test_a_run_plays_at_its_own_speed(viewer, cine):
 
     runs = {
         time_ms: viewer.add_image(cine, metadata={KEY: {"role": "angiogram", "frame_time_ms": time_ms}})
-        for time_ms in (66.7, 133.3)
+        for time_ms in (66.7, 133.3, None)
     }
-    for time_ms, rate in ((66.7, 15), (133.3, 7.5)):
+    # One whose file tells no time is not played at the speed of the one before.
+    for time_ms, rate in ((66.7, 15), (None, 10), (133.3, 7.5)):
         bench.session.angiogram = runs[time_ms]
         assert fps() == rate
 
