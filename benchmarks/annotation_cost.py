@@ -34,13 +34,13 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 from skimage.morphology import skeletonize
 
-from vasomim_core.correction import Tracer, branch_at, cut, grow, piece_at
-from vasomim_core.data.labelled import open_labels
-from vasomim_core.data.synthetic import synthesize
-from vasomim_core.inference import predict
-from vasomim_core.metrics import dsc
+from vasomim_core.correction.tracing import Tracer, branch_at, cut, grow, piece_at
+from vasomim_core.evaluation.metrics import dsc
+from vasomim_core.inference.prediction import predict
+from vasomim_core.labels.labelled import open_labels
 from vasomim_core.models.catalogue import DEFAULT_MODEL
 from vasomim_core.models.registry import load_model
+from vasomim_core.synthetic import synthesize
 
 Mask = NDArray[np.bool_]
 Line = NDArray[np.intp]  # (n, 2), 8-connected pixels

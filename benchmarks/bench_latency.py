@@ -32,7 +32,7 @@ class Window:
         from qtpy.QtWidgets import QApplication
 
         from napari_vasomim.widgets.workbench import Workbench
-        from vasomim_core.data.synthetic import synthesize
+        from vasomim_core.synthetic import synthesize
 
         whole = synthesize(3, side="left", size=max(width, height))
         top, left = (whole.frame.shape[0] - height) // 2, (whole.frame.shape[1] - width) // 2
@@ -112,7 +112,7 @@ def spread(low: float, high: float, count: int) -> list[float]:
 
 def measure(window: Window, repeats: int) -> dict[str, list[float]]:
     """Milliseconds of each way to change the picture."""
-    from napari_vasomim import layers
+    from napari_vasomim.canvas import layers
     from napari_vasomim.correcting.editing import editor_of
     from napari_vasomim.widgets.correct import CorrectPanel
     from napari_vasomim.widgets.segment import SegmentPanel

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from timing import compare, smallest
 
-from vasomim_core.masking import masked_count, sample_mask
-from vasomim_core.masking_schedule import guidance_strength
+from vasomim_core.masking.sampling import masked_count, sample_mask
+from vasomim_core.masking.schedule import guidance_strength
 
 BATCH, PATCHES, RATIO = 256, 196, 0.5
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from timing import compare, smallest
 
-from vasomim_core.data.synthetic import synthesize
-from vasomim_core.inference import predict, probability
+from vasomim_core.inference.prediction import predict, probability
 from vasomim_core.models.catalogue import WEIGHTS, Preprocessing
 from vasomim_core.models.registry import load_model
 from vasomim_core.models.segmenter import unet
+from vasomim_core.synthetic import synthesize
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ from bench_masking import per_sample
 from timing import compare
 from timm.layers import set_fused_attn
 
-from vasomim_core import objectives
-from vasomim_core.masking import vascular_distribution
+from vasomim_core.masking.sampling import vascular_distribution
+from vasomim_core.models import objectives
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.unext import UNeXt
 from vasomim_core.models.vasomim import VasoMIM

@@ -20,7 +20,7 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import ExplicitVRLittleEndian, XRayAngiographicImageStorage, generate_uid
 from timing import smallest
 
-from vasomim_core.angiogram import read_angiogram
+from vasomim_core.reading import read_angiogram
 
 SIDE, WANTED = 512, 75
 JPEG_LOSSLESS = gdcm.TransferSyntax.JPEGLosslessProcess14_1

@@ -7,8 +7,8 @@ from skimage.graph import MCP_Geometric
 from timing import compare, smallest
 
 from vasomim_core.anatomy import sato
-from vasomim_core.correction import Tracer
-from vasomim_core.data.synthetic import synthesize
+from vasomim_core.correction.tracing import Tracer
+from vasomim_core.synthetic import synthesize
 
 
 def main() -> None:

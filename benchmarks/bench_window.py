@@ -74,7 +74,7 @@ def main() -> None:
         from napari_vasomim.widgets.train import FinetunePanel
         from napari_vasomim.widgets.workbench import Workbench
         from vasomim_core.config import FinetuneConfig
-        from vasomim_core.data.synthetic import synthesize_cine, write_samples
+        from vasomim_core.synthetic import synthesize_cine, write_samples
 
         labels = Path(place) / "labels"
         write_samples(labels, 12)

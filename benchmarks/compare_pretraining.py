@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vasomim_core.config import FinetuneConfig, PretrainConfig, Training
-from vasomim_core.data.labelled import open_labels
+from vasomim_core.labels.labelled import open_labels
 from vasomim_core.models.registry import load_model
 from vasomim_core.training.events import read_events
 from vasomim_core.training.finetune import finetune, score_network

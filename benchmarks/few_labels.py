@@ -23,15 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vasomim_core.config import FinetuneConfig, Training
-from vasomim_core.data.labelled import open_labels
-from vasomim_core.data.synthetic import synthesize
+from vasomim_core.evaluation.metrics import mean_overlap
 from vasomim_core.files import write_png
-from vasomim_core.inference import predict
-from vasomim_core.metrics import mean_overlap
+from vasomim_core.inference.prediction import predict
+from vasomim_core.labels.labelled import open_labels
 from vasomim_core.models.registry import load_model
-from vasomim_core.presets import apply_preset, finetune_preset
+from vasomim_core.synthetic import synthesize
 from vasomim_core.training.events import read_events
 from vasomim_core.training.finetune import finetune
+from vasomim_core.training.presets import apply_preset, finetune_preset
 
 Labelled = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 SCORED = 40

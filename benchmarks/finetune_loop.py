@@ -35,13 +35,13 @@ def main() -> None:
     import napari
     from qtpy.QtWidgets import QApplication
 
-    from napari_vasomim import engine
     from napari_vasomim.app import close_window
+    from napari_vasomim.background import engine
     from napari_vasomim.widgets.train import FinetunePanel
     from napari_vasomim.widgets.workbench import Workbench
-    from vasomim_core.data.labelled import open_labels
-    from vasomim_core.data.labelset import LabelSet
-    from vasomim_core.metrics import mean_overlap
+    from vasomim_core.evaluation.metrics import mean_overlap
+    from vasomim_core.labels.labelled import open_labels
+    from vasomim_core.labels.labelset import LabelSet
 
     frames = open_labels(options.data)
     # Evenly over the folder, so that neighbours (often of one patient) do not stand for all.

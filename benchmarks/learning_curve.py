@@ -17,8 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vasomim_core.config import FinetuneConfig, Training
-from vasomim_core.data.labelled import open_labels
 from vasomim_core.errors import ConfigError
+from vasomim_core.labels.labelled import open_labels
 from vasomim_core.training.events import read_events
 from vasomim_core.training.finetune import finetune
 from vasomim_core.training.runs import is_finished, load_config

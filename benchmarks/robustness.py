@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vasomim_core.angiogram import to_uint8
-from vasomim_core.data.labelled import open_labels
-from vasomim_core.inference import predict
-from vasomim_core.metrics import mean_overlap
+from vasomim_core.evaluation.metrics import mean_overlap
+from vasomim_core.inference.prediction import predict
+from vasomim_core.labels.labelled import open_labels
 from vasomim_core.models.registry import load_model
+from vasomim_core.reading import to_uint8
 
 Frame = NDArray[np.generic]
 Mask = NDArray[np.bool_]

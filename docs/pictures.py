@@ -48,7 +48,7 @@ class Window:
 
     def only(self, *roles: str) -> None:
         """Show the angiogram and the layers with these roles."""
-        from napari_vasomim import layers
+        from napari_vasomim.canvas import layers
 
         for layer in self.viewer.layers:
             layer.visible = layer is self.source or layers.role(layer) in roles
@@ -85,7 +85,7 @@ def vesselness(window: Window) -> None:
 
 
 def masking(window: Window) -> None:
-    from napari_vasomim import layers
+    from napari_vasomim.canvas import layers
     from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 
     window.only("mask")
@@ -95,7 +95,7 @@ def masking(window: Window) -> None:
 
 
 def correct(window: Window) -> None:
-    from napari_vasomim import layers
+    from napari_vasomim.canvas import layers
     from napari_vasomim.correcting.editing import editor_of
     from napari_vasomim.widgets.correct import CorrectPanel
 
@@ -129,8 +129,8 @@ def missing_branch(truth: np.ndarray, found: np.ndarray) -> tuple[tuple[float, f
 
 def labels(window: Window) -> None:
     from napari_vasomim.widgets.label_set import LabelSetPanel
-    from vasomim_core.data.labelset import LabelSet
-    from vasomim_core.data.synthetic import synthesize
+    from vasomim_core.labels.labelset import LabelSet
+    from vasomim_core.synthetic import synthesize
 
     folder = Path(tempfile.mkdtemp(prefix="coronaries-"))
     kept = LabelSet.create(folder, "coronaries")

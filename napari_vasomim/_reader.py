@@ -18,15 +18,15 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_vasomim import layers
-from napari_vasomim.canvas import Canvas
+from napari_vasomim.canvas import layers
+from napari_vasomim.canvas.canvas import Canvas
 from napari_vasomim.notify import inform, tell, warn
 from vasomim_core.anatomy import sato
-from vasomim_core.angiogram import SUFFIXES, Angiogram, Frames, find_angiograms, read_angiogram, stem
-from vasomim_core.angiogram.grey import window_limits
-from vasomim_core.dicom import is_dicom
 from vasomim_core.errors import InputError, VasoMIMError
 from vasomim_core.files import stamp
+from vasomim_core.reading import SUFFIXES, Angiogram, Frames, find_angiograms, read_angiogram, stem
+from vasomim_core.reading.dicom import is_dicom
+from vasomim_core.reading.grey import window_limits
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str | Sequence[str]], list[Any]]

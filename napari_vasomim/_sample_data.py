@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vasomim import layers
 from napari_vasomim._reader import LayerData, show_when_added, view_of
-from vasomim_core.data.synthetic import synthesize, synthesize_cine
-from vasomim_core.data.synthetic.tree import Side
+from napari_vasomim.canvas import layers
+from vasomim_core.synthetic import synthesize, synthesize_cine
+from vasomim_core.synthetic.tree import Side
 
 # Seeds chosen by eye: the whole tree in the frame, side branches, good contrast.
 LEFT_SEED, RIGHT_SEED, CINE_SEED = 1, 6, 8

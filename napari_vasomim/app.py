@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from vasomim_core.angiogram import find_angiograms
 from vasomim_core.cli.common import Options
 from vasomim_core.errors import ConfigError
 from vasomim_core.files import write_png
+from vasomim_core.reading import find_angiograms
 
 if TYPE_CHECKING:
     import napari

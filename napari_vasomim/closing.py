@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QMessageBox
 
-from napari_vasomim import engine
+from napari_vasomim.background import engine
 from napari_vasomim.correcting.editing import Editor, editors
 from napari_vasomim.notify import tell, told
 from napari_vasomim.plain import message_box

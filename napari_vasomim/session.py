@@ -14,12 +14,12 @@ from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QObject, QSettings, QTimer
 
-from napari_vasomim import grey_window, layers
-from napari_vasomim.canvas import Canvas
+from napari_vasomim.canvas import grey_window, layers
+from napari_vasomim.canvas.canvas import Canvas
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.runs.jobs import Job
-from vasomim_core.data.labelset import LabelSet
 from vasomim_core.errors import InputError
+from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.models.catalogue import DEFAULT_MODEL
 
 SETTLE_MS = 30

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QEvent, QObject, QTimer
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.session import Session
 
 FILLED = 0.97

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vasomim_core.config import FinetuneConfig, Training
-from vasomim_core.data.synthetic import write_samples
+from vasomim_core.synthetic import write_samples
 from vasomim_core.training.finetune import finetune
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"

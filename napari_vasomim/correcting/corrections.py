@@ -7,7 +7,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.unfinished import Entry
 from napari_vasomim.session import Session

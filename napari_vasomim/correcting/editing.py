@@ -11,7 +11,7 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.journal import Journal
 from napari_vasomim.correcting.tools import VesselTools

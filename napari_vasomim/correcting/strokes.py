@@ -23,7 +23,7 @@ from napari.layers import Labels
 from numpy.typing import ArrayLike, NDArray
 from psygnal import Signal
 
-from napari_vasomim.layers import bare, current_index, show_frame
+from napari_vasomim.canvas.layers import bare, current_index, show_frame
 from vasomim_core.errors import InputError
 
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_vasomim import layers
-from napari_vasomim.canvas import Canvas
+from napari_vasomim.canvas import layers
+from napari_vasomim.canvas.canvas import Canvas
 from napari_vasomim.correcting import strokes
 from napari_vasomim.notify import told
-from vasomim_core.correction import Tracer, branch_at, cut, grow, piece_at
+from vasomim_core.correction.tracing import Tracer, branch_at, cut, grow, piece_at
 from vasomim_core.errors import InputError
 
 Tool = Literal["trace", "join", "remove", "cut"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from vasomim_core.data.labelset import INDEX, STATUSES, LabelSet, Record
 from vasomim_core.errors import LabelError, VasoMIMError
+from vasomim_core.labels.labelset import INDEX, STATUSES, LabelSet, Record
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_vasomim import layers
 from napari_vasomim._reader import layer_data
+from napari_vasomim.canvas import layers
 from napari_vasomim.notify import warn
 from napari_vasomim.session import Session
-from vasomim_core.angiogram import read_angiogram
-from vasomim_core.angiogram.grey import Window, window_limits
+from vasomim_core.reading import read_angiogram
+from vasomim_core.reading.grey import Window, window_limits
 
 
 def read_file(path: Path) -> Any:

@@ -9,14 +9,14 @@ from pathlib import Path
 from napari.layers import Image
 from qtpy.QtCore import QObject
 
-from napari_vasomim import layers
-from napari_vasomim.background import Newest
+from napari_vasomim.background.threads import Newest
+from napari_vasomim.canvas import layers
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.sources import LayerSource, sha_of_frames, stored_frame
 from napari_vasomim.labelling.watched_set import WatchedSet
-from vasomim_core.angiogram import patient_group
-from vasomim_core.data.labelset import LabelSet, Record, pixel_sha256
 from vasomim_core.errors import LabelError
+from vasomim_core.labels.labelset import LabelSet, Record, pixel_sha256
+from vasomim_core.reading import patient_group
 
 
 class Groups:

@@ -8,10 +8,10 @@ import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.correcting.corrections import correction_of, drawn
 from napari_vasomim.session import Session
-from vasomim_core.data.labelset import Status, pixel_sha256
+from vasomim_core.labels.labelset import Status, pixel_sha256
 
 
 class Kept:

@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.sources import Source
-from vasomim_core.data.labelset import STATUSES, Record, pixel_sha256
 from vasomim_core.errors import VasoMIMError
+from vasomim_core.labels.labelset import STATUSES, Record, pixel_sha256
 
 Order = Literal["file", "uncertain"]
 

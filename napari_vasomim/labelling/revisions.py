@@ -11,15 +11,15 @@ from napari.layers import Image
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
-from napari_vasomim import layers
-from napari_vasomim.background import Newest
+from napari_vasomim.background.threads import Newest
+from napari_vasomim.canvas import layers
 from napari_vasomim.correcting.corrections import correction_of, drawn, ensure_correction
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.strokes import apply_values
 from napari_vasomim.labelling.kept import Kept
 from napari_vasomim.labelling.shown import ShownFrame
 from napari_vasomim.notify import told
-from vasomim_core.data.labelset import LabelSet, Record
+from vasomim_core.labels.labelset import LabelSet, Record
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from psygnal import Signal
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QMessageBox, QWidget
 
-from napari_vasomim import layers
-from napari_vasomim.background import Newest
+from napari_vasomim.background.threads import Newest
+from napari_vasomim.canvas import layers
 from napari_vasomim.correcting.corrections import correction_of, drawn
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.labelling.contents import Contents
@@ -27,8 +27,8 @@ from napari_vasomim.labelling.sources import frame_index, stored_frame
 from napari_vasomim.labelling.watched_set import WatchedSet
 from napari_vasomim.notify import tell, told
 from napari_vasomim.plain import message_box
-from vasomim_core.data.labelset import LabelSet, Record, Status, pixel_sha256
 from vasomim_core.errors import LabelError, VasoMIMError
+from vasomim_core.labels.labelset import LabelSet, Record, Status, pixel_sha256
 
 
 @dataclass(frozen=True)

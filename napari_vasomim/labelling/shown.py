@@ -11,14 +11,14 @@ from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 
-from napari_vasomim.background import Newest
+from napari_vasomim.background.threads import Newest
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.groups import Groups
 from napari_vasomim.labelling.sources import frame_index, stored_frame
 from napari_vasomim.labelling.watched_set import SETTLE_MS, WatchedSet
 from napari_vasomim.notify import told
-from vasomim_core.data.labelset import LabelSet, Record, pixel_sha256
 from vasomim_core.errors import VasoMIMError
+from vasomim_core.labels.labelset import LabelSet, Record, pixel_sha256
 
 
 @dataclass(frozen=True)

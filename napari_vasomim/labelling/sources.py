@@ -11,11 +11,11 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_vasomim import layers
-from vasomim_core.angiogram import kept_frame, read_angiogram, to_grey
-from vasomim_core.angiogram.grey import Window
-from vasomim_core.data.labelset import pixel_sha256
+from napari_vasomim.canvas import layers
 from vasomim_core.errors import VasoMIMError
+from vasomim_core.labels.labelset import pixel_sha256
+from vasomim_core.reading import kept_frame, read_angiogram, to_grey
+from vasomim_core.reading.grey import Window
 
 # A few only: an angiogram of one frame holds its pixels.
 _open = lru_cache(maxsize=4)(read_angiogram)

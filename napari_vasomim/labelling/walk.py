@@ -9,8 +9,8 @@ from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from napari_vasomim import layers
-from napari_vasomim.background import Newest
+from napari_vasomim.background.threads import Newest
+from napari_vasomim.canvas import layers
 from napari_vasomim.labelling.contents import Contents, count_words
 from napari_vasomim.labelling.files import OpenFiles, read_file
 from napari_vasomim.labelling.kept import Kept
@@ -19,8 +19,8 @@ from napari_vasomim.labelling.saving import Saved, Saving
 from napari_vasomim.labelling.sources import FileSource, LayerSource
 from napari_vasomim.labelling.watched_set import WatchedSet
 from napari_vasomim.notify import tell, told
-from vasomim_core.angiogram import find_angiograms
 from vasomim_core.errors import VasoMIMError
+from vasomim_core.reading import find_angiograms
 
 AT_ONCE = 8
 """Frames that are read before the window is told."""

@@ -10,12 +10,12 @@ from pathlib import Path
 from psygnal import Signal
 from qtpy.QtCore import QFileSystemWatcher, QObject, QTimer
 
-from napari_vasomim.background import Newest
+from napari_vasomim.background.threads import Newest
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.notify import tell, told
 from napari_vasomim.session import Session
-from vasomim_core.data.labelset import LabelSet
 from vasomim_core.errors import InputError, LabelError, VasoMIMError
+from vasomim_core.labels.labelset import LabelSet
 
 SETTLE_MS = 100
 

@@ -12,17 +12,17 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QDialog, QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
-from napari_vasomim import engine
-from napari_vasomim.background import Newest
-from napari_vasomim.deliver import deliver
+from napari_vasomim.background import engine
+from napari_vasomim.background.futures import deliver
+from napari_vasomim.background.threads import Newest
 from napari_vasomim.notify import told
 from napari_vasomim.plain import Marked, plain_label
 from napari_vasomim.widgets.kit import SPACE, Progress, header, hint
 from vasomim_core.config import FinetuneConfig
-from vasomim_core.data.labelled import LabelledFrame, labels_fingerprint, open_labels, training_and_validation
 from vasomim_core.errors import RunError, VasoMIMError
+from vasomim_core.evaluation.metrics import dsc
 from vasomim_core.figures import overlay
-from vasomim_core.metrics import dsc
+from vasomim_core.labels.labelled import LabelledFrame, labels_fingerprint, open_labels, training_and_validation
 from vasomim_core.models.catalogue import find_model, read_card
 from vasomim_core.training.run_data import read_run_data
 from vasomim_core.training.runs import MODEL, load_config

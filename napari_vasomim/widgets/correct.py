@@ -11,7 +11,7 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QMessageBox, QPushButton
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import KEYS, Editor, editor_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QFileDialog, QSpinBox
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.labelling.sources import FileSource
 from napari_vasomim.labelling.walk import Walk
 from napari_vasomim.labelling.watched_set import WatchedSet

@@ -26,7 +26,8 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider, QLabeledSlider
 
-from napari_vasomim import grey_window, layers, plain
+from napari_vasomim import plain
+from napari_vasomim.canvas import grey_window, layers
 from napari_vasomim.closing import guard
 from napari_vasomim.notify import told
 from napari_vasomim.plain import make_plain, plain_label

@@ -14,7 +14,7 @@ from napari_vasomim.widgets.frame_queue import QueueChoice, QueuePosition
 from napari_vasomim.widgets.kit import SPACE, Panel, button, header, hint, row
 from napari_vasomim.widgets.open_label_set import OpenLabelSet
 from napari_vasomim.widgets.revision_history import RevisionHistory, when
-from vasomim_core.data.labelset import Record
+from vasomim_core.labels.labelset import Record
 
 WHY_GROUPS = (
     "Frames of one patient or one run must stay together: if some teach a model and others test it, "

@@ -25,17 +25,17 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_vasomim.background import beside
-from napari_vasomim.mask_answers import Asked, MaskAnswers
+from napari_vasomim.background.threads import beside
+from napari_vasomim.masking.answers import Asked, MaskAnswers
 from napari_vasomim.notify import inform, tell, told
 from napari_vasomim.plain import Marked, make_plain, plain_label
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.curves import plotting
 from napari_vasomim.widgets.kit import SPACE, button, choice, follow, header, hint, row
 from vasomim_core.errors import InputError
-from vasomim_core.masking_figures import BY_CHANCE, GUIDED, in_words, on_pixels, picture, save_comparison
-from vasomim_core.masking_results import MaskingResult, OverEpochs, save_csv, save_npz
-from vasomim_core.masking_schedule import MaskingSchedule, Sampler
+from vasomim_core.masking.figures import BY_CHANCE, GUIDED, in_words, on_pixels, picture, save_comparison
+from vasomim_core.masking.results import MaskingResult, OverEpochs, save_csv, save_npz
+from vasomim_core.masking.schedule import MaskingSchedule, Sampler
 
 SAMPLERS: tuple[tuple[str, Sampler], ...] = (
     ("proportional to f", "anatomy"),

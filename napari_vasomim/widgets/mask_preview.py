@@ -8,19 +8,19 @@ from typing import Any
 
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QSizePolicy, QSpinBox
 
-from napari_vasomim.background import beside
-from napari_vasomim.mask_animation import MaskAnimation
-from napari_vasomim.mask_answers import Asked, MaskAnswers, ShownVessels, Vessels
-from napari_vasomim.mask_layers import FROM_MODEL, VIEWS, MaskLayers
-from napari_vasomim.mask_snippet import copy_snippet
+from napari_vasomim.background.threads import beside
+from napari_vasomim.masking.animation import MaskAnimation
+from napari_vasomim.masking.answers import Asked, MaskAnswers, ShownVessels, Vessels
+from napari_vasomim.masking.layers import FROM_MODEL, VIEWS, MaskLayers
+from napari_vasomim.masking.snippet import copy_snippet
 from napari_vasomim.notify import inform, tell, told
 from napari_vasomim.plain import Marked
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider, whole_slider
 from napari_vasomim.widgets.mask_compare import LEGEND, SAMPLERS, CompareWindow, ask_numbers, save_numbers
 from vasomim_core.errors import InputError, VasoMIMError
-from vasomim_core.masking_figures import save_figure
-from vasomim_core.masking_results import Mask, MaskingResult, OverEpochs, Reconstruction
-from vasomim_core.masking_schedule import MaskingSchedule
+from vasomim_core.masking.figures import save_figure
+from vasomim_core.masking.results import Mask, MaskingResult, OverEpochs, Reconstruction
+from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models import catalogue
 
 

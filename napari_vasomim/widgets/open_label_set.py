@@ -15,8 +15,8 @@ from napari_vasomim.labelling.watched_set import WatchedSet
 from napari_vasomim.plain import tooltip
 from napari_vasomim.widgets.kit import Panel, button, header, hint, row
 from napari_vasomim.widgets.table import Table
-from vasomim_core.data.labelset import STATUSES, LabelSet
 from vasomim_core.errors import LabelError
+from vasomim_core.labels.labelset import STATUSES, LabelSet
 
 RECENT = "label_set"
 

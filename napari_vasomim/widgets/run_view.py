@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QGridLayout, QProgressBar, QVBoxLayout, QWidget
 
-from napari_vasomim.background import beside
+from napari_vasomim.background.threads import beside
 from napari_vasomim.notify import copy, inform, told
 from napari_vasomim.plain import confirmed
 from napari_vasomim.runs import jobs

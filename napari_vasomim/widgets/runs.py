@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
-from napari_vasomim.background import Newest
+from napari_vasomim.background.threads import Newest
 from napari_vasomim.notify import inform, told, warn
 from napari_vasomim.plain import tooltip
 from napari_vasomim.runs import jobs

@@ -12,14 +12,15 @@ from napari.layers import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QMessageBox
 
-from napari_vasomim import engine, layers
-from napari_vasomim.deliver import deliver
+from napari_vasomim.background import engine
+from napari_vasomim.background.futures import deliver
+from napari_vasomim.canvas import layers
 from napari_vasomim.notify import counted, tell, told
 from napari_vasomim.plain import message_box
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
-from vasomim_core.data.labelled import LEAST_VESSEL
 from vasomim_core.errors import VasoMIMError
+from vasomim_core.labels.labelled import LEAST_VESSEL
 from vasomim_core.models import catalogue
 
 FILE = "use a file…"

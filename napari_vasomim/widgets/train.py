@@ -13,18 +13,18 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QScrollArea
 
-from napari_vasomim.background import Newest, beside
+from napari_vasomim.background.threads import Newest, beside
 from napari_vasomim.notify import inform, tell, told
 from napari_vasomim.runs import jobs, machine
 from napari_vasomim.widgets.forms import ConfigForm, Fold
 from napari_vasomim.widgets.kit import Panel, button, choice, hint
 from napari_vasomim.widgets.runs import Runs
-from vasomim_core import presets
 from vasomim_core.config import FinetuneConfig, PretrainConfig
 from vasomim_core.data.unlabelled import open_unlabelled
 from vasomim_core.errors import CheckpointError, InputError, VasoMIMError
 from vasomim_core.files import plain_name
 from vasomim_core.models import catalogue
+from vasomim_core.training import presets
 
 SETTLE_MS = 400
 """After the last change of a setting that decides what is learned from, until it is checked anew."""

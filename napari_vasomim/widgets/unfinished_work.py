@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtWidgets import QFrame, QVBoxLayout
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import journal
 from napari_vasomim.correcting.unfinished import Entry, discard, restore, unfinished

@@ -13,8 +13,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox
 from superqt import QLabeledDoubleRangeSlider
 
-from napari_vasomim import layers
-from napari_vasomim.background import Newest
+from napari_vasomim.background.threads import Newest
+from napari_vasomim.canvas import layers
 from napari_vasomim.notify import tell, told
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
 from vasomim_core.anatomy import extract_anatomy, frangi, sato

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vasomim_core.data.synthetic import write_samples
+from vasomim_core.synthetic import write_samples
 
 NAMES = [
     *("yaml", "cv2", "torch", "numpy", "scipy", "PIL", "pydicom", "tifffile", "safetensors", "psutil", "tyro", "tqdm"),
@@ -92,7 +92,7 @@ import sys
 sys.path.remove("")
 from pathlib import Path
 import numpy as np
-from napari_vasomim import engine
+from napari_vasomim.background import engine
 from napari_vasomim.runs import jobs
 from vasomim_core.config import FinetuneConfig, Training
 answer = engine.shared().call("segment", frame=np.zeros((64, 64), np.uint8), model="vasomim-demo").result()

@@ -10,9 +10,10 @@ import numpy as np
 import psutil
 import pytest
 
+from napari_vasomim.background.engine import COMMAND
 from napari_vasomim.runs import jobs
 from vasomim_core.config import FinetuneConfig, Training
-from vasomim_core.data.synthetic import synthesize, synthesize_cine, write_samples
+from vasomim_core.synthetic import synthesize, synthesize_cine, write_samples
 
 try:
     import qtpy.QtWidgets  # noqa: F401
@@ -187,7 +188,7 @@ def no_orphans():
     before = set(psutil.Process().children(recursive=True))
     yield
     left = [p for p in psutil.Process().children(recursive=True) if p not in before]
-    left = [p for p in left if p.status() != psutil.STATUS_ZOMBIE and "vasomim_core.serving" not in p.cmdline()]
+    left = [p for p in left if p.status() != psutil.STATUS_ZOMBIE and COMMAND[-1] not in p.cmdline()]
     for process in left:
         process.kill()
     assert not left

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 
 HAPPENINGS = ("deleted", "other chosen", "reordered", "renamed", "result deleted", "replaced")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_vasomim import app
-from napari_vasomim.layers import role
+from napari_vasomim.canvas.layers import role
 from vasomim_core.cli.common import Options
 from vasomim_core.errors import ConfigError, InputError
 from vasomim_core.files import write_png
@@ -95,7 +95,7 @@ TWO_WINDOWS = """
 import sys, time
 from pathlib import Path
 from qtpy.QtWidgets import QApplication
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.app import open_window
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.workbench import Workbench

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vasomim_core.data.synthetic import write_samples
+from vasomim_core.synthetic import write_samples
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SMALLEST = {

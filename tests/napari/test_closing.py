@@ -14,7 +14,8 @@ from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox
 
-from napari_vasomim import closing, engine
+from napari_vasomim import closing
+from napari_vasomim.background import engine
 from napari_vasomim.closing import PROPERTY, ClosingGuard, guard
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.editing import editors, journal

@@ -9,16 +9,16 @@ from qtpy.QtTest import QTest
 from scipy.ndimage import binary_dilation, label
 from skimage.morphology import skeletonize
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.runs import jobs
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.segment import SegmentPanel
 from napari_vasomim.widgets.train import FinetunePanel
 from napari_vasomim.widgets.workbench import Workbench
-from vasomim_core.data.labelset import LabelSet
-from vasomim_core.data.synthetic import synthesize
-from vasomim_core.metrics import dsc
+from vasomim_core.evaluation.metrics import dsc
+from vasomim_core.labels.labelset import LabelSet
+from vasomim_core.synthetic import synthesize
 
 from .mouse import Mouse
 

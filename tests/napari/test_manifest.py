@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from npe2 import PluginManifest
 
-from vasomim_core.angiogram import SUFFIXES
+from vasomim_core.reading import SUFFIXES
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = PluginManifest.from_file(ROOT / "napari.yaml")

@@ -17,7 +17,7 @@ from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.train import FinetunePanel
 from napari_vasomim.widgets.workbench import PANELS
-from vasomim_core.data.labelset import LabelSet
+from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.training.events import EventLog
 
 HOSTILE = '<img src="elsewhere.png"> & <b>bold</b>'

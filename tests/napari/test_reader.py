@@ -10,13 +10,13 @@ import tifffile
 from napari.layers import Image
 
 from napari_vasomim import _reader
+from napari_vasomim.canvas.layers import KEY, current_index, facts, frame_of, role
 from napari_vasomim.labelling.sources import stored_frame
-from napari_vasomim.layers import KEY, current_index, facts, frame_of, role
 from napari_vasomim.widgets.workbench import Workbench
-from tests.core.test_angiogram import write_dicom
-from vasomim_core.angiogram import Angiogram, Frames, read_angiogram
+from tests.core.reading.test_angiogram import write_dicom
 from vasomim_core.errors import InputError
 from vasomim_core.files import write_png
+from vasomim_core.reading import Angiogram, Frames, read_angiogram
 
 READER = "napari-vasomim"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vasomim.layers import current_index, facts, is_angiogram, role
+from napari_vasomim.canvas.layers import current_index, facts, is_angiogram, role
 
 
 @pytest.mark.parametrize("key", ["left", "right", "cine"])

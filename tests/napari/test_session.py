@@ -10,7 +10,7 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QComboBox
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.kit import AngiogramChoice

@@ -7,14 +7,14 @@ import pytest
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.correcting.corrections import correction_of
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.segment import SegmentPanel
 from napari_vasomim.widgets.workbench import Workbench
-from vasomim_core.data.labelset import LabelSet
-from vasomim_core.data.synthetic import synthesize_cine
+from vasomim_core.labels.labelset import LabelSet
+from vasomim_core.synthetic import synthesize_cine
 
 from .mouse import Mouse, click, settle
 

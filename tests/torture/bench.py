@@ -12,9 +12,9 @@ import numpy as np
 
 from tests.torture.trial import TRAINING, Child, Trial
 from vasomim_core import cli
-from vasomim_core.data.labelset import LabelSet, pixel_sha256
-from vasomim_core.data.synthetic import write_samples
+from vasomim_core.labels.labelset import LabelSet, pixel_sha256
 from vasomim_core.models.checkpoint import read_state
+from vasomim_core.synthetic import write_samples
 from vasomim_core.training.runs import MODEL, is_finished
 
 TINY = "--architecture unext --frame-size 32 --input-size 32 --batch-size 2 --epochs 6 --device cpu --precision fp32"

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.torture.bench import Bench, command, judge_labels, write_labels
 from tests.torture.trial import TRAINING, Trial
-from vasomim_core.data.labelset import LabelSet
+from vasomim_core.labels.labelset import LabelSet
 
 SHARE = 0.15
 

@@ -16,8 +16,8 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless, XRayAngiographicIma
 
 from tests.torture.bench import Bench, frame_of, mask_of
 from tests.torture.trial import LIMIT, Trial
-from vasomim_core.data.labelset import LabelSet
 from vasomim_core.errors import VasoMIMError
+from vasomim_core.labels.labelset import LabelSet
 
 SHARE = 0.1
 FILES = 20
@@ -101,7 +101,7 @@ def _each(read: Callable[[Path], None], paths: list[Path]) -> None:
 
 
 def _read_image(path: Path) -> None:
-    from vasomim_core.angiogram import patient_group, read_angiogram, to_uint8
+    from vasomim_core.reading import patient_group, read_angiogram, to_uint8
 
     angiogram = read_angiogram(path)
     for frame in {0: angiogram.frames[0], 1: angiogram.frames[len(angiogram.frames) - 1]}.values():
@@ -126,7 +126,7 @@ def _read_of_run(path: Path) -> None:
 
 
 def _read_label_set(folder: Path) -> None:
-    from vasomim_core.data.labelled import open_labels
+    from vasomim_core.labels.labelled import open_labels
 
     labels = LabelSet.open(folder)
     labels.records()

@@ -14,8 +14,8 @@ import numpy as np
 
 from tests.torture.bench import Bench, command, frame_of, mask_of
 from tests.torture.trial import TRAINING, Trial
-from vasomim_core.data.labelset import LabelSet
 from vasomim_core.files import write_png
+from vasomim_core.labels.labelset import LabelSet
 
 SHARE = 0.1
 NESTED = "[" * 100_000 + "]" * 100_000
@@ -169,7 +169,7 @@ def _list_runs(folder: Path) -> None:
 
 
 def _use_labels(folder: Path) -> None:
-    from vasomim_core.data.labelled import open_labels
+    from vasomim_core.labels.labelled import open_labels
 
     labels = LabelSet.open(folder)
     found = {record.id for record in labels.records()}

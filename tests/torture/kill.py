@@ -11,7 +11,7 @@ import numpy as np
 
 from tests.torture.bench import Bench, command, judge_labels, write_labels
 from tests.torture.trial import TRAINING, Trial
-from vasomim_core.data.labelset import LabelSet
+from vasomim_core.labels.labelset import LabelSet
 
 SHARE = 0.45
 SHAPE = (3, 24, 32)

@@ -15,10 +15,10 @@ import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from vasomim_core.angiogram import Angiogram, find_angiograms, read_angiogram, stem
 from vasomim_core.data.unlabelled import all_failed
 from vasomim_core.errors import ConfigError, InputError
 from vasomim_core.files import atomic, write_png
+from vasomim_core.reading import Angiogram, find_angiograms, read_angiogram, stem
 
 REORDERING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from vasomim_core.angiogram import Angiogram, to_uint8
 from vasomim_core.cli.common import Batch, Options, passing_pages, write_masks, write_pages
-from vasomim_core.data.labelled import LEAST_VESSEL
+from vasomim_core.labels.labelled import LEAST_VESSEL
 from vasomim_core.models.catalogue import DEFAULT_MODEL
+from vasomim_core.reading import Angiogram, to_uint8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Segment(Batch):
     def run(self) -> dict[str, Any]:
         """Write the masks."""
         from vasomim_core.errors import ConfigError
-        from vasomim_core.inference import predict
+        from vasomim_core.inference.prediction import predict
         from vasomim_core.models.registry import load_model
 
         if self.threshold is not None and not 0 <= self.threshold <= 1:
@@ -155,7 +155,7 @@ class Evaluate(Options):
 
     def run(self) -> dict[str, Any]:
         """Score all frames of the truth."""
-        from vasomim_core.metrics import evaluate_masks
+        from vasomim_core.evaluation.metrics import evaluate_masks
 
         with tqdm(unit="frame", disable=None, leave=False) as bar:
 
@@ -199,7 +199,7 @@ class Sample(Options):
 
     def run(self) -> dict[str, Any]:
         """Write the samples."""
-        from vasomim_core.data.synthetic import write_cines, write_samples
+        from vasomim_core.synthetic import write_cines, write_samples
 
         size, width = self.size, self.least_width
         if self.frames == 1:

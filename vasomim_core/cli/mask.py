@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from vasomim_core.angiogram import read_angiogram, stem, to_uint8
 from vasomim_core.cli.common import Options
 from vasomim_core.config import Mode
 from vasomim_core.errors import ConfigError
-from vasomim_core.masking_schedule import MaskingSchedule
+from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import find_model, read_card
+from vasomim_core.reading import read_angiogram, stem, to_uint8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +57,9 @@ class Mask(Options):
 
     def run(self) -> dict[str, Any]:
         """Draw, and write the four files."""
-        from vasomim_core.frame_masking import mask_frame
-        from vasomim_core.masking_figures import save_figure
-        from vasomim_core.masking_results import save_csv, save_npz
+        from vasomim_core.inference.frame_masking import mask_frame
+        from vasomim_core.masking.figures import save_figure
+        from vasomim_core.masking.results import save_csv, save_npz
 
         if self.output.resolve() == self.frame.resolve().parent:
             raise ConfigError(f"the results would lie beside {self.frame} in {self.output}; give another --output")

@@ -83,9 +83,9 @@ class Package(Options):
 
     def run(self) -> dict[str, Any]:
         """Calibrate, score, write."""
-        from vasomim_core.data.labelled import open_labels
         from vasomim_core.errors import ConfigError
-        from vasomim_core.packaging import package, package_encoder
+        from vasomim_core.labels.labelled import open_labels
+        from vasomim_core.training.packaging import package, package_encoder
 
         if self.output.suffix != ".safetensors":
             raise ConfigError(f"--output is {self.output}; give a file name that ends in .safetensors")

@@ -167,7 +167,7 @@ class Demo(Options):
 
     def run(self) -> dict[str, Any]:
         """Run all steps."""
-        from vasomim_core.demo import demonstrate
+        from vasomim_core.cli.demo import demonstrate
 
         return demonstrate(self.output, self.data, self.frames, self.seed)
 

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from vasomim_core.angiogram import find_angiograms, read_angiogram, stem
 from vasomim_core.errors import InputError
+from vasomim_core.reading import find_angiograms, read_angiogram, stem
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from typing import Annotated, Any, Literal
 from safetensors import SafetensorError, safe_open
 
 from vasomim_core import __version__
-from vasomim_core.calibration import AS_TRAINED, Calibration
 from vasomim_core.config import Ui, fields, from_dict, shown
 from vasomim_core.errors import CheckpointError, ConfigError, VasoMIMError
+from vasomim_core.evaluation.calibration import AS_TRAINED, Calibration
 from vasomim_core.files import atomic, own_folder, plain_name
 from vasomim_core.locks import locked
 

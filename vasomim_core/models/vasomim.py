@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vasomim_core import objectives
-from vasomim_core.masking import Sampler, co_guided_anatomy, masked_count, sample_mask, vascular_distribution
+from vasomim_core.masking.sampling import Sampler, co_guided_anatomy, masked_count, sample_mask, vascular_distribution
+from vasomim_core.models import objectives
 from vasomim_core.models.mae import MaskedAutoencoder
 
 SEGMENTOR = "segmentor."  # prefix of S's tensors in a pretrained file; the autoencoder's have MAE's own names

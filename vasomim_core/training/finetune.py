@@ -12,7 +12,11 @@ from torch import nn
 
 from vasomim_core.config import FinetuneConfig, card_settings
 from vasomim_core.data.augment import finetuning_crop
-from vasomim_core.data.labelled import (
+from vasomim_core.data.store import FrameStore, Pair, build_store
+from vasomim_core.errors import RunError
+from vasomim_core.evaluation.metrics import mean_overlap
+from vasomim_core.inference.prediction import probability
+from vasomim_core.labels.labelled import (
     LabelledFrame,
     check_labels,
     divide,
@@ -20,10 +24,6 @@ from vasomim_core.data.labelled import (
     open_labels,
     passed_over,
 )
-from vasomim_core.data.store import FrameStore, Pair, build_store
-from vasomim_core.errors import RunError
-from vasomim_core.inference import probability
-from vasomim_core.metrics import mean_overlap
 from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.segmenter import ViTSegmenter

@@ -14,8 +14,8 @@ from vasomim_core.data.augment import pretraining_crop
 from vasomim_core.data.store import FrameStore
 from vasomim_core.data.unlabelled_frame import FRAME_SIZE
 from vasomim_core.errors import CheckpointError
-from vasomim_core.masking import mask_noise
-from vasomim_core.masking_schedule import guidance_strength
+from vasomim_core.masking.sampling import mask_noise
+from vasomim_core.masking.schedule import guidance_strength
 from vasomim_core.models.catalogue import Card, Preprocessing, find_model, read_card
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
 from vasomim_core.models.mae import MaskedAutoencoder

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vasomim_core.angiogram import find_angiograms, read_angiogram, to_uint8
 from vasomim_core.config import Mode
 from vasomim_core.data.store import FrameStore, Pair, build_store
 from vasomim_core.data.unlabelled import open_unlabelled
 from vasomim_core.data.unlabelled_frame import FRAME_SIZE, with_anatomy
 from vasomim_core.errors import InputError
 from vasomim_core.files import open_ordinary
+from vasomim_core.reading import find_angiograms, read_angiogram, to_uint8
 from vasomim_core.training.events import EventLog
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.run_data import Items, RunData, settle

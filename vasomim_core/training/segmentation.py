@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from vasomim_core.models.catalogue import Preprocessing
+from vasomim_core.models.objectives import segmentation_loss
 from vasomim_core.models.preprocessing import normalise
-from vasomim_core.objectives import segmentation_loss
 from vasomim_core.training.batches import Batch, Moment
 
 

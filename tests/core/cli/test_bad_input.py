@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from vasomim_core.cli import run
-from vasomim_core.data.labelset import LabelSet
 from vasomim_core.files import write_png
+from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.models.catalogue import Card
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.unext import UNeXt

@@ -12,10 +12,10 @@ import tifffile
 from PIL import Image
 from pydicom import dcmread
 
-from tests.core.test_angiogram import write_dicom
+from tests.core.reading.test_angiogram import write_dicom
 from vasomim_core.cli import run
-from vasomim_core.data.labelset import LabelSet
 from vasomim_core.files import write_png
+from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.models.catalogue import Card
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.unext import UNeXt

@@ -12,12 +12,12 @@ import tifffile
 from PIL import Image
 
 from vasomim_core.cli import COMMANDS, run
-from vasomim_core.data.synthetic import synthesize
 from vasomim_core.files import write_png
 from vasomim_core.models.catalogue import Card
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.registry import load_model
 from vasomim_core.models.unext import UNeXt
+from vasomim_core.synthetic import synthesize
 
 
 def vasomim(capsys, *arguments: object) -> str:

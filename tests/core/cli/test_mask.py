@@ -11,11 +11,11 @@ import tifffile
 from PIL import Image
 
 from vasomim_core.cli import run
-from vasomim_core.data.synthetic import synthesize
 from vasomim_core.files import write_png
-from vasomim_core.frame_masking import mask_frame
-from vasomim_core.masking_schedule import MaskingSchedule
+from vasomim_core.inference.frame_masking import mask_frame
+from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import read_card
+from vasomim_core.synthetic import synthesize
 
 
 def vasomim(capsys, *arguments: object) -> dict:

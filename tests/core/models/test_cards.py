@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from vasomim_core.cli import run
 from vasomim_core.errors import CheckpointError, ConfigError, VasoMIMError
-from vasomim_core.frame_masking import FrameMasking
-from vasomim_core.inference import predict
-from vasomim_core.masking_schedule import MaskingSchedule
+from vasomim_core.inference.frame_masking import FrameMasking
+from vasomim_core.inference.prediction import predict
+from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import WEIGHTS, find_model, models, read_card, register, survey
 from vasomim_core.models.registry import load_model, load_pretrained
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vasomim_core import objectives
+from vasomim_core.models import objectives
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.unext import UNeXt
 from vasomim_core.models.vasomim import VasoMIM

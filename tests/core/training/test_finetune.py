@@ -9,8 +9,8 @@ import timm
 import torch
 
 from vasomim_core.config import FinetuneConfig, PretrainConfig, Training
-from vasomim_core.data.labelled import open_labels, training_and_validation
 from vasomim_core.errors import CheckpointError
+from vasomim_core.labels.labelled import open_labels, training_and_validation
 from vasomim_core.models.catalogue import read_card
 from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.segmenter import ViTSegmenter

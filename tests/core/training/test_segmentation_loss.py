@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vasomim_core.objectives import segmentation_loss
+from vasomim_core.models.objectives import segmentation_loss
 
 
 def logits_of(mask: torch.Tensor) -> torch.Tensor:

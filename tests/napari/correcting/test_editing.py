@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.correcting import editing, strokes
 from napari_vasomim.correcting.corrections import drawn, ensure_correction
 from napari_vasomim.correcting.editing import editor_of, editors, journal

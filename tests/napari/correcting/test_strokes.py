@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
+from napari_vasomim.canvas.layers import current_index
 from napari_vasomim.correcting.strokes import (
     Box,
     Step,
@@ -22,7 +23,6 @@ from napari_vasomim.correcting.strokes import (
     steps,
     undo_depth,
 )
-from napari_vasomim.layers import current_index
 from vasomim_core.errors import InputError
 
 SQUARE = np.zeros((20, 30), bool)

@@ -7,8 +7,8 @@ import pytest
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.queue import AnnotationQueue, Place
 from napari_vasomim.labelling.sources import FileSource
-from vasomim_core.data.labelset import LabelSet
 from vasomim_core.errors import LabelError
+from vasomim_core.labels.labelset import LabelSet
 
 
 class Stack:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_vasomim import engine
+from napari_vasomim.background import engine
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QLabel
 
-from napari_vasomim import engine
+from napari_vasomim.background import engine
 from napari_vasomim.widgets import before_after
 from napari_vasomim.widgets.before_after import CHANGED, NO_BEFORE, SINCE, BeforeAfter, _held_out
 from vasomim_core.config import FinetuneConfig, PretrainConfig
-from vasomim_core.data.labelled import labels_fingerprint, open_labels, training_and_validation
-from vasomim_core.data.synthetic import write_samples
 from vasomim_core.errors import InputError
 from vasomim_core.files import write_json, write_png
+from vasomim_core.labels.labelled import labels_fingerprint, open_labels, training_and_validation
 from vasomim_core.models.catalogue import Card
+from vasomim_core.synthetic import write_samples
 from vasomim_core.training.runs import load_config, save_config
 
 

@@ -12,7 +12,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QPushButton
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.editing import editor_of, journal
 from napari_vasomim.correcting.unfinished import unfinished
@@ -21,8 +21,8 @@ from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.correct import NAPARIS, OURS, CorrectPanel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.workbench import Workbench
-from vasomim_core.data.labelset import LabelSet
 from vasomim_core.files import write_png
+from vasomim_core.labels.labelset import LabelSet
 
 from ..conftest import ROOT
 from ..mouse import Mouse
@@ -345,7 +345,7 @@ import sys, time
 import napari, numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.widgets.correct import CorrectPanel
 from tests.napari.mouse import Mouse
 

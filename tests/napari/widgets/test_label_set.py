@@ -11,16 +11,16 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.correcting.corrections import correction_of, ensure_correction
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.strokes import apply_values
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.label_set import LabelSetPanel
-from vasomim_core.data.labelset import LabelSet, pixel_sha256
-from vasomim_core.data.synthetic import synthesize
 from vasomim_core.errors import LabelError
 from vasomim_core.files import stamp
+from vasomim_core.labels.labelset import LabelSet, pixel_sha256
+from vasomim_core.synthetic import synthesize
 
 from ..mouse import click
 

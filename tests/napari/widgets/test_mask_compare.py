@@ -12,11 +12,11 @@ from PIL import Image as Picture
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_vasomim import layers
 from napari_vasomim._reader import read
+from napari_vasomim.canvas import layers
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from vasomim_core.files import write_png
-from vasomim_core.masking_figures import on_pixels
+from vasomim_core.masking.figures import on_pixels
 from vasomim_core.models.catalogue import ENCODER
 
 from ..mouse import click

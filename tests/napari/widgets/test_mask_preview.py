@@ -14,14 +14,15 @@ from napari.components import ViewerModel
 from PIL import Image as Picture
 from qtpy.QtWidgets import QFileDialog
 
-from napari_vasomim import engine, layers
-from napari_vasomim.mask_animation import ANIMATION_STEPS
-from napari_vasomim.mask_layers import FROM_MODEL, VIEWS
+from napari_vasomim.background import engine
+from napari_vasomim.canvas import layers
+from napari_vasomim.masking.animation import ANIMATION_STEPS
+from napari_vasomim.masking.layers import FROM_MODEL, VIEWS
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from vasomim_core.anatomy import extract_anatomy
-from vasomim_core.masking_figures import BY_CHANCE, GUIDED, kinds, on_pixels, picture
-from vasomim_core.masking_results import Mask
-from vasomim_core.masking_schedule import MaskingSchedule, guidance_strength
+from vasomim_core.masking.figures import BY_CHANCE, GUIDED, kinds, on_pixels, picture
+from vasomim_core.masking.results import Mask
+from vasomim_core.masking.schedule import MaskingSchedule, guidance_strength
 from vasomim_core.models.catalogue import ENCODER, WEIGHTS
 
 from ..happenings import HAPPENINGS, happen

@@ -15,7 +15,8 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 from safetensors.numpy import save_file
 
-from napari_vasomim import engine, layers
+from napari_vasomim.background import engine
+from napari_vasomim.canvas import layers
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.segment import FILE, SegmentPanel

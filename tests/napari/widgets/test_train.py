@@ -20,10 +20,10 @@ from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.train import FinetunePanel, PretrainPanel
 from tests.napari.widgets.test_forms import CONFIGS, enter, get, leaves, type_into
 from vasomim_core.config import FinetuneConfig
-from vasomim_core.data.labelset import LabelSet
-from vasomim_core.data.synthetic import synthesize, write_samples
 from vasomim_core.files import write_png
+from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.models import catalogue
+from vasomim_core.synthetic import synthesize, write_samples
 from vasomim_core.training.events import EventLog, read_events
 from vasomim_core.training.runs import load_config, save_config
 

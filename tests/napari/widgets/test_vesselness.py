@@ -9,7 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.widgets import vesselness
 from napari_vasomim.widgets.vesselness import Settings, VesselnessPanel, look
 

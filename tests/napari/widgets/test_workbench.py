@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_vasomim import layers
+from napari_vasomim.canvas import layers
 from napari_vasomim.runs import jobs
 from napari_vasomim.widgets.kit import WIDTH
 from napari_vasomim.widgets.label_set import LabelSetPanel
@@ -30,7 +30,7 @@ from napari_vasomim.widgets.train import FinetunePanel
 from napari_vasomim.widgets.vesselness import VesselnessPanel
 from napari_vasomim.widgets.workbench import PANELS, Workbench
 from vasomim_core.config import FinetuneConfig
-from vasomim_core.data.labelset import LabelSet
+from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.training.events import EventLog
 from vasomim_core.training.runs import save_config
 

@@ -1,0 +1,72 @@
+"""Work in a thread beside the window, of which only the newest request counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from qtpy.QtCore import QObject
+
+from napari_vasomim.background.futures import deliver
+from napari_vasomim.notify import tell, told
+
+# Two at a time: more would only take the processor from the window. OpenCV and NumPy let go of the interpreter.
+_pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="vasomim")
+
+
+def beside(
+    parent: QObject,
+    work: Callable[[], Any],
+    done: Callable[[Any], Any],
+    failed: Callable[[Exception], Any] = tell,
+) -> None:
+    """Do a piece of work in a thread, then call back in that of the window, unless `parent` was deleted meanwhile.
+
+    Args:
+        parent: whom the outcome concerns.
+        work: touches no Qt object and no layer's display.
+        done: gets the result.
+        failed: gets the error.
+    """
+    deliver(_pool.submit(work), parent, told(done), told(failed))
+
+
+class Newest:
+    """Does one piece of work at a time; requests that come meanwhile replace each other, so that none queue up.
+
+    Args:
+        parent: when it is deleted, nothing is called any more.
+        done: gets the result, in the window's thread.
+        failed: gets the error, in the window's thread.
+    """
+
+    def __init__(self, parent: QObject, done: Callable[[Any], Any], failed: Callable[[Exception], Any] = tell):
+        self._parent, self._done, self._failed = parent, told(done), told(failed)
+        self._waiting: Callable[[], Any] | None = None
+        self.busy = False
+
+    def ask(self, work: Callable[[], Any]) -> None:
+        """Do this next, instead of anything that still waits."""
+        self._waiting = work
+        if not self.busy:
+            self._start()
+
+    def forget(self) -> None:
+        """Do not start what still waits."""
+        self._waiting = None
+
+    def _start(self) -> None:
+        work, self._waiting = self._waiting, None
+        if work is not None:
+            self.busy = True
+            beside(self._parent, work, lambda result: self._land(self._done, result), self._fail)
+
+    def _fail(self, error: Exception) -> None:
+        self._land(self._failed, error)
+
+    def _land(self, then: Callable[[Any], Any], outcome: Any) -> None:
+        self.busy = False
+        then(outcome)
+        if not self.busy:
+            self._start()

@@ -1,0 +1,93 @@
+"""Prediction at the frame's own size, whatever the network takes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vasomim_core.errors import CheckpointError
+from vasomim_core.inference.prediction import predict, probability, uncertainty
+from vasomim_core.models.catalogue import Card, Preprocessing
+from vasomim_core.models.registry import Model
+
+
+class Darkness(nn.Module):
+    """A "network" whose probability is exact: dark pixels are vessels."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes: list[tuple[int, int]] = []
+
+    def forward(self, x):
+        self.sizes.append(tuple(x.shape[-2:]))
+        return -20 * x[:, :1] - 20
+
+
+def frame(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    return np.where(np.abs(y - x * height / width) < height / 8, 20, 220).astype(np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (31, 17), (100, 37), (200, 333)])
+@pytest.mark.parametrize("size", [None, 64, 128])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_probability_has_the_frames_size_and_place(shape, size, mirrored):
+    network = Darkness()
+    image = frame(*shape)
+    p = probability(network, Preprocessing(frame_size=size), image, mirrored=mirrored)
+    assert p.shape == shape
+    assert p.dtype == np.float32
+    assert 0 <= p.min() <= p.max() <= 1
+    assert all(side % 32 == 0 for sides in network.sizes for side in sides)
+    if size is None:
+        np.testing.assert_array_equal(p > 0.5, image < 100)
+    else:
+        assert ((p > 0.5) == (image < 100)).mean() > 0.93
+
+
+def test_tiles_give_what_the_whole_frame_gives():
+    network = UNeXtLike()
+    image = frame(200, 300)
+    whole = probability(network, Preprocessing(), image)
+    tiled = probability(network, Preprocessing(), image, tile=96)
+    np.testing.assert_allclose(tiled, whole, atol=1e-4)
+
+
+def test_a_model_trained_on_crops_sees_tiles_of_their_size():
+    network = Darkness()
+    probability(network, Preprocessing(tile=64), frame(128, 128))
+    assert set(network.sizes) == {(64, 64)}
+
+
+class UNeXtLike(nn.Module):
+    """Pixel-wise, so that tiles cannot differ by context."""
+
+    def forward(self, x):
+        return x.mean(1, keepdim=True)
+
+
+def test_mirroring_averages_away_a_networks_sidedness():
+    class Left(nn.Module):
+        def forward(self, x):
+            ramp = torch.linspace(-3, 3, x.shape[-1]).expand(x.shape[-2:])
+            return ramp[None, None].clone()
+
+    p = probability(Left(), Preprocessing(), frame(64, 64), mirrored=True)
+    np.testing.assert_allclose(p, p[:, ::-1], atol=1e-6)
+
+
+def test_a_pretrained_encoder_does_not_segment():
+    card = Card("autoencoder", "mae")
+    with pytest.raises(CheckpointError, match="finetune it"):
+        predict(Model("m", nn.Identity(), card, torch.device("cpu")), frame(64, 64))
+
+
+def test_uncertainty_is_largest_at_one_half():
+    p = np.array([[0, 0.25, 0.5, 0.75, 1]], np.float32)
+    u = uncertainty(p)
+    assert u.argmax() == 2
+    assert u[0, 2] == pytest.approx(1)
+    assert u[0, [0, 4]] == pytest.approx([0, 0], abs=1e-4)
+    assert u[0, 1] == pytest.approx(u[0, 3])

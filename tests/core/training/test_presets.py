@@ -1,0 +1,135 @@
+"""Presets fit the memory and the time, and what is wrong with labels is said before a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import cv2
+import numpy as np
+import pytest
+
+from vasomim_core.config import FinetuneConfig, PretrainConfig, check, fields
+from vasomim_core.files import write_png
+from vasomim_core.synthetic import write_samples
+from vasomim_core.training.presets import (
+    apply_preset,
+    check_before_training,
+    describe,
+    estimate,
+    finetune_preset,
+    pretrain_preset,
+)
+
+NAMES = ("quick", "balanced", "thorough")
+GB = 1 << 30
+
+
+@pytest.fixture
+def labels(tmp_path) -> Path:
+    write_samples(tmp_path / "labels", 6, size=96, least_width=0.5)
+    return tmp_path / "labels"
+
+
+def tuned(name: str, frames: int = 20, memory: int = 8 * GB, cuda: bool = False, init: str | None = "vasomim-demo"):
+    config = FinetuneConfig(Path("labels"), Path("run"), init=init)
+    return apply_preset(config, finetune_preset(name, frames, memory, cuda, init))
+
+
+@pytest.mark.parametrize("frames", [1, 20, 5000])
+@pytest.mark.parametrize("memory", [0, 64 * GB])
+@pytest.mark.parametrize("cuda", [False, True])
+def test_every_preset_is_a_config_whose_batch_divides(frames, memory, cuda):
+    configs = [tuned(n, frames, memory, cuda, init) for n in NAMES for init in (None, "vasomim-demo", "missing.pth")]
+    start = PretrainConfig(Path("data"), Path("run"))
+    configs += [apply_preset(start, pretrain_preset(n, frames, memory, cuda)) for n in NAMES]
+    for config in configs:
+        check(config)
+        assert config.training.batch_size % config.training.accumulate == 0
+        assert estimate(config, frames) > 0
+
+
+@pytest.mark.parametrize("init", [None, "vasomim-demo", "foreign.pth"])
+def test_quick_is_minutes_and_each_preset_takes_longer(init):
+    quick, balanced, thorough = (estimate(tuned(name, init=init), 20) for name in NAMES)
+    assert quick < 600 < balanced < 2 * 3600 < thorough < 12 * 3600
+
+
+def test_from_a_segmenter_sizes_are_its_own_and_the_rate_is_lower():
+    config = tuned("quick")
+    assert (config.architecture, config.frame_size, config.init) == ("unext", 512, "vasomim-demo")
+    assert config.training.learning_rate < tuned("quick", init=None).training.learning_rate
+
+
+def test_little_memory_splits_the_batch_and_says_so():
+    roomy = finetune_preset("thorough", 200, 64 * GB, False, "foreign.pth")
+    tight = finetune_preset("thorough", 200, 3 * GB, False, "foreign.pth")
+    assert roomy["training"]["batch_size"] == tight["training"]["batch_size"]
+    assert roomy["training"]["accumulate"] == 1 < tight["training"]["accumulate"]
+    assert "parts" in describe(tight)
+    assert "parts" not in describe(roomy)
+
+
+def test_what_a_preset_does_not_name_stays():
+    config = FinetuneConfig(Path("labels"), Path("run"), dice_weight=0.3)
+    changed = apply_preset(config, finetune_preset("quick", 20, GB, False, None))
+    assert (changed.dice_weight, changed.labels, changed.training.seed) == (0.3, Path("labels"), 0)
+
+
+@pytest.mark.parametrize("architecture", get_args(fields(FinetuneConfig)["architecture"][0]))
+def test_every_architecture_has_its_costs(architecture):
+    config = FinetuneConfig(Path("labels"), Path("run"), architecture=architecture)
+    assert estimate(config, 100) > estimate(config, 10) > 0
+    assert describe({**finetune_preset("quick", 20, GB, False, None), "architecture": architecture})
+
+
+def test_nothing_is_promised_for_cuda():
+    config = apply_preset(tuned("quick"), {"training": {"device": "cuda"}})
+    assert estimate(config, 20) is None
+
+
+def test_good_labels_have_counts_and_no_problem(labels):
+    problems, warnings, counts = check_before_training(labels)
+    assert (problems, warnings) == ([], [])
+    assert (counts["frames"], counts["groups"], counts["sizes"]) == (6, 6, {"96×96": 6})
+    assert 0 < counts["vessel"] < 50
+
+
+def test_bad_labels_are_told_by_the_name_of_the_first_file(labels, tmp_path):
+    image, mask = (sorted((labels / part).iterdir())[2] for part in ("images", "masks"))
+    write_png(mask, np.zeros((32, 32), np.uint8))
+    assert image.name in check_before_training(labels)[0][0]
+    mask.unlink()
+    assert image.name in check_before_training(labels)[0][0]
+    assert check_before_training(tmp_path / "missing")[0]
+    (tmp_path / "file").write_text("x")
+    assert check_before_training(tmp_path / "file")[0]
+
+
+def test_masks_that_are_probably_wrong_are_warned_of(labels):
+    first, second, *rest = sorted((labels / "masks").iterdir())
+    write_png(first, np.zeros((96, 96), np.uint8))
+    write_png(second, 255 - cv2.imread(str(second), cv2.IMREAD_GRAYSCALE))
+    problems, warnings, _ = check_before_training(labels)
+    assert problems == []
+    assert any(first.stem in w and "empty" in w for w in warnings)
+    assert any(second.stem in w and "inverted" in w for w in warnings)
+    for path in (second, *rest):
+        write_png(path, np.zeros((96, 96), np.uint8))
+    assert "nothing to learn" in check_before_training(labels)[0][0]
+
+
+def test_one_group_cannot_be_split(labels):
+    for part in ("images", "masks"):
+        for path in sorted((labels / part).iterdir())[1:]:
+            path.unlink()
+    problems, warnings, _ = check_before_training(labels)
+    assert "one group" in problems[0]
+    assert "only 1" in warnings[0]
+
+
+def test_torch_stays_out():
+    code = "import sys, vasomim_core.training.presets, vasomim_core.training.runs; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

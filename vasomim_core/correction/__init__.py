@@ -1,0 +1,1 @@
+"""The vessel tools of a person who corrects a mask, on arrays: trace, remove, cut, grow."""

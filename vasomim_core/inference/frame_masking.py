@@ -1,0 +1,209 @@
+"""Guided masking of one frame, as pretraining does it: all that a window, a figure or a command shows of it.
+
+Pretraining sees random crops of its input size, flipped at random. What is looked at is the whole frame, brought to
+the same size as a crop is (bicubic; nearest for the anatomy), so a frame that is not square is squeezed as crops are,
+and its patches on the frame are not square either. From there on everything is what pretraining computes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vasomim_core.config import Mode
+from vasomim_core.data.augment import cut_out
+from vasomim_core.data.unlabelled_frame import with_anatomy
+from vasomim_core.errors import ConfigError, InputError
+from vasomim_core.inference.prediction import check_plane
+from vasomim_core.masking.results import Mask, MaskingResult, OverEpochs, Reconstruction
+from vasomim_core.masking.sampling import (
+    co_guided_anatomy,
+    draw_masks,
+    mask_noise,
+    masked_vessels,
+    masking_ratio,
+    vascular_distribution,
+)
+from vasomim_core.masking.schedule import MaskingSchedule
+from vasomim_core.models import objectives
+from vasomim_core.models.catalogue import Preprocessing, find_model
+from vasomim_core.models.preprocessing import normalise
+from vasomim_core.models.registry import load_pretrained
+from vasomim_core.models.vasomim import VasoMIM
+
+SAMPLES = 128
+"""Masks per epoch, of which the curves over the epochs are the mean."""
+MOST_EPOCHS = 50
+"""The curves have a point for every epoch of a schedule up to this length, and so many points of a longer one."""
+
+
+class FrameMasking:
+    """One frame under one schedule.
+
+    The mask is drawn on the CPU: a seed is the same mask on every machine (with co-guidance, as far as S is the same).
+
+    Args:
+        frame: uint8 (H, W), vessels dark.
+        anatomy: bool (H, W); `data.unlabelled_frame.with_anatomy` gives both as pretraining has them.
+        schedule: the settings.
+        model: that draws what is masked, loaded for the schedule's input size; see `registry.load_pretrained`. Of
+            its own settings only the patch size counts.
+
+    Raises:
+        ConfigError: a setting out of range, or one that the model does not permit.
+        InputError: a frame and an anatomy that do not fit.
+    """
+
+    def __init__(
+        self,
+        frame: NDArray[np.uint8],
+        anatomy: NDArray[np.bool_],
+        schedule: MaskingSchedule,
+        model: VasoMIM | None = None,
+    ):
+        schedule.check()
+        check_plane("frame", frame, "uint8")
+        check_plane("anatomy", anatomy, "bool")
+        if frame.shape != anatomy.shape:
+            raise InputError(f"the anatomy is {_size(anatomy)}, the frame {_size(frame)}; extract it from this frame")
+        self.schedule, self._model = schedule, model
+        if model is not None:
+            own, side = model.autoencoder.patch_size, model.autoencoder.patch_embed.img_size[0]
+            if own != schedule.patch_size:
+                raise ConfigError(f"the patch size is {schedule.patch_size} px; this model's patches are of {own} px")
+            if side != schedule.input_size:
+                raise ConfigError(f"the input size is {schedule.input_size} px; the model was loaded for {side} px")
+        box = (0, 0, frame.shape[1], frame.shape[0])
+        self._image, found = cut_out(frame, anatomy.astype(np.uint8), box, schedule.input_size)
+        self._anatomy = found > 0
+        self._vessels = vascular_distribution(torch.from_numpy(self._anatomy)[None], schedule.patch_size)
+        self._f = self._vessels
+        if schedule.co_guidance:
+            guide = co_guided_anatomy(torch.from_numpy(self._anatomy)[None], self._seen_by_segmentor())
+            self._f = vascular_distribution(guide, schedule.patch_size)
+        rows = schedule.input_size // schedule.patch_size
+        self._grid = (rows, rows)
+
+    def mask(self, epoch: int) -> Mask:
+        """The mask of an epoch. A seed gives all epochs the same luck: what changes is the guidance alone.
+
+        Raises:
+            ConfigError: no such epoch.
+        """
+        schedule = self.schedule
+        beta = schedule.beta(epoch)
+        noise = mask_noise(schedule.seed, 0, *self._f.shape)
+        masks = draw_masks(self._f, schedule.mask_ratio, beta, noise, schedule.sampler)
+        f, masked, guided = (plane.reshape(self._grid).numpy() for plane in (self._f, *masks))
+        return Mask(self._image, self._anatomy, f, masked, guided, epoch, beta)
+
+    def over_epochs(self) -> OverEpochs:
+        """What the whole schedule does, each epoch with luck of its own."""
+        schedule = self.schedule
+        epochs = np.linspace(0, schedule.epochs - 1, min(MOST_EPOCHS, schedule.epochs)).round().astype(np.int64)
+        patches, pixels = masked_vessels(self._f[0], self._vessels[0], schedule, epochs.tolist(), SAMPLES)
+        return OverEpochs(
+            masking_ratio=masking_ratio(self._f, schedule).reshape(self._grid).numpy(),
+            epochs=epochs,
+            betas=np.array([schedule.beta(epoch) for epoch in epochs.tolist()]),
+            vessel_patches=patches.numpy(),
+            vessel_pixels=pixels.numpy(),
+        )
+
+    @torch.inference_mode()
+    def reconstruct(self, mask: Mask) -> Reconstruction:
+        """Let the model draw what a mask of this frame hides.
+
+        Raises:
+            ConfigError: there is no model.
+        """
+        autoencoder, segmentor = self._need_model().autoencoder, self._need_model().segmentor
+        images = self._normalised()
+        masked = torch.from_numpy(mask.masked).reshape(1, -1).to(images.device)
+        predicted = autoencoder(images, masked, int(mask.masked.sum()))
+        target, mean, std = objectives.normalised_patches(images, autoencoder.patch_size)
+        drawn = objectives.reassemble(predicted, mean, std, autoencoder.patch_size, images.shape[-2:])
+        grey = _grey(drawn)
+        hidden = np.kron(mask.masked, np.ones((self.schedule.patch_size,) * 2, bool))
+        found = Reconstruction(
+            reconstruction=grey,
+            filled=np.where(hidden, grey, self._image).astype(np.float32),
+            l_rec=float(objectives.reconstruction_loss(predicted, target, masked)),
+        )
+        if segmentor is None:
+            return found
+        view, again = segmentor(images), segmentor(drawn)
+        return Reconstruction(
+            **vars(found)
+            | {
+                "vessels": torch.sigmoid(view)[0, 0].cpu().numpy(),
+                "vessels_again": torch.sigmoid(again)[0, 0].cpu().numpy(),
+                "l_cons": float(objectives.consistency_loss(again, view)),
+            }
+        )
+
+    def _need_model(self) -> VasoMIM:
+        if self._model is None:
+            raise ConfigError("no model is given; choose a pretrained one")
+        return self._model
+
+    @torch.inference_mode()
+    def _seen_by_segmentor(self) -> Tensor:
+        if self._model is None or self._model.segmentor is None:
+            raise ConfigError("co-guidance asks a model's segmentor; choose a pretrained model that has one")
+        return self._model.segmentor(self._normalised()).cpu()
+
+    def _normalised(self) -> Tensor:
+        device = self._need_model().autoencoder.pos_embed.device
+        return normalise(torch.from_numpy(self._image.copy())[None].to(device), Preprocessing())
+
+
+def mask_frame(
+    frame: NDArray[np.uint8],
+    schedule: MaskingSchedule,
+    epoch: int,
+    anatomy: Mode = "robust",
+    model: str | Path = "",
+    device: str = "auto",
+) -> MaskingResult:
+    """All that guided masking of a frame comes to, from the frame alone.
+
+    Args:
+        frame: uint8 (H, W), vessels dark.
+        schedule: the settings.
+        epoch: whose mask is drawn, from 0.
+        anatomy: how the vessels are found.
+        model: name or path of a pretrained model that draws what is masked; "" = none.
+        device: see `registry.load_model`.
+
+    Raises:
+        ConfigError: a setting out of range, or one that the model does not permit.
+        CheckpointError: no such model, or one that was not pretrained.
+    """
+    schedule.check()
+    loaded = load_pretrained(model, device, schedule.input_size)[0] if model else None
+    masking = FrameMasking(*with_anatomy(frame, anatomy), schedule, loaded)
+    mask = masking.mask(epoch)
+    return MaskingResult(
+        schedule=schedule,
+        anatomy=anatomy,
+        model=find_model(model).stem if model else "",
+        mask=mask,
+        over_epochs=masking.over_epochs(),
+        reconstruction=masking.reconstruct(mask) if loaded is not None else None,
+    )
+
+
+def _grey(image: Tensor) -> NDArray[np.float32]:
+    """A normalised image (1, 3, H, W) in grey levels 0 … 255, float32 (H, W)."""
+    p = Preprocessing()
+    mean, std = (torch.tensor(values, device=image.device).view(3, 1, 1) for values in (p.mean, p.std))
+    return ((image[0] * std + mean).mean(0) * 255).clamp(0, 255).cpu().numpy()
+
+
+def _size(plane: NDArray[np.generic]) -> str:
+    return f"{plane.shape[0]}×{plane.shape[1]} px"

@@ -1,0 +1,110 @@
+"""From a frame to the probability that each of its pixels shows a vessel, at the frame's own size."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vasomim_core.errors import CheckpointError, InputError
+from vasomim_core.evaluation.calibration import calibrate
+from vasomim_core.models.catalogue import Preprocessing
+from vasomim_core.models.preprocessing import normalise
+from vasomim_core.models.registry import Model
+
+
+def predict(
+    model: Model, frame: NDArray[np.uint8], mirrored: bool = False, tile: int | None = None
+) -> NDArray[np.float32]:
+    """Vessel probability of one frame.
+
+    Args:
+        model: a segmenter or segmentor from the registry.
+        frame: uint8 (H, W); see `vasomim_core.reading.to_uint8` for other types.
+        mirrored: average with the prediction of the frame flipped left to right (2× the time), also where the model
+            alone would not. Upside down is left out: no angiogram is, and averaging over it as well cost a model of
+            angiograms 2.6 points of DSC.
+        tile: side in pixels of overlapping tiles of the scaled frame; None = as the model was trained.
+
+    Returns:
+        float32 (H, W) in [0, 1].
+
+    Raises:
+        CheckpointError: the model does not segment, or not as its card says.
+    """
+    if model.card.kind not in ("segmenter", "segmentor"):
+        raise CheckpointError(f"{model.name} is a pretrained {model.card.kind}; finetune it before it can segment")
+    try:
+        return probability(model.network, model.card.preprocessing, frame, model.device, mirrored, tile)
+    except (RuntimeError, InputError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate" in str(error):
+            raise
+        first = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"the card of {model.name} does not fit its network, which cannot take this frame ({first})"
+        ) from error
+
+
+@torch.inference_mode()
+def probability(
+    network: nn.Module,
+    preprocessing: Preprocessing,
+    frame: NDArray[np.uint8],
+    device: torch.device | str = "cpu",
+    mirrored: bool = False,
+    tile: int | None = None,
+) -> NDArray[np.float32]:
+    """`predict` for a bare network in eval mode: scale, pad, run, crop, scale back, calibrate."""
+    height, width = frame.shape
+    image = normalise(torch.from_numpy(np.ascontiguousarray(frame))[None].to(device), preprocessing)
+    factor = (preprocessing.frame_size or max(height, width)) / max(height, width)
+    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    if size != (height, width):
+        image = F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
+    bottom, right = (-n % preprocessing.stride for n in size)
+    image = F.pad(image, (0, right, 0, bottom), mode="replicate")
+    tile = tile or preprocessing.tile
+    if tile is not None:
+        tile = math.ceil(tile / preprocessing.stride) * preprocessing.stride
+    total = torch.zeros(image.shape[-2:], device=image.device)
+    chosen: tuple[tuple[int, ...], ...] = ((), (-1,)) if mirrored or preprocessing.mirrored else ((),)
+    for axes in chosen:
+        logits = _run(network, image.flip(axes), tile).flip(axes)
+        total += torch.sigmoid(logits.float())[0, 0]
+    mean = (total / len(chosen))[: size[0], : size[1]]
+    if size != (height, width):
+        mean = F.interpolate(mean[None, None], size=(height, width), mode="bilinear", align_corners=False)[0, 0]
+    return calibrate(mean.clamp(0, 1).cpu().numpy(), preprocessing.calibration)
+
+
+def _run(network: nn.Module, image: Tensor, tile: int | None) -> Tensor:
+    if tile is None or tile >= max(image.shape[-2:]):
+        return network(image)
+    from monai.inferers import sliding_window_inference
+
+    result: Any = sliding_window_inference(
+        image, (tile, tile), 4, network, overlap=0.25, mode="gaussian", padding_mode="replicate"
+    )
+    return result
+
+
+def uncertainty(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Binary entropy of a probability in bits, float32 in [0, 1] of the same shape: 0 = sure, 1 = undecided."""
+    p = np.clip(probability, 1e-7, 1 - 1e-7)
+    return (-(p * np.log2(p) + (1 - p) * np.log2(1 - p))).astype(np.float32)
+
+
+def check_plane(name: str, plane: object, dtype: str) -> None:
+    """See that something is one plane (H, W) of a dtype.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(plane, np.ndarray) or plane.ndim != 2 or plane.dtype != dtype or plane.size == 0:
+        given = f"{plane.dtype} {plane.shape}" if isinstance(plane, np.ndarray) else type(plane).__name__
+        raise InputError(f"{name} is {given}; give one plane of {dtype} (H, W)")

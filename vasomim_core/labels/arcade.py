@@ -1,0 +1,250 @@
+"""ARCADE as it is published: `<split>/images/*.png` and `<split>/annotations/<split>.json` (COCO polygons).
+
+ARCADE: Popov et al., "Dataset for Automatic Region-based Coronary Artery Disease Diagnostics Using X-Ray
+Angiography Images", Scientific Data 11 (2024), 20.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from vasomim_core.errors import InputError, LabelError
+from vasomim_core.files import is_special
+from vasomim_core.reading import MAX_PIXELS
+
+LARGEST_SIDE = 32_768
+"""Longest side of a frame, in pixels, that a COCO file may state: a wrong number must not fill the memory."""
+
+
+def is_arcade_split(path: Path | str) -> bool:
+    """Whether `path` is a folder with `images/` and the annotations that `split_annotations` finds."""
+    path = Path(path)
+    return (path / "images").is_dir() and _annotation_file(path) is not None
+
+
+def split_annotations(path: Path | str) -> Path:
+    """The COCO file of the ARCADE split folder `path`: `annotations/<split>.json`, or the only JSON there.
+
+    The second form serves a split whose folder was renamed.
+
+    Raises:
+        InputError: the folder has no such file.
+    """
+    found = _annotation_file(Path(path))
+    if found is None:
+        raise InputError(f"{path} is no ARCADE split: annotations/{Path(path).name}.json is missing in it.")
+    return found
+
+
+def _annotation_file(split: Path) -> Path | None:
+    folder = split / "annotations"
+    named = folder / f"{split.resolve().name}.json"
+    if named.is_file():
+        return named
+    others = [file for file in folder.glob("*.json") if not file.name.startswith(".")]
+    return others[0] if len(others) == 1 else None
+
+
+class CocoMasks:
+    """The binary vessel masks of a COCO file, each drawn when it is asked for.
+
+    The mask of a frame is the union of all its polygons and run lengths, whatever their category. In ARCADE's
+    "syntax" part that is every labelled vessel segment; a `stenosis` polygon (category 26) lies on a vessel and counts
+    as vessel too. Each polygon is drawn by `PIL.ImageDraw.Draw.polygon`: other rasterisers draw other borders, which
+    moves DSC by 0.1 to 0.3 points and clDice by up to 0.5.
+
+    Names are compared in composed Unicode (NFC): a Mac writes "é" as two characters.
+
+    Attributes:
+        path: The COCO file.
+        stems: The frames' file names without folder and suffix, in the file's order; each occurs once.
+        problems: A sentence for each annotation that cannot be drawn and is left out, by the stem of its frame; those
+            of no frame are under "".
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Read the COCO file `path` and check it; no mask is drawn yet.
+
+        Raises:
+            InputError: the file is missing, not readable, or not JSON.
+            LabelError: it is JSON, but not COCO: a key is missing or of the wrong type, there is no image, two images
+                share a stem or an id, or no annotation of many can be drawn.
+        """
+        self.path = Path(path)
+        self._file_names: dict[str, str] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}
+        self._pieces: dict[str, list[Polygon | RunLengths]] = {}
+        self.problems: dict[str, list[str]] = {}
+        document = self._load()
+        try:
+            self._parse(document)
+        except KeyError as error:
+            raise LabelError(f"{self.path} is not COCO: the key {error} is missing.") from error
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise LabelError(f"{self.path} is not COCO: a value has the wrong type ({error}).") from error
+        self.stems: tuple[str, ...] = tuple(self._sizes)
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def __contains__(self, stem: object) -> bool:
+        return isinstance(stem, str) and nfc(stem) in self._sizes
+
+    def file_name(self, stem: str) -> str:
+        """The image's file name as the COCO file writes it."""
+        return self._file_names[self._known(stem)]
+
+    def size(self, stem: str) -> tuple[int, int]:
+        """The frame's (height, width) in pixels."""
+        return self._sizes[self._known(stem)]
+
+    def mask(self, stem: str) -> NDArray[np.bool_]:
+        """The vessel mask (H, W) bool of one frame; all False where nothing is annotated.
+
+        Raises:
+            LabelError: the COCO file has no such frame.
+        """
+        height, width = self.size(stem)
+        canvas = Image.new("L", (width, height))
+        draw = ImageDraw.Draw(canvas)
+        pieces = self._pieces[self._known(stem)]
+        for piece in pieces:
+            if isinstance(piece, list):
+                draw.polygon(piece, fill=1)
+        mask = np.array(canvas, dtype=bool)
+        for piece in pieces:
+            if isinstance(piece, RunLengths):
+                mask |= piece.mask()
+        return mask
+
+    def _known(self, stem: str) -> str:
+        if stem not in self:
+            raise LabelError(f"{self.path} has no frame named {stem!r}.")
+        return nfc(stem)
+
+    def _load(self) -> Any:
+        if is_special(self.path):
+            raise InputError(f"{self.path} is a pipe or a device: give a file.")
+        try:
+            return json.loads(self.path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{self.path} is not valid JSON: {error}.") from error
+
+    def _parse(self, document: Any) -> None:
+        stem_of: dict[Any, str] = {}
+        for image in document["images"]:
+            name, identity = str(image["file_name"]), image["id"]
+            stem = nfc(PurePosixPath(name).stem)
+            size = (int(image["height"]), int(image["width"]))
+            if stem in self._sizes or identity in stem_of:
+                raise LabelError(f"{self.path} lists two images with the name {stem!r} or the id {identity}.")
+            if not stem or min(size) < 1 or max(size) > LARGEST_SIDE or size[0] * size[1] > MAX_PIXELS:
+                raise LabelError(f"{self.path} lists an image {name!r} without a name or of the size {size}.")
+            stem_of[identity] = stem
+            self._file_names[stem], self._sizes[stem], self._pieces[stem] = name, size, []
+        if not stem_of:
+            raise LabelError(f"{self.path} lists no image: an annotation file of a split is needed.")
+        annotations = list(document["annotations"])
+        for place, annotation in enumerate(annotations):
+            self._read(place, annotation, stem_of)
+        told = [sentence for sentences in self.problems.values() for sentence in sentences]
+        if told and len(told) == len(annotations):
+            raise LabelError(f"{told[0]} Of {len(annotations)} annotations none can be drawn.")
+
+    def _read(self, place: int, annotation: Any, stem_of: dict[Any, str]) -> None:
+        """Take one annotation, or note what is odd about it."""
+        stem, which = "", f"number {place + 1} in the list"
+        try:
+            which = f"id {annotation['id']}" if isinstance(annotation.get("id"), int) else which
+            identity = annotation["image_id"]
+            if identity not in stem_of:
+                raise ValueError(f"is of image id {identity!r}, which is not listed")
+            stem = stem_of[identity]
+            self._pieces[stem] += _pieces(annotation["segmentation"], self._sizes[stem])
+            return
+        except KeyError as error:
+            odd = f"has no {error.args[0]}"
+        except ValueError as error:
+            odd = str(error)
+        except (TypeError, AttributeError, OverflowError):
+            odd = "has a value of the wrong type"
+        of = f" of frame {stem!r}" if stem else ""
+        self.problems.setdefault(stem, []).append(f"{self.path}: the annotation ({which}){of} {odd} and is left out.")
+
+
+@dataclass(frozen=True)
+class RunLengths:
+    """COCO's run lengths: how many pixels are out, in, out, … down the columns of a frame of `size` (H, W)."""
+
+    counts: tuple[int, ...]
+    size: tuple[int, int]
+
+    def mask(self) -> NDArray[np.bool_]:
+        """The pixels that are in, bool (H, W)."""
+        inside = np.arange(len(self.counts)) % 2 == 1
+        return np.repeat(inside, self.counts).reshape(self.size, order="F")
+
+
+Polygon = list[float]
+
+
+def nfc(name: str) -> str:
+    """A name in composed Unicode, in which equal names are equal."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _pieces(segmentation: Any, size: tuple[int, int]) -> list[Polygon | RunLengths]:
+    """The pieces of one annotation.
+
+    Raises:
+        ValueError: it cannot be drawn; the message says why.
+    """
+    if isinstance(segmentation, dict):
+        counts = segmentation["counts"]
+        lengths = _unpacked(counts) if isinstance(counts, str) else [int(count) for count in counts]
+        if [int(side) for side in segmentation["size"]] != list(size):
+            raise ValueError(f"has run lengths for another size than {size[0]}×{size[1]}")
+        if min(lengths, default=0) < 0 or sum(lengths) != size[0] * size[1]:
+            raise ValueError("has run lengths that do not fill its frame")
+        return [RunLengths(tuple(lengths), size)]
+    polygons = [[float(value) for value in polygon] for polygon in segmentation]
+    for polygon in polygons:
+        # Two points are fewer than COCO wants, but PIL draws them, as a line. Numbers too large for its
+        # integers it draws as nothing.
+        if len(polygon) % 2 or len(polygon) < 4 or not (np.abs(polygon) < 1e6).all():
+            raise ValueError("has a polygon that is not a list of pairs of x and y")
+    return list(polygons)
+
+
+def _unpacked(text: str) -> list[int]:
+    """The run lengths in COCO's string of characters from "0": 5 bits in each, the least first, bit 6 for "goes on".
+
+    From the fourth on they are differences to the one before the last, in two's complement.
+    """
+    lengths: list[int] = []
+    value = bits = 0
+    for character in text:
+        code = ord(character) - 48
+        if not 0 <= code < 64 or bits > 60:
+            raise ValueError("has run lengths in an unknown writing")
+        value |= (code & 31) << bits
+        bits += 5
+        if code & 32:
+            continue
+        if code & 16:
+            value -= 1 << bits
+        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+        value = bits = 0
+    if bits:
+        raise ValueError("has run lengths that are cut off")
+    return lengths

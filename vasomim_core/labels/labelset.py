@@ -1,0 +1,266 @@
+"""The curated labels of a person or a team: frames, accepted masks and who drew them when, in a plain folder.
+
+The layout is described for people and other programs in `docs/labelset.md`.
+
+Every file is written beside its place and renamed into it, and a label is written in this order:
+
+    frames/<id>.png → history/<id>/<n>.png → history/<id>/<n>.json → masks/<id>.png → records/<id>.json
+
+The record in the history makes revision n durable: a program that is killed before it leaves revision n − 1
+as it was, one that is killed after it leaves a revision that the next `open` (or write to that frame) puts in
+place. Writers take turns by a lock on the file `.lock` (see `vasomim_core.locks`), which a killed program does not
+keep; the first write of each removes the temporary files of killed ones. Readers need no lock.
+
+What is not named like a file of the set is passed over, and so is a record that cannot be read: `listing` and
+`check` name them. Links that lead out of the folder are not followed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vasomim_core.errors import LabelError, LockedError, VasoMIMError
+from vasomim_core.files import write_json, write_png
+from vasomim_core.labels import history
+from vasomim_core.labels.folder import PARTS
+from vasomim_core.labels.mask import MASKS_ALPHA, as_mask, checked_frame, pixel_sha256, read_mask, refuse_two_masks
+from vasomim_core.labels.reader import Counts, LabelReader, Listing
+from vasomim_core.labels.record import (
+    FORMAT,
+    INDEX,
+    OUTSIDE,
+    STATUSES,
+    VERSION,
+    Record,
+    Status,
+    check_status,
+    checked_id,
+    now,
+    write_record,
+)
+from vasomim_core.locks import locked
+
+__all__ = [
+    "FORMAT",
+    "INDEX",
+    "MASKS_ALPHA",
+    "OUTSIDE",
+    "STATUSES",
+    "VERSION",
+    "Counts",
+    "LabelSet",
+    "Listing",
+    "Record",
+    "Status",
+    "as_mask",
+    "pixel_sha256",
+    "read_mask",
+    "refuse_two_masks",
+]
+
+LONGEST_WAIT = 120.0
+"""Seconds to wait for one's turn to write; a label takes other writers far less than one."""
+
+
+class LabelSet(LabelReader):
+    """A folder of curated labels; make one with `LabelSet.create`, come back to it with `LabelSet.open`."""
+
+    _swept = False
+
+    @classmethod
+    def create(cls, folder: Path | str, name: str) -> LabelSet:
+        """Make an empty label set in a folder that is new or empty.
+
+        Raises:
+            LabelError: the folder is not empty or cannot be written to.
+        """
+        folder = Path(folder)
+        index = {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": name,
+            "created": now(),
+            "key": secrets.token_hex(32),
+        }
+        try:
+            if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+                raise LabelError(f"{folder} is not empty: choose a new folder, or open the label set in it.")
+            write_json(folder / INDEX, index)
+            for part in PARTS:
+                (folder / part).mkdir(exist_ok=True)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        return cls(folder)
+
+    @classmethod
+    def open(cls, folder: Path | str) -> LabelSet:
+        """Open a label set and put revisions in place that a killed program had only written to the history.
+
+        A label set that cannot be written to is opened all the same, with the last complete revisions.
+
+        Raises:
+            LabelError: the folder is missing or holds no label set that this version can read.
+        """
+        labels = cls(folder)
+        interrupted = history.interrupted(labels._files)
+        if interrupted:
+            try:
+                with labels._writing():
+                    for id in interrupted:
+                        history.finish(labels._files, id)
+            except VasoMIMError:
+                pass  # read-only or damaged: `check` names what is unfinished
+        return labels
+
+    def add(
+        self,
+        frame: ArrayLike,
+        mask: ArrayLike,
+        *,
+        status: Status = "accepted",
+        group: str | None = None,
+        annotator: str = "",
+        model: str | None = None,
+        source: str | None = None,
+        frame_index: int | None = None,
+        id: str | None = None,
+        note: str | None = None,
+    ) -> Record:
+        """Store the label of a frame; one that is already there gets a new revision, under its id.
+
+        Args:
+            frame: (H, W) uint8 or uint16, as the annotator saw it.
+            mask: (H, W) of any real type, with 0 and at most one other value, which is vessel.
+            status: accepted, skipped or flagged.
+            group: Patient or sequence, as a pseudonym: `patient_group(path, labels.key)`. None leaves the
+                known one.
+            annotator: Who drew or approved the mask.
+            model: Which model proposed it.
+            source: Where the frame comes from; no patient's name. None leaves the known one.
+            frame_index: 0-based index in the run that it was taken from. Equal pixels and index are the same
+                frame.
+            id: Name of a new frame's files; by default made from its pixels and index.
+            note: Free text. None leaves the known one.
+
+        Raises:
+            LabelError: the frame or mask is not of this kind, the id is taken or not usable, or the folder
+                cannot be written to.
+        """
+        pixels = checked_frame(frame)
+        drawn = as_mask(mask, shape=pixels.shape)
+        check_status(status)
+        sha = pixel_sha256(pixels)
+        new_id = checked_id(id) if id else hashlib.sha256(f"{sha} {frame_index}".encode()).hexdigest()[:16]
+        with self._writing():
+            history.finish(self._files, new_id)
+            known = self._find(sha, frame_index)
+            if known is not None:
+                record = history.settle(self._files, known)
+                told = {"status": status, "group": group, "source": source, "note": note}
+                changed = {name: value for name, value in told.items() if value is not None}
+                return self._revise(record, drawn, annotator=annotator, model=model, **changed)
+            if self.record_path(new_id).exists():
+                raise LabelError(f"{self.record_path(new_id)} belongs to another frame: choose another id.")
+            write_png(self.frame_path(new_id), pixels)
+            record = Record(
+                id=new_id,
+                status=status,
+                group=group,
+                frame_sha256=sha,
+                frame_index=frame_index,
+                source=source,
+                annotator=annotator,
+                model=model,
+                created=(created := now()),
+                modified=created,
+                note=note or "",
+                revision=0,
+                mask_sha256=pixel_sha256(drawn),
+            )
+            return history.commit(self._files, record, drawn)
+
+    def update_mask(self, id: str, mask: ArrayLike, annotator: str, model: str | None = None) -> Record:
+        """Store another mask for a frame as a new revision; the same by the same annotator changes nothing.
+
+        Raises:
+            LabelError: there is no such frame, the mask does not fit it, or the folder cannot be written to.
+        """
+        drawn = as_mask(mask, shape=self.frame(self.record(id).id).shape)
+        with self._writing():
+            return self._revise(history.settle(self._files, id), drawn, annotator=annotator, model=model)
+
+    def restore(self, id: str, revision: int) -> Record:
+        """Make an earlier mask the current one, with its annotator and model, as a new revision.
+
+        Raises:
+            LabelError: there is no such frame or revision, or the folder cannot be written to.
+        """
+        earlier = next((r for r in self.revisions(id) if r.revision == revision), None)
+        if earlier is None:
+            raise LabelError(f"{self.folder / 'history' / id} has no revision {revision}: choose one that lies there.")
+        return self.update_mask(id, self.mask(id, revision), earlier.annotator, earlier.model)
+
+    def set_status(self, id: str, status: Status, note: str | None = None) -> Record:
+        """Accept, skip or flag a frame; the mask and its revision stay. A note of None leaves the known one.
+
+        Raises:
+            LabelError: there is no such frame or status, or the folder cannot be written to.
+        """
+        check_status(status)
+        return self._edit(id, status=status, **({} if note is None else {"note": note}))
+
+    def set_group(self, id: str, group: str | None) -> Record:
+        """Say with which frames this one must stay together in a split.
+
+        Raises:
+            LabelError: there is no such frame, or the folder cannot be written to.
+        """
+        return self._edit(id, group=group)
+
+    def _edit(self, id: str, **changes: Any) -> Record:
+        with self._writing():
+            self.record(id)
+            history.finish(self._files, id)
+            record = replace(self.record(id), modified=now(), **changes)
+            write_record(self.record_path(id), record)
+        return record
+
+    def _revise(self, record: Record, mask: NDArray[np.bool_], **changes: Any) -> Record:
+        new = replace(record, mask_sha256=pixel_sha256(mask), **changes)
+        if new == record:
+            return record
+        new = replace(new, modified=now())
+        if all(getattr(new, name) == getattr(record, name) for name in ("mask_sha256", "annotator", "model")):
+            write_record(self.record_path(record.id), new)
+            return new
+        return history.commit(self._files, new, mask)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with locked(self._files.lock, wait=LONGEST_WAIT):
+                self._files.require_own_parts()
+                if not self._swept:
+                    self._files.sweep()
+                    self._swept = True
+                yield
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        except LockedError as error:
+            raise LabelError(str(error)) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> LabelError:
+    return LabelError(
+        f"{folder} could not be written to ({error.strerror or error}): free space or get permission; "
+        "what was stored before is untouched."
+    )

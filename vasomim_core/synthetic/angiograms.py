@@ -1,0 +1,213 @@
+"""Frames, cines and sample folders with exact truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from vasomim_core.errors import ConfigError
+from vasomim_core.files import atomic, write_png
+from vasomim_core.synthetic.scene import Look, Scene, Seed
+from vasomim_core.synthetic.tree import Side
+
+
+@dataclass(frozen=True)
+class SyntheticAngiogram:
+    """One frame with its truth.
+
+    Attributes:
+        frame: (H, W) uint8.
+        mask: (H, W) bool, pixels whose centre lies in the lumen of a vessel that contrast agent makes visible.
+        centreline: (H, W) bool, one px wide, within the mask.
+        side: "left" or "right" coronary artery.
+        angles: primary (LAO positive) and secondary (cranial positive) angle in degrees.
+        spacing: mm per px in the isocentre.
+    """
+
+    frame: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    centreline: NDArray[np.bool_]
+    side: Side
+    angles: tuple[float, float]
+    spacing: float
+
+
+@dataclass(frozen=True)
+class SyntheticCine:
+    """A run of frames with its truth.
+
+    Attributes:
+        frames: (t, H, W) uint8.
+        masks: (t, H, W) bool, as in `SyntheticAngiogram`; what is not filled yet is not in the mask.
+        centrelines: (t, H, W) bool.
+        side: "left" or "right" coronary artery.
+        angles: primary and secondary angle in degrees.
+        spacing: mm per px in the isocentre.
+        frame_time_ms: time from frame to frame.
+    """
+
+    frames: NDArray[np.uint8]
+    masks: NDArray[np.bool_]
+    centrelines: NDArray[np.bool_]
+    side: Side
+    angles: tuple[float, float]
+    spacing: float
+    frame_time_ms: float
+
+
+def synthesize(
+    seed: Seed,
+    *,
+    side: Side | None = None,
+    size: int | tuple[int, int] = 512,
+    look: Look | None = None,
+    angles: tuple[float, float] | None = None,
+    stenosis: float | None = None,
+    least_width: float = 2.0,
+) -> SyntheticAngiogram:
+    """Draw one coronary angiogram with exact truth.
+
+    Args:
+        seed: a number or numbers; the same seed gives the same frame.
+        side: which artery; None = drawn, two left to one right.
+        size: side of the frame, or (H, W), in px. The field of view stays the same, so pixels get coarser.
+        look: how the data set looks; None = as a catheter laboratory.
+        angles: primary and secondary angle in degrees; None = near a usual view.
+        stenosis: relative reduction of a trunk's diameter, 0 to 1; None = in one of four frames.
+        least_width: px; where a branch gets thinner than this for good it leaves the mask, though not the frame:
+            faint twigs without a label are part of real frames, too.
+
+    Returns:
+        The frame and its truth.
+
+    Raises:
+        ConfigError: an argument out of range.
+    """
+    scene = Scene(seed, side, size, look or Look(), angles, stenosis, least_width)
+    frame, truth = scene.shoot(heartbeat=scene.rng.random(), breath=0.0, injected=np.inf)
+    return SyntheticAngiogram(
+        frame, truth.mask, truth.centreline, scene.tree.side, scene.view.angles, scene.view.spacing
+    )
+
+
+def synthesize_cine(
+    seed: Seed,
+    *,
+    frames: int = 30,
+    frame_time_ms: float = 66.7,
+    side: Side | None = None,
+    size: int | tuple[int, int] = 512,
+    look: Look | None = None,
+    angles: tuple[float, float] | None = None,
+    stenosis: float | None = None,
+    least_width: float = 2.0,
+) -> SyntheticCine:
+    """Draw a run in which the heart beats, the patient breathes and contrast agent fills the tree.
+
+    Args:
+        seed: as in `synthesize`.
+        frames: number of frames.
+        frame_time_ms: time from frame to frame.
+        side: as in `synthesize`, like all that follow.
+        size: side or (H, W) in px.
+        look: how the data set looks.
+        angles: C-arm angles in degrees.
+        stenosis: relative reduction of a trunk's diameter.
+        least_width: px, of the thinnest branches.
+
+    Returns:
+        Frames and truth; the first frame shows no contrast agent.
+
+    Raises:
+        ConfigError: an argument out of range.
+    """
+    if frames < 1 or not 0 < frame_time_ms < np.inf:
+        raise ConfigError(f"a cine of {frames} frames every {frame_time_ms} ms cannot be; give positive numbers")
+    scene = Scene(seed, side, size, look or Look(), angles, stenosis, least_width)
+    beat, phase = scene.rng.uniform(700, 1000), scene.rng.random()
+    breathing, depth = scene.rng.uniform(3000, 5000), scene.rng.uniform(2, 7)
+    shots = []
+    for i in range(frames):
+        t = i * frame_time_ms
+        breath = depth * np.sin(2 * np.pi * t / breathing)
+        shots.append(scene.shoot(heartbeat=(phase + t / beat) % 1.0, breath=breath, injected=t))
+    return SyntheticCine(
+        np.stack([frame for frame, _ in shots]),
+        np.stack([truth.mask for _, truth in shots]),
+        np.stack([truth.centreline for _, truth in shots]),
+        scene.tree.side,
+        scene.view.angles,
+        scene.view.spacing,
+        frame_time_ms,
+    )
+
+
+def write_samples(
+    folder: Path | str,
+    count: int,
+    seed: int = 0,
+    *,
+    size: int | tuple[int, int] = 512,
+    look: Look | None = None,
+    least_width: float = 2.0,
+    centrelines: bool = False,
+) -> None:
+    """Write samples as `images/<id>.png` and `masks/<id>.png` (0 or 255), each file atomically.
+
+    Sample i is drawn from (seed, i): the same arguments give the same bytes, and a larger count only adds files.
+
+    Args:
+        folder: where to; made if it is missing.
+        count: number of samples.
+        seed: other seeds give other patients and other names.
+        size: side or (H, W) in px.
+        look: how the data set looks.
+        least_width: width in px below which a branch is drawn but not in the mask.
+        centrelines: write `centrelines/<id>.png` as well.
+
+    Raises:
+        ConfigError: an argument out of range.
+        OSError: a file could not be written.
+    """
+    _check_count(count)
+    for index in range(count):
+        sample = synthesize((seed, index), size=size, look=look, least_width=least_width)
+        parts = {"images": sample.frame, "masks": sample.mask.astype(np.uint8) * 255}
+        if centrelines:
+            parts["centrelines"] = sample.centreline.astype(np.uint8) * 255
+        for part, picture in parts.items():
+            write_png(Path(folder) / part / f"synthetic-{seed}-{index:05d}.png", picture)
+
+
+def write_cines(
+    folder: Path | str, count: int, seed: int = 0, *, frames: int = 30, size: int = 512, least_width: float = 2.0
+) -> None:
+    """Write moving samples as multi-page TIFF, `images/<id>.tif` and `masks/<id>.tif` (0 or 255), atomically.
+
+    Args:
+        folder: where to; made if it is missing.
+        count: number of runs.
+        seed: other seeds give other patients and other names.
+        frames: frames in each run.
+        size: side in px.
+        least_width: width in px below which a branch is drawn but not in the mask.
+
+    Raises:
+        ConfigError: an argument out of range.
+        OSError: a file could not be written.
+    """
+    _check_count(count)
+    for index in range(count):
+        cine = synthesize_cine((seed, index), frames=frames, size=size, least_width=least_width)
+        for part, pages in (("images", cine.frames), ("masks", cine.masks.astype(np.uint8) * 255)):
+            with atomic(Path(folder) / part / f"cine-{seed}-{index:05d}.tif") as temporary:
+                tifffile.imwrite(temporary, pages, photometric="minisblack", compression="zlib")
+
+
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise ConfigError(f"count is {count}; ask for at least one sample")
