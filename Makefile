@@ -35,14 +35,16 @@ test: setup libraries
 test-pyqt5 test-pyqt6: test-%: setup
 	QT_API=$* $(BIN)/python -m pytest tests/napari $(if $(filter pyqt6,$*),--ignore=tests/napari/test_benchmarks.py)
 
-# The engine's tests in two halves, for two cores.
+# The engine's tests in two halves, for two cores, where napari and Qt are not found; then those of the whole.
 TRAINING := tests/core/training tests/core/cli tests/core/models
+WINDOWLESS = PYTHONPATH=tests/windowless $(BIN)/python -m pytest -p no:napari -p no:npe2
 
 test-training: setup
-	$(BIN)/python -m pytest $(TRAINING)
+	$(WINDOWLESS) $(TRAINING)
 
 test-engine: setup
-	$(BIN)/python -m pytest --ignore=tests/napari $(addprefix --ignore=,$(TRAINING))
+	$(WINDOWLESS) tests/core $(addprefix --ignore=,$(TRAINING))
+	$(BIN)/python -m pytest --ignore=tests/napari --ignore=tests/core
 
 check: setup
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -141,8 +142,10 @@ def need_qt() -> None:
     """Make sure that windows can be made.
 
     Raises:
-        ConfigError: no Qt binding is installed, or a library of the system is missing.
+        ConfigError: napari or a Qt binding is not installed, or a library of the system is missing.
     """
+    if find_spec("napari") is None:
+        raise ConfigError(f'napari is not installed, which shows the window; run pip install "{PLUGIN}[pyqt5]"')
     try:
         import qtpy.QtWidgets  # noqa: F401
     except ImportError as error:

@@ -25,7 +25,7 @@ def test_the_wheel_holds_every_module_and_all_weights(site):
     tree = {
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
-        for pattern in ("*.py", "*.safetensors", "*.txt", "py.typed")
+        for pattern in ("*.py", "*.safetensors", "*.txt", "*.pyi", "py.typed")
         for path in (ROOT / package).rglob(pattern)
     }
     packed = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}

@@ -1,7 +1,16 @@
 """The engine of VasoMIM: angiograms, vascular anatomy, masked image modelling, segmentation.
 
-Importing this package is cheap: torch is loaded only by the modules that compute with it
-(`masking`, `models`, `objectives`, `training`, `inference`).
+    import vasomim_core as vm
+
+    angiogram = vm.read_angiogram("run.dcm")
+    vessels = vm.load_model("vasomim-fast").predict(angiogram.grey(12)) > 0.5
+
+All that this package shows is named in `__init__.pyi` and loaded at its first use: importing it is cheap, and torch
+comes only with what computes by it (masking, models, inference, training).
 """
 
+import lazy_loader
+
 __version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

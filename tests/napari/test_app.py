@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -146,8 +147,22 @@ def test_a_missing_file_is_told_before_a_window_opens(tmp_path):
 
 def test_a_missing_binding_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "qtpy.QtWidgets", None)
-    with pytest.raises(ConfigError, match=r'pip install "napari-vasomim\[pyqt5\]"'):
+    with pytest.raises(ConfigError, match=r'no Qt .* pip install "napari-vasomim\[pyqt5\]"'):
         app.App().run()
+
+
+def test_on_a_server_without_napari_the_engine_works_and_the_window_says_what_is_missing(tmp_path):
+    def vasomim(*arguments):
+        command = [sys.executable, "-P", "-m", "vasomim_core", *map(str, arguments)]
+        environment = os.environ | {"PYTHONPATH": f"{ROOT / 'tests' / 'windowless'}{os.pathsep}{ROOT}"}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    assert "app" in vasomim("--help").stdout
+    assert vasomim("sample", "--output", tmp_path / "s", "--count", 1, "--size", 64).returncode == 0
+    refused = vasomim("app")
+    assert refused.returncode == 1
+    assert "napari is not installed" in refused.stderr
+    assert 'pip install "napari-vasomim[pyqt5]"' in refused.stderr
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays are named on Linux only")

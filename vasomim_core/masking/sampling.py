@@ -10,9 +10,10 @@ Source: VasoMIM (AAAI 2026, arXiv 2508.10794), section "anatomy-guided masking s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,11 +21,12 @@ from vasomim_core.errors import ConfigError
 from vasomim_core.masking.schedule import MaskingSchedule, Sampler
 
 
-def vascular_distribution(anatomy: Tensor, patch_size: int) -> Tensor:
+def vascular_distribution(anatomy: Tensor | NDArray[Any], patch_size: int) -> Tensor:
     """How the vessels of each image are spread over its patches: f(m_i) = Σ_j m_ij / Σ_ij m_ij.
 
     Args:
-        anatomy: (B, H, W) or (B, 1, H, W); bool, integer or float ≥ 0. Soft anatomy is summed by value.
+        anatomy: (B, H, W) or (B, 1, H, W), or (H, W) for one frame (B = 1), as a tensor or an array; bool, integer or
+            float ≥ 0. Soft anatomy is summed by value.
         patch_size: side P of a patch in pixels; H and W are multiples of it.
 
     Returns:
@@ -33,10 +35,13 @@ def vascular_distribution(anatomy: Tensor, patch_size: int) -> Tensor:
     Raises:
         ConfigError: H or W is not a multiple of `patch_size`, or `anatomy` has another number of axes.
     """
+    anatomy = torch.as_tensor(anatomy)
     if anatomy.ndim == 4 and anatomy.shape[1] == 1:
         anatomy = anatomy[:, 0]
+    if anatomy.ndim == 2:
+        anatomy = anatomy[None]
     if anatomy.ndim != 3:
-        raise ConfigError(f"anatomy has shape {tuple(anatomy.shape)}; give (B, H, W) or (B, 1, H, W)")
+        raise ConfigError(f"anatomy has shape {tuple(anatomy.shape)}; give (H, W), (B, H, W) or (B, 1, H, W)")
     if anatomy.shape[-1] % patch_size or anatomy.shape[-2] % patch_size:
         raise ConfigError(
             f"a frame of {anatomy.shape[-2]}×{anatomy.shape[-1]} px does not divide into patches of "
