@@ -3,6 +3,8 @@
 # make test   set up, then run all tests, those of the window with PyQt5 and with PyQt6
 # make check  lint, types, walls between the packages
 # make torture  kill, race, fuzz and fill disks for minutes (SECONDS=240 SEED=0), and count what went wrong: nothing may
+# make mutants  put single faults into core files, and see whether the tests beside them notice (COUNT=120 SEED=0)
+# make docs   the API reference from the docstrings, into docs/api
 # make bench  speed, as ratios against a reference in the same process
 # make demo-model  train the packaged model vasomim-demo again, on synthetic angiograms alone
 # make fast-model ARCADE=arcade/syntax  train vasomim-fast again, on ARCADE's train part: about 70 minutes of one core
@@ -19,7 +21,7 @@ PACKAGES := xvfb libdbus-1-3 libegl1 libfontconfig1 libgl1 libgl1-mesa-dri libgl
 	libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 \
 	libxkbcommon-x11-0
 
-.PHONY: app demo test test-pyqt5 test-pyqt6 test-training test-engine check torture bench demo-model fast-model base-model encoder-model setup libraries
+.PHONY: app demo test test-pyqt5 test-pyqt6 test-training test-engine check torture mutants docs bench demo-model fast-model base-model encoder-model setup libraries
 
 app: setup libraries
 	$(BIN)/vasomim app $(if $(FILE),"$(FILE)")
@@ -56,6 +58,14 @@ SECONDS := 240
 
 torture: setup
 	$(BIN)/python -m tests.torture --seconds $(SECONDS) --seed $(SEED)
+
+COUNT := 120
+
+mutants: setup
+	$(BIN)/python -m tests.mutants --count $(COUNT) --seed $(SEED)
+
+docs: setup
+	$(BIN)/pdoc --docformat google --output-directory docs/api vasomim_core
 
 bench: setup
 	$(BIN)/python benchmarks/bench_anatomy.py
