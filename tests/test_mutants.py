@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import ROOT, files, sample, tests_beside
+from tests.mutants.__main__ import ROOT, files, sample, beside_of
 from tests.mutants.faults import faults_of
 
 
@@ -51,9 +51,9 @@ def test_every_fault_of_the_core_compiles_and_is_in_the_line_it_names():
             assert source.count("\n", 0, fault.start) + 1 == fault.line
 
 
-def test_every_file_has_tests_beside_it():
+def test_every_file_has_beside_of_it():
     for file in files():
-        assert all((ROOT / tests).exists() for tests in tests_beside(file))
+        assert all((ROOT / tests).exists() for tests in beside_of(file))
 
 
 def test_a_seed_repeats_its_faults_and_known_ones_are_left_out():

@@ -48,7 +48,7 @@ LIMIT = 600.0
 LEAST = 0.9
 
 
-def tests_beside(file: str) -> list[str]:
+def beside_of(file: str) -> list[str]:
     """The tests of one file."""
     return next(tests for place, tests in BESIDE.items() if file == place or file.startswith(place + "/"))
 
@@ -130,7 +130,7 @@ def main() -> int:
             tree, began = trees.get(), time.monotonic()
             source = (tree / file).read_text(encoding="utf-8")
             (tree / file).write_text(fault.into(source), encoding="utf-8")
-            caught = not run_tests(tree, tests_beside(file), tree.parent)
+            caught = not run_tests(tree, beside_of(file), tree.parent)
             (tree / file).write_text(source, encoding="utf-8")
             trees.put(tree)
             line = source.splitlines()[fault.line - 1].strip()
@@ -143,7 +143,7 @@ def main() -> int:
             print(f"{mark} {file}:{fault.line}  {was!r} -> {fault.wrong.strip()!r}   {line}", flush=True)
 
         with ThreadPoolExecutor(options.jobs) as pool:
-            groups = {tuple(tests_beside(file)) for file, _ in todo}
+            groups = {tuple(beside_of(file)) for file, _ in todo}
             for tests, passed in pool.map(clean, map(list, sorted(groups))):
                 if not passed:
                     raise SystemExit(f"without any fault these tests fail: {' '.join(tests)}")

@@ -143,5 +143,4 @@ def _between(start: int, end: int, source: str, op: ast.AST) -> tuple[int, int, 
     between = source[start:end]
     before = len(between) - len(between.lstrip(") \n\t"))
     behind = len(between) - len(between.rstrip("( \n\t"))
-    space = " " if type(op) in (ast.Is, ast.IsNot, ast.In, ast.NotIn, ast.And, ast.Or) else ""
-    return start + before, end - behind, space + SWAPPED.get(type(op), between.strip()) + space
+    return start + before, end - behind, SWAPPED.get(type(op), between.strip())
