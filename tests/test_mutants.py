@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import ROOT, files, sample, beside_of
+from tests.mutants.__main__ import ROOT, beside_of, files, sample
 from tests.mutants.faults import faults_of
 
 
