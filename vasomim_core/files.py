@@ -10,13 +10,12 @@ import re
 import secrets
 import shutil
 import stat
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -103,19 +102,6 @@ def open_ordinary(path: Path | str) -> BufferedReader:
 def plain_name(name: str, otherwise: str) -> str:
     """A name that is one on every file system: what some refuse becomes "-", and an empty one `otherwise`."""
     return re.sub(r"[^\w.-]+", "-", name).strip(".-")[:100] or otherwise
-
-
-def own_folder(kind: Literal["data", "state"]) -> Path:
-    """The platform's folder of this user for what is made here: models and runs (data), journals (state)."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    elif kind == "data":
-        base = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share"))
-    else:
-        base = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state"))
-    return base / "vasomim"
 
 
 def write_text(path: Path | str, text: str) -> None:

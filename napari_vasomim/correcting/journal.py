@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 from napari.layers import Labels
 
 from napari_vasomim.canvas.layers import bare
@@ -24,7 +25,6 @@ from napari_vasomim.correcting.journal_file import JournalFile, remove
 from napari_vasomim.correcting.strokes import Step, steps
 from napari_vasomim.correcting.unfinished import Entry
 from napari_vasomim.notify import warn
-from vasomim_core.files import own_folder
 
 _FLUSH_AFTER = 0.3  # seconds
 
@@ -149,4 +149,4 @@ class Journal:
 
 def _default_folder() -> Path:
     given = os.environ.get("VASOMIM_JOURNAL")
-    return Path(given) if given else own_folder("state") / "journal"
+    return Path(given) if given else platformdirs.user_state_path("vasomim", appauthor=False) / "journal"

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import platformdirs
 from safetensors import SafetensorError, safe_open
 
 from vasomim_core import __version__
 from vasomim_core.config import Ui, fields, from_dict, shown
 from vasomim_core.errors import CheckpointError, ConfigError, VasoMIMError
 from vasomim_core.evaluation.calibration import AS_TRAINED, Calibration
-from vasomim_core.files import atomic, own_folder, plain_name
+from vasomim_core.files import atomic, plain_name
 from vasomim_core.locks import locked
 
 FORMAT = 1  # of the header's `vasomim` entry
@@ -172,7 +173,7 @@ def model_folder() -> Path:
     """Where finished runs put their models: `$VASOMIM_MODELS`, else the platform's data folder for this user."""
     if "VASOMIM_MODELS" in os.environ:
         return Path(os.environ["VASOMIM_MODELS"])
-    return own_folder("data") / "models"
+    return platformdirs.user_data_path("vasomim", appauthor=False) / "models"
 
 
 def is_path(name_or_path: str | Path) -> bool:
