@@ -7,9 +7,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vasomim_core.config import EncoderSize
 from vasomim_core.errors import ConfigError
 from vasomim_core.models.prior import start_from_vessel_share
-from vasomim_core.models.vit import EncoderSize, encoder_options, sincos_positions
+from vasomim_core.models.vit import encoder_options, sincos_positions
 
 
 class ViTSegmenter(nn.Module):

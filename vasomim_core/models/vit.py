@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import timm.layers
 import torch
 from timm.models.vision_transformer import VisionTransformer, resize_pos_embed
 from torch import Tensor, nn
 
+from vasomim_core.config import EncoderSize
 from vasomim_core.errors import CheckpointError, ConfigError
 
-EncoderSize = Literal["tiny", "small", "base", "large"]
-
 # width, depth, heads (Dosovitskiy et al. 2021; tiny and small: Touvron et al. 2021)
-_SIZES: dict[str, tuple[int, int, int]] = {
+_SIZES: dict[EncoderSize, tuple[int, int, int]] = {
     "tiny": (192, 12, 3),
     "small": (384, 12, 6),
     "base": (768, 12, 12),
