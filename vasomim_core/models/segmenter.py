@@ -69,6 +69,10 @@ class ViTSegmenter(nn.Module):
             y = merge(torch.cat([y, skip], dim=1))
         return self.head(y)
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """For timm, what makes one layer: the embedding, then each block; all else is the last of them."""
+        return {"stem": r"encoder\.(?:cls_token|pos_embed|patch_embed)", "blocks": r"encoder\.blocks\.(\d+)"}
+
 
 class UnfoldTokens(nn.Module):
     """Turn each token into a patch of `scale`×`scale` pixels with `channels` channels, then smooth."""

@@ -11,7 +11,7 @@ from vasomim_core.models.effunet import EffUNet, load_efficientnet, small_effune
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.segmenter import ViTSegmenter, resunet, unet
 from vasomim_core.models.unext import UNeXt, shift
-from vasomim_core.models.vit import encoder_state, load_encoder, sincos_positions
+from vasomim_core.models.vit import load_encoder, sincos_positions
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_autoencoder_sees_visible_patches_only(mae):
 
 def test_encoding_all_patches_equals_timm(mae):
     model = timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=0).eval()
-    model.load_state_dict(encoder_state(mae), strict=True)
+    load_encoder(model, mae.state_dict(), "mae")
     images = torch.randn(2, 3, 64, 64)
     torch.testing.assert_close(mae.encode(images), model.forward_features(images), atol=1e-5, rtol=1e-4)
 

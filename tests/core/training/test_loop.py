@@ -14,12 +14,13 @@ from torch.utils.data import Dataset
 
 from vasomim_core.config import Training
 from vasomim_core.errors import RunError
-from vasomim_core.training import loop
+from vasomim_core.training import trainer
 from vasomim_core.training.batches import BatchPlan
 from vasomim_core.training.events import FILE, EventLog, read_events
-from vasomim_core.training.loop import Job, run_training
 from vasomim_core.training.optimisation import learning_rate
 from vasomim_core.training.processes import Processes
+from vasomim_core.training.task import Task
+from vasomim_core.training.trainer import Trainer
 
 
 def test_cosine_rises_then_falls_to_zero():
@@ -122,8 +123,8 @@ MEMORY = [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPU
 
 def train(run: Path, learner: nn.Module, log_every: int = 1) -> str:
     settings = Training(epochs=2, batch_size=4, warmup=0.0, learning_rate=0.1, device="cpu", log_every=log_every)
-    job = Job("finetune", learner, [{"params": learner.parameters()}], Numbers(), lambda *_: None)
-    return run_training(job, settings, run, EventLog(run), Processes())
+    task = Task("finetune", learner, [{"params": learner.parameters()}], Numbers(), lambda *_: None)
+    return Trainer(task, settings, run, EventLog(run), Processes()).run()
 
 
 @pytest.mark.parametrize("error", MEMORY, ids=["cuda", "cpu"])
@@ -158,7 +159,7 @@ def test_the_time_left_is_told_after_the_first_step_however_seldom_losses_are_re
     told = [(e["event"], e["step"]) for e in read_events(tmp_path) if e["event"] in ("step", "pace")]
     assert told == [("pace", 1), ("step", 4)]
     assert next(e["eta"] for e in read_events(tmp_path) if e["event"] == "pace") >= 0
-    monkeypatch.setattr(loop, "PACE", 0.0)
+    monkeypatch.setattr(trainer, "PACE", 0.0)
     (tmp_path / "again").mkdir()
     train(tmp_path / "again", Hungry(MEMORY[0], fits=4), log_every=100)
     assert [e["step"] for e in read_events(tmp_path / "again") if e["event"] == "pace"] == [1, 2, 3]
