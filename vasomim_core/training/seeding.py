@@ -1,7 +1,10 @@
-"""All that is drawn while a run trains, each from a stream of its own: a function of the seed and of nothing before.
+"""All that is drawn while a run trains: functions of the seed and of a place in the run, and of nothing drawn before.
 
-Whatever is drawn is therefore the same in a resumed run, and whichever process draws it. Two streams are elsewhere, for
-they are also drawn from where nothing is trained: which frames are held out (`labels`), and the masks (`masking`).
+Whatever is drawn is therefore the same in a resumed run, and whichever process draws it. Two more streams are where
+nothing need be trained to draw from them: which frames are held out (`labels`), and the masks (`masking`).
+
+NumPy fills keys up with zeros: the view of frame 0 is drawn from the numbers that the order of its epoch is drawn from.
+They mean different things there, and another key would change every run.
 """
 
 from __future__ import annotations

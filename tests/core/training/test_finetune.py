@@ -16,7 +16,7 @@ from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.segmenter import ViTSegmenter
 from vasomim_core.training.events import read_events
 from vasomim_core.training.finetune import finetune, score_network, shared_frames
-from vasomim_core.training.optimisation import layer_decayed_groups
+from vasomim_core.training.optimisation import decayed_groups, layer_decayed_groups
 from vasomim_core.training.pretrain import pretrain
 from vasomim_core.training.result import TrainingResult
 from vasomim_core.training.start import start_network
@@ -162,3 +162,35 @@ def test_layers_nearer_to_the_input_learn_slower():
     decay = {id(p): g["weight_decay"] for g in groups for p in g["params"]}
     assert decay[id(network.encoder.blocks[0].mlp.fc1.bias)] == 0
     assert decay[id(network.encoder.blocks[0].mlp.fc1.weight)] == 0.05
+
+
+@pytest.mark.parametrize("weight_decay", [0.05, 0.0])
+def test_a_saved_optimiser_finds_its_parameters_in_the_order_of_earlier_versions(weight_decay):
+    """Layer after layer from the input, decayed ones first: it counts them, and knows no names."""
+    network = ViTSegmenter("tiny", 64, 16, width=4)
+    network.head.bias.requires_grad_(False)
+
+    def layer(name: str) -> int:
+        if name.startswith("encoder.blocks."):
+            return int(name.split(".")[2]) + 1
+        return 0 if name.startswith("encoder.") and not name.startswith("encoder.norm.") else 13
+
+    names = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    expected = [
+        (0.75 ** (13 - n), 0.0 if flat else weight_decay, found)
+        for n in range(14)
+        for flat in (False, True)
+        if (found := [m for m in names if layer(m) == n and (network.get_parameter(m).ndim <= 1) == flat])
+    ]
+    name = {id(parameter): name for name, parameter in network.named_parameters()}
+    groups = [
+        (group["lr_scale"], group["weight_decay"], [name[id(parameter)] for parameter in group["params"]])
+        for group in layer_decayed_groups(network, 0.75, weight_decay)
+    ]
+    assert groups == expected
+    for one_scale in (decayed_groups(network, weight_decay), layer_decayed_groups(network, 1.0, weight_decay)):
+        decayed, kept = ([name[id(p)] for p in group["params"]] for group in one_scale)
+        assert decayed == [m for m in names if network.get_parameter(m).ndim > 1]
+        assert kept == [m for m in names if network.get_parameter(m).ndim <= 1]
+        assert [group["weight_decay"] for group in one_scale] == [weight_decay, 0.0]
+        assert all("lr_scale" not in group for group in one_scale)
