@@ -83,6 +83,11 @@ class Card:
     description: str = ""
     version: str = __version__
 
+    @property
+    def segments(self) -> bool:
+        """Whether the model finds vessels in a frame."""
+        return self.kind in ("segmenter", "segmentor")
+
 
 @dataclass(frozen=True)
 class _Options:
