@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -20,6 +21,7 @@ from vasomim_core.training.batches import BatchPlan
 from vasomim_core.training.events import FILE, EventLog, read_events
 from vasomim_core.training.optimisation import decayed_groups, learning_rate
 from vasomim_core.training.processes import Processes
+from vasomim_core.training.result import best_validation
 from vasomim_core.training.task import Task
 from vasomim_core.training.trainer import Trainer
 
@@ -187,27 +189,36 @@ class Line(nn.Module):
     def __init__(self):
         super().__init__()
         self.w, self.b = nn.Parameter(torch.zeros(1, 1)), nn.Parameter(torch.zeros(1))
-        self.weights, self.kinds, self.before = [], set(), lambda step: None
+        self.weights, self.kinds, self.modes, self.before = [], set(), set(), lambda step: None
 
     def forward(self, batch, moment):
         self.before(moment.step)
         self.weights.append(self.w.item())
+        self.modes.add(self.training)
         product = batch["x"][:, None] @ self.w
         self.kinds.add(product.dtype)
         return {"loss": ((product + self.b - 1).float() ** 2).mean()}
 
 
-def fit(run: Path, learner: Line, task: dict | None = None, **settings) -> tuple[str, list[dict]]:
-    """Six steps in three epochs, or what the settings say; how it ended, and the events."""
+def ready(run: Path, learner: nn.Module, task: dict | None = None, **settings) -> Trainer:
+    """For six steps in three epochs, or what the settings say."""
     given = {"epochs": 3, "batch_size": 4, "warmup": 0.0, "learning_rate": 0.1, "device": "cpu", "precision": "fp32"}
     run.mkdir(exist_ok=True)
     job = Task("finetune", learner, decayed_groups(learner, 0.05), Numbers(), lambda *_: None)
-    trainer = Trainer(replace(job, **task or {}), Training(**given | settings), run, EventLog(run), Processes())
-    return trainer.run(), list(read_events(run))
+    return Trainer(replace(job, **task or {}), Training(**given | settings), run, EventLog(run), Processes())
+
+
+def fit(run: Path, learner: nn.Module, task: dict | None = None, **settings) -> tuple[str, list[dict]]:
+    """How it ended, and the events."""
+    return ready(run, learner, task, **settings).run(), list(read_events(run))
 
 
 def of(events: list[dict], *kinds: str) -> list[tuple]:
     return [(e["event"], e["step"]) for e in events if e["event"] in kinds]
+
+
+def each(events: list[dict], name: str) -> list:
+    return [e[name] for e in events if e["event"] == "step"]
 
 
 @pytest.mark.parametrize(
@@ -248,16 +259,12 @@ def test_each_event_has_the_step_after_which_it_was(tmp_path):
     ]
     epochs = [(e["step"], e["epoch"]) for e in events if e["event"] in ("step", "validation")]
     assert epochs == [(0, 0), (3, 2), (4, 2), (4, 2), (5, 3), (6, 3), (6, 3)]
-    assert [e["step"] for e in fit(tmp_path / "all", Line(), log_every=1)[1] if e["event"] == "step"] == [
-        *range(1, 7),
-    ]
+    assert each(fit(tmp_path / "all", Line(), log_every=1)[1], "step") == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_loss_is_the_mean_since_the_last_one_that_was_told(tmp_path):
-    each, pairs = (
-        [e["loss"] for e in fit(tmp_path / str(n), Line(), log_every=n)[1] if e["event"] == "step"] for n in (1, 2)
-    )
-    assert pairs == pytest.approx([(a + b) / 2 for a, b in zip(each[::2], each[1::2], strict=True)], abs=2e-6)
+    one, two = (each(fit(tmp_path / str(n), Line(), log_every=n)[1], "loss") for n in (1, 2))
+    assert two == pytest.approx([(a + b) / 2 for a, b in zip(one[::2], one[1::2], strict=True)], abs=2e-6)
 
 
 @pytest.mark.parametrize("parts", [2, 4])
@@ -268,30 +275,104 @@ def test_a_batch_in_parts_teaches_what_the_whole_batch_does(tmp_path, parts):
     assert len(split.weights) == parts * len(whole.weights)
     assert split.w.item() == pytest.approx(whole.w.item(), rel=1e-5)
     for name in ("loss", "gradient_norm"):
-        told = [e[name] for e in events if e["event"] == "step"]
-        assert told == pytest.approx([e[name] for e in expected if e["event"] == "step"], rel=1e-5)
+        assert each(events, name) == pytest.approx(each(expected, name), rel=1e-5)
 
 
-def test_each_step_learns_at_the_rate_that_is_told(tmp_path):
-    learner = Line()
+# Two of six steps rise to 0.1, four fall along half a cosine: cos 0, cos π/4, cos π/2, cos 3π/4; or two an epoch.
+COSINE = [0.05, 0.1, 0.1, 0.05 * (1 + 0.5**0.5), 0.05, 0.05 * (1 - 0.5**0.5)]
+POLY = [0.1 * (1 - epoch / 3) ** 0.9 for epoch in (0, 0, 1, 1, 2, 2)]
+
+
+@pytest.mark.parametrize(("schedule", "rates"), [("cosine", COSINE), ("poly", POLY)])
+def test_each_step_learns_at_the_rate_that_is_told(tmp_path, schedule, rates):
+    learner, used = Line(), []
     groups = decayed_groups(learner, 0.0)
     groups[1]["lr_scale"] = 0.5
-    used = []
-
-    def note(epoch):
-        used.append([group["lr"] for group in optimisers[0].param_groups])
-        return {}
-
-    optimisers: list = []
-    task = {"groups": groups, "notes": note}
-    with pytest.MonkeyPatch.context() as patch:
-        made = torch.optim.AdamW
-        patch.setattr(torch.optim, "AdamW", lambda *a, **k: optimisers.append(made(*a, **k)) or optimisers[0])
-        _, events = fit(tmp_path, learner, task, warmup=1 / 3, log_every=1)
-    # Two of six steps rise to 0.1, four fall along half a cosine: cos 0, cos π/4, cos π/2, cos 3π/4.
-    rates = [0.05, 0.1, 0.1, 0.05 * (1 + 0.5**0.5), 0.05, 0.05 * (1 - 0.5**0.5)]
-    assert [e["learning_rate"] for e in events if e["event"] == "step"] == pytest.approx(rates)
+    made = ready(tmp_path, learner, {"groups": groups}, schedule=schedule, warmup=1 / 3, log_every=1, betas=(0.5, 0.6))
+    made.optimiser.register_step_pre_hook(lambda *_: used.append([g["lr"] for g in made.optimiser.param_groups]))
+    made.run()
+    assert each(read_events(tmp_path), "learning_rate") == pytest.approx(rates)
     assert used == [pytest.approx([rate, rate / 2]) for rate in rates]
+    assert [group["betas"] for group in made.optimiser.param_groups] == [(0.5, 0.6)] * 2
+
+
+def test_gradients_are_cut_to_the_largest_norm_and_told_as_they_were(tmp_path):
+    learner, norms = Line(), []
+    made = ready(tmp_path, learner, clip=0.5, log_every=1)
+    made.optimiser.register_step_pre_hook(
+        lambda *_: norms.append(sum(p.grad.square().sum().item() for p in learner.parameters()) ** 0.5)
+    )
+    made.run()
+    told = each(read_events(tmp_path), "gradient_norm")
+    assert max(told) > 0.5
+    assert norms == pytest.approx([min(0.5, norm) for norm in told], rel=1e-4)
+
+
+def test_what_a_task_notes_is_that_of_the_epoch(tmp_path):
+    events = fit(tmp_path, Line(), {"notes": lambda epoch: {"beta": epoch / 10}}, log_every=1)[1]
+    assert each(events, "beta") == [0, 0, 0.1, 0.1, 0.2, 0.2]
+
+
+def test_layers_draw_from_the_seed_the_step_and_the_process(tmp_path):
+    learner, seeds = Line(), []
+    learner.before = lambda step: seeds.append(torch.initial_seed())
+    fit(tmp_path, learner, seed=5)
+    assert seeds == [int(np.random.SeedSequence((5, step, 0)).generate_state(1)[0]) for step in range(6)]
+
+
+def scored(*scores: float) -> tuple[dict, list, list]:
+    """A task with these scores; the modes it is validated in; the models it keeps."""
+    modes, kept, left = [], [], iter(scores)
+    task = {
+        "validate": lambda network: modes.append(network.training) or {"dsc": next(left), "cldice": 0.0},
+        "save_model": lambda network, scores, epoch: kept.append((scores.get("dsc"), epoch)),
+    }
+    return task, modes, kept
+
+
+def test_the_best_model_is_kept_and_patience_counts_from_it(tmp_path):
+    task, modes, kept = scored(1, 0, 2, 2, 1, 3)
+    learner = Line()
+    reason, events = fit(tmp_path, learner, task | {"patience": 2}, epochs=6)
+    assert (reason, kept) == ("patience", [(1, 1), (2, 3)])
+    assert [e["improved"] for e in events if e["event"] == "validation"] == [True, False, True, False, False]
+    assert (modes, learner.modes) == ([False] * 5, {True})
+    assert best_validation(tmp_path) == (3, {"dsc": 2, "cldice": 0})
+    assert best_validation(tmp_path / "another") is None
+
+
+def test_a_run_that_is_stopped_before_it_is_validated_has_a_model_and_starts_but_once(tmp_path):
+    task, _, kept = scored(1, 2, 3)
+    learner = Line()
+    learner.before = lambda step: EventLog(tmp_path).write("stop") if step == 0 else None
+    assert fit(tmp_path, learner, task)[0] == "stopped"
+    assert kept == [(None, 1)]
+    EventLog(tmp_path).write("open")
+    _, events = fit(tmp_path, Line(), task | {"validate_start": True})
+    assert of(events, "validation") == [("validation", 2), ("validation", 4), ("validation", 6)]
+    assert kept == [(None, 1), (1, 1), (2, 2), (3, 3)]
+
+
+def test_parts_of_a_batch_that_did_not_fit_are_forgotten(tmp_path):
+    """Memory ends in the second part of a step, when the gradients of the first are there already."""
+    whole, split = Line(), Line()
+    fit(tmp_path / "whole", whole)
+    calls = []
+
+    def fail_once(step):
+        calls.append(step)
+        if calls.count(3) == 2 and len(calls) == 8:
+            raise MEMORY[0]
+
+    split.before = fail_once
+    fit(tmp_path / "split", split, accumulate=2)
+    assert calls == [0, 0, 1, 1, 2, 2, 3, 3, *[3] * 4, *[4] * 4, *[5] * 4]
+    assert split.w.item() == pytest.approx(whole.w.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("now", "then"), [(1, 2), (2, 6), (3, 6), (6, None)])
+def test_a_batch_of_six_divides_without_a_rest(now, then):
+    assert BatchPlan(8, Training(batch_size=6, accumulate=now), Processes()).more_parts() == then
 
 
 def test_the_average_of_the_weights_is_validated_and_saved(tmp_path):
@@ -326,6 +407,8 @@ def test_a_request_to_stop_ends_the_run_after_the_step_in_hand(tmp_path, log_eve
     assert fit(tmp_path, again, log_every=log_every)[0] == "finished"
     fit(tmp_path / "whole", whole, log_every=log_every)
     assert learner.weights + again.weights == whole.weights
+    last = [list(read_events(run))[-2] for run in (tmp_path, tmp_path / "whole")]
+    assert (last[0]["event"], last[0]["loss"]) == ("step", last[1]["loss"])  # of steps before it was stopped, too
     assert again.w.item() == whole.w.item()
 
 
