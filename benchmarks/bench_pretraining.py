@@ -78,7 +78,7 @@ def build(size: str, device: torch.device, fused: bool) -> tuple[VasoMIM, torch.
     torch.manual_seed(0)
     decoder = (512, 8, 16) if device.type == "cuda" else (256, 4, 8)
     model = VasoMIM(MaskedAutoencoder(size, 224, 16, *decoder), UNeXt()).to(device).train()
-    groups = decayed_groups(list(model.autoencoder.named_parameters()), 0.05)
+    groups = decayed_groups(model.autoencoder, 0.05)
     return model, torch.optim.AdamW(groups, lr=1e-4, fused=fused, foreach=False if not fused else None)
 
 

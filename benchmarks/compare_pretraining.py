@@ -21,6 +21,7 @@ from vasomim_core.models.registry import load_model
 from vasomim_core.training.events import read_events
 from vasomim_core.training.finetune import finetune, score_network
 from vasomim_core.training.pretrain import pretrain
+from vasomim_core.training.result import TrainingResult
 from vasomim_core.training.runs import MODEL, is_finished
 
 ARMS = ("vasomim", "mae", "scratch", "unet")  # the last two start from random weights
@@ -57,8 +58,7 @@ def pretrained(arm: str, data: Path, runs: Path, budget: Budget) -> Path | None:
     else:
         config = replace(config, segmentor_epochs=min(20, budget.pretraining_epochs))
     if not is_finished(config.run):
-        _, reason = pretrain(config, resume=(config.run / "config.yaml").is_file())
-        leave_if_stopped(reason)
+        leave_if_stopped(pretrain(config, resume=(config.run / "config.yaml").is_file()))
     return config.run / MODEL
 
 
@@ -85,14 +85,13 @@ def finetuned(arm: str, encoder: Path | None, seed: int, data: Path, runs: Path,
         ),
     )
     if not is_finished(config.run):
-        _, reason = finetune(config, resume=(config.run / "config.yaml").is_file())
-        leave_if_stopped(reason)
+        leave_if_stopped(finetune(config, resume=(config.run / "config.yaml").is_file()))
     return config.run
 
 
-def leave_if_stopped(reason: str) -> None:
+def leave_if_stopped(result: TrainingResult) -> None:
     """A run that was asked to stop ends the comparison too; the same command goes on with it."""
-    if reason == "stopped":
+    if result.reason == "stopped":
         raise SystemExit("stopped; give the same command to go on")
 
 

@@ -38,10 +38,8 @@ def on_a_share(whole: FinetuneConfig, share: float, run: Path) -> Path:
     config = replace(
         whole, run=run, fraction=share, validate_every=round(whole.validate_every / share), training=training
     )
-    if not is_finished(run):
-        _, reason = finetune(config, resume=(run / "config.yaml").is_file())
-        if reason == "stopped":
-            raise SystemExit("stopped; give the same command to go on")
+    if not is_finished(run) and finetune(config, resume=(run / "config.yaml").is_file()).reason == "stopped":
+        raise SystemExit("stopped; give the same command to go on")
     return run
 
 

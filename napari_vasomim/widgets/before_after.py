@@ -91,7 +91,7 @@ class BeforeAfter(QDialog):
         held_out, changed = _held_out(self._run, config)
         before = None
         try:  # an encoder alone cannot segment, and a model may have been removed since
-            if config.init and read_card(find_model(config.init)).kind in ("segmenter", "segmentor"):
+            if config.init and read_card(find_model(config.init)).segments:
                 before = str(find_model(config.init))
         except VasoMIMError:
             before = None

@@ -32,10 +32,11 @@ from napari_vasomim.plain import Marked, make_plain, plain_label
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.curves import plotting
 from napari_vasomim.widgets.kit import SPACE, button, choice, follow, header, hint, row
+from vasomim_core.config import Sampler
 from vasomim_core.errors import InputError
 from vasomim_core.masking.figures import BY_CHANCE, GUIDED, in_words, on_pixels, picture, save_comparison
 from vasomim_core.masking.results import MaskingResult, OverEpochs, save_csv, save_npz
-from vasomim_core.masking.schedule import MaskingSchedule, Sampler
+from vasomim_core.masking.schedule import MaskingSchedule
 
 SAMPLERS: tuple[tuple[str, Sampler], ...] = (
     ("proportional to f", "anatomy"),

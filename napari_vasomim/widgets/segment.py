@@ -279,9 +279,7 @@ class SegmentPanel(Panel):
     # Model and state
 
     def _fill_models(self, *_: Any) -> None:
-        self._cards = {
-            name: card for name, card in catalogue.models().items() if card.kind in ("segmenter", "segmentor")
-        }
+        self._cards = {name: card for name, card in catalogue.models().items() if card.segments}
         self.model.blockSignals(True)
         self.model.clear()
         for name in self._cards:
@@ -312,7 +310,7 @@ class SegmentPanel(Panel):
         try:
             if path:
                 card = catalogue.read_card(Path(path))
-                if card.kind not in ("segmenter", "segmentor"):
+                if not card.segments:
                     raise catalogue.CheckpointError(
                         f"{Path(path).name} is a pretrained {card.kind}; finetune it before it can segment"
                     )

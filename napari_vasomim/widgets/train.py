@@ -414,7 +414,7 @@ def _registered(model: Path) -> str:
 def _network(card: catalogue.Card) -> str:
     if card.kind == "autoencoder":
         return f"pretrained ViT, {card.options.get('encoder', 'unknown size')}"
-    return presets.NAMED.get(card.architecture, "ViT")
+    return presets.network_title(card.architecture)
 
 
 def _minutes(seconds: float) -> str:

@@ -18,7 +18,8 @@ from napari_vasomim.canvas import layers
 from napari_vasomim.notify import tell, told
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
 from vasomim_core.anatomy import extract_anatomy, frangi, sato
-from vasomim_core.anatomy.extraction import Mode, Robust
+from vasomim_core.anatomy.extraction import Robust
+from vasomim_core.config import Mode
 
 SCALES = 4
 DEFAULT_SIGMAS = (1.5, 6.0)

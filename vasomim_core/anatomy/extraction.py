@@ -14,16 +14,15 @@ specks). A catheter that runs on into the vessel it fills is not told from it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vasomim_core.anatomy.vesselness import Ridges, as_frames, eigenvalues, sato
+from vasomim_core.config import Mode
 from vasomim_core.errors import ConfigError
-
-Mode = Literal["as-released", "robust"]
 
 # Side of the square, in px, for which all lengths of both modes are given.
 REFERENCE = 512
@@ -78,8 +77,8 @@ def extract_anatomy(
         InputError: the image has fewer than two axes, no pixel, no real numbers, or NaN or infinite ones.
         ConfigError: unknown mode or ridges.
     """
-    if mode not in ("as-released", "robust"):
-        raise ConfigError(f"mode is {mode!r}; choose as-released or robust")
+    if mode not in get_args(Mode):
+        raise ConfigError(f"mode is {mode!r}; choose {' or '.join(get_args(Mode))}")
     if ridges not in ("dark", "bright"):
         raise ConfigError(f"ridges is {ridges!r}; choose dark or bright")
     frames = as_frames(image)

@@ -76,7 +76,7 @@ def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict
         segmentor_epochs=60,
     )
     training = replace(settings.training, epochs=200, batch_size=20, learning_rate=1.5e-3, seed=seed)
-    pretrained, _ = pretrain(replace(settings, training=training))
+    pretrained = pretrain(replace(settings, training=training)).model
 
     tuned = FinetuneConfig(
         labels=taught,
@@ -88,7 +88,7 @@ def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict
         validate_every=5,
     )
     tuned = replace(tuned, training=replace(tuned.training, epochs=25, learning_rate=4e-3, seed=seed))
-    model, _ = finetune(tuned)
+    model = finetune(tuned).model
 
     segmenter = load_model(model)
     for labelled_frame in open_labels(held_out):

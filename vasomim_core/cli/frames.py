@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vasomim_core.cli.common import Batch, Options, passing_pages, write_masks, write_pages
+from vasomim_core.config import Mode
 from vasomim_core.labels.labelled import LEAST_VESSEL
 from vasomim_core.models.catalogue import DEFAULT_MODEL
 from vasomim_core.reading import Angiogram, to_uint8
@@ -55,7 +56,7 @@ class Anatomy(Batch):
         mode: the extraction as the method's authors released it, or the robust one.
     """
 
-    mode: Literal["as-released", "robust"] = "robust"
+    mode: Mode = "robust"
 
     def run(self) -> dict[str, Any]:
         """Write `<stem>.png` (or a multi-page `<stem>.tif`) for each input."""

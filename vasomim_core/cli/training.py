@@ -14,6 +14,7 @@ import tyro
 from vasomim_core.cli.common import Options
 from vasomim_core.config import Config, FinetuneConfig, PretrainConfig, SegmentorConfig
 from vasomim_core.errors import ConfigError
+from vasomim_core.training.result import TrainingResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,26 +57,24 @@ class _Job(Options):
         kind: type = get_type_hints(cls)["settings"]
         return kind
 
-    def train(self, job: Callable[..., tuple[Path, str]], settings: Config) -> dict[str, Any]:
+    def train(self, job: Callable[..., TrainingResult], settings: Config) -> dict[str, Any]:
         """Run the job among the processes that were started."""
         from vasomim_core.training.events import read_events
         from vasomim_core.training.processes import joined_processes
 
         with joined_processes() as processes:
-            model, reason = job(settings, processes, self.resume is not None)
-        events = list(read_events(settings.run))
-        scores = [e for e in events if e["event"] == "validation"]
-        result: dict[str, Any] = {
+            result = job(settings, processes, self.resume is not None)
+        warnings = [event for event in read_events(settings.run) if event["event"] == "warning"]
+        told: dict[str, Any] = {
             "run": str(settings.run),
-            "model": str(model) if model.exists() else None,
-            "reason": reason,
-            "warnings": [e["message"] for e in events if e["event"] == "warning"],
-            "failed": [e["message"] for e in events if e["event"] == "warning" and e.get("left_out")],
+            "model": str(result.model) if result.model.exists() else None,
+            "reason": result.reason,
+            "warnings": [warning["message"] for warning in warnings],
+            "failed": [warning["message"] for warning in warnings if warning.get("left_out")],
         }
-        if scores:
-            best = max(scores, key=lambda e: next(iter(e["scores"].values())))
-            result["validation"] = {"epoch": best["epoch"], **best["scores"]}
-        return result
+        if result.scores:
+            told["validation"] = {"epoch": result.best_epoch, **result.scores}
+        return told
 
     def summary(self, result: dict[str, Any]) -> str:
         """How the run ended and where its model is."""

@@ -37,7 +37,7 @@ def predict(
     Raises:
         CheckpointError: the model does not segment, or not as its card says.
     """
-    if model.card.kind not in ("segmenter", "segmentor"):
+    if not model.card.segments:
         raise CheckpointError(f"{model.name} is a pretrained {model.card.kind}; finetune it before it can segment")
     try:
         return probability(model.network, model.card.preprocessing, frame, model.device, mirrored, tile)

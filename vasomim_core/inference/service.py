@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vasomim_core.config import from_dict
 from vasomim_core.errors import ConfigError, InputError, VasoMIMError
 from vasomim_core.inference.messages import Message, encode, receive, send
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import DEFAULT_MODEL, find_model, version_of
+from vasomim_core.schema import from_dict
 
 if TYPE_CHECKING:
     from vasomim_core.inference.frame_masking import FrameMasking

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from vasomim_core.config import Sampler
 from vasomim_core.errors import ConfigError
-from vasomim_core.masking.schedule import MaskingSchedule, Sampler
+from vasomim_core.masking.schedule import MaskingSchedule
 
 
 def vascular_distribution(anatomy: Tensor | NDArray[Any], patch_size: int) -> Tensor:

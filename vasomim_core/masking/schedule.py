@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from vasomim_core.config import Share, Ui, check
+from vasomim_core.config import Sampler, Share
 from vasomim_core.errors import ConfigError
-
-Sampler = Literal["uniform", "anatomy", "top-k"]
+from vasomim_core.schema import Ui, check
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ import platformdirs
 from safetensors import SafetensorError, safe_open
 
 from vasomim_core import __version__
-from vasomim_core.config import Ui, fields, from_dict, shown
+from vasomim_core.config import EncoderSize, Sampler
 from vasomim_core.errors import CheckpointError, ConfigError, VasoMIMError
 from vasomim_core.evaluation.calibration import AS_TRAINED, Calibration
 from vasomim_core.files import atomic, plain_name
 from vasomim_core.locks import locked
+from vasomim_core.schema import Ui, fields, from_dict, shown
 
 FORMAT = 1  # of the header's `vasomim` entry
 LONGEST_CARD = 1 << 20  # characters
@@ -83,12 +84,17 @@ class Card:
     description: str = ""
     version: str = __version__
 
+    @property
+    def segments(self) -> bool:
+        """Whether the model finds vessels in a frame."""
+        return self.kind in ("segmenter", "segmentor")
+
 
 @dataclass(frozen=True)
 class _Options:
     """What architectures take; which of it a given one takes, `registry.build` finds out."""
 
-    encoder: Literal["tiny", "small", "base", "large"] = "small"
+    encoder: EncoderSize = "small"
     input_size: Annotated[int, Ui(min=16, max=2048)] = 224
     patch_size: Annotated[int, Ui(min=1, max=64)] = 16
     decoder_width: Annotated[int, Ui(min=4, max=2048)] = 256
@@ -105,7 +111,7 @@ class _Masking:
     """The settings without which a pretrained autoencoder cannot mask."""
 
     mask_ratio: Annotated[float, Ui(min=0.05, max=0.95)]
-    sampler: Literal["anatomy", "top-k", "uniform"]
+    sampler: Sampler
     co_guidance: bool
     consistency: Annotated[float, Ui(min=0, max=100)]
     beta_start: Annotated[float, Ui(min=0, max=1)] = 0.0

@@ -6,8 +6,9 @@ import torch
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
+from vasomim_core.config import EncoderSize
 from vasomim_core.errors import ConfigError
-from vasomim_core.models.vit import EncoderSize, encoder_options, layer_norm, sincos_positions
+from vasomim_core.models.vit import encoder_options, layer_norm, sincos_positions
 
 
 class MaskedAutoencoder(VisionTransformer):

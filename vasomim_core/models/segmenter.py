@@ -7,9 +7,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vasomim_core.config import EncoderSize
 from vasomim_core.errors import ConfigError
 from vasomim_core.models.prior import start_from_vessel_share
-from vasomim_core.models.vit import EncoderSize, encoder_options, sincos_positions
+from vasomim_core.models.vit import encoder_options, sincos_positions
 
 
 class ViTSegmenter(nn.Module):
@@ -67,6 +68,10 @@ class ViTSegmenter(nn.Module):
             y = F.interpolate(y, size=skip.shape[-2:], mode="bilinear", align_corners=False)
             y = merge(torch.cat([y, skip], dim=1))
         return self.head(y)
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """For timm, what makes one layer: the embedding, then each block; all else is the last of them."""
+        return {"stem": r"encoder\.(?:cls_token|pos_embed|patch_embed)", "blocks": r"encoder\.blocks\.(\d+)"}
 
 
 class UnfoldTokens(nn.Module):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vasomim_core.masking.sampling import Sampler, co_guided_anatomy, masked_count, sample_mask, vascular_distribution
+from vasomim_core.config import Sampler
+from vasomim_core.masking.sampling import co_guided_anatomy, masked_count, sample_mask, vascular_distribution
 from vasomim_core.models import objectives
 from vasomim_core.models.mae import MaskedAutoencoder
 

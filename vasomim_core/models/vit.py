@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import timm.layers
 import torch
-from timm.models.vision_transformer import VisionTransformer, resize_pos_embed
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from vasomim_core.config import EncoderSize
 from vasomim_core.errors import CheckpointError, ConfigError
 
-EncoderSize = Literal["tiny", "small", "base", "large"]
-
 # width, depth, heads (Dosovitskiy et al. 2021; tiny and small: Touvron et al. 2021)
-_SIZES: dict[str, tuple[int, int, int]] = {
+_SIZES: dict[EncoderSize, tuple[int, int, int]] = {
     "tiny": (192, 12, 3),
     "small": (384, 12, 6),
     "base": (768, 12, 12),
@@ -100,7 +99,7 @@ def load_encoder(encoder: VisionTransformer, state: Mapping[str, Tensor], source
     if loaded["pos_embed"].shape[-1] == own["pos_embed"].shape[-1]:
         grid = encoder.patch_embed.grid_size
         if loaded["pos_embed"].shape != own["pos_embed"].shape:
-            loaded["pos_embed"] = resize_pos_embed(loaded["pos_embed"], own["pos_embed"], 1, grid)
+            loaded["pos_embed"] = timm.layers.resample_abs_pos_embed(loaded["pos_embed"], grid, antialias=False)
         kernel, target = loaded["patch_embed.proj.weight"], own["patch_embed.proj.weight"]
         if kernel.shape[:2] == target.shape[:2] and kernel.shape != target.shape:
             size = [int(target.shape[2]), int(target.shape[3])]
@@ -112,12 +111,6 @@ def load_encoder(encoder: VisionTransformer, state: Mapping[str, Tensor], source
                 f"{tuple(own[key].shape)}; choose a checkpoint of the same encoder size"
             )
     encoder.load_state_dict(loaded, strict=False)
-
-
-def encoder_state(model: VisionTransformer) -> dict[str, Tensor]:
-    """The encoder's tensors alone, in the naming that MAE and timm share."""
-    skip = ("decoder", "mask_token", "head", "fc_norm")
-    return {k: v for k, v in model.state_dict().items() if not k.startswith(skip)}
 
 
 def _encoder_key(key: str) -> str:

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from vasomim_core.data.augment import Grey
 from vasomim_core.data.store import FrameStore
+from vasomim_core.training.seeding import view_of
 
 View = Callable[[Grey, Grey, np.random.Generator], tuple[Grey, Grey]]
 
@@ -32,7 +33,7 @@ class Crops(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         epoch, index = key
-        frame, mask = self.view(*self.store[index], np.random.default_rng([self.seed, epoch, index]))
+        frame, mask = self.view(*self.store[index], view_of(self.seed, epoch, index))
         return {
             "frame": torch.from_numpy(np.array(frame)),
             "mask": torch.from_numpy(np.array(mask)),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -26,23 +24,24 @@ from vasomim_core.labels.labelled import (
 )
 from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.checkpoint import save_checkpoint
-from vasomim_core.models.segmenter import ViTSegmenter
 from vasomim_core.training.crops import Crops
 from vasomim_core.training.events import EventLog
-from vasomim_core.training.loop import Job, run_training
-from vasomim_core.training.optimisation import decayed_groups
+from vasomim_core.training.optimisation import layer_decayed_groups
 from vasomim_core.training.processes import Processes
+from vasomim_core.training.result import TrainingResult
 from vasomim_core.training.run_data import Items, RunData, read_run_data, settle
 from vasomim_core.training.runs import CACHE, DATA, MODEL, finish_run, open_run, progress_events
-from vasomim_core.training.seeding import seeded
+from vasomim_core.training.seeding import weights_from
 from vasomim_core.training.segmentation import SegmentationLearner
 from vasomim_core.training.start import start_network
+from vasomim_core.training.task import Task
+from vasomim_core.training.trainer import Trainer
 
 VALIDATION = "validation"
 """Folder of the validation frames within a run's cache."""
 
 
-def finetune(config: FinetuneConfig, processes: Processes | None = None, resume: bool = False) -> tuple[Path, str]:
+def finetune(config: FinetuneConfig, processes: Processes | None = None, resume: bool = False) -> TrainingResult:
     """Run the job.
 
     Args:
@@ -51,7 +50,7 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
         resume: go on with the run in `config.run`.
 
     Returns:
-        The model file, and how the run ended: "finished", "stopped" or "patience".
+        How the run ended, its model, and the scores that this model reached.
 
     Raises:
         LabelError: labels that cannot be used or split.
@@ -60,7 +59,7 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
     """
     processes = processes or Processes()
     with open_run(config, processes, resume) as log:
-        with seeded(config.training.seed):
+        with weights_from(config.training.seed):
             start = start_network(config)
             network, architecture, options = start.network, start.architecture, start.options
         # A ViT's positions are those of its training crops: larger frames are seen in tiles of that size.
@@ -90,7 +89,7 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
         def validate(trained: SegmentationLearner) -> dict[str, float]:
             return score_network(trained.network, preprocessing, _stored(validation))
 
-        job = Job(
+        task = Task(
             name="finetune",
             learner=learner,
             # Slower lower layers keep what was pretrained; a network from scratch has nothing to keep.
@@ -108,8 +107,8 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
             validate_start=start.segments,
             patience=config.patience,
         )
-        reason = run_training(job, config.training, config.run, log, processes)
-        return finish_run(config.run, reason, log, processes), reason
+        trainer = Trainer(task, config.training, config.run, log, processes)
+        return finish_run(config.run, trainer.run(), trainer.epoch, log, processes)
 
 
 def shared_frames(training: Sequence[LabelledFrame], validation: Sequence[LabelledFrame]) -> list[str]:
@@ -134,31 +133,6 @@ def score_network(network: nn.Module, preprocessing: Preprocessing, pairs: Itera
         (probability(network, preprocessing, frame, device) >= preprocessing.threshold, mask) for frame, mask in pairs
     )
     return {"dsc": round(overlap, 3), "cldice": round(line, 3)}
-
-
-def layer_decayed_groups(network: nn.Module, decay: float, weight_decay: float) -> list[dict[str, Any]]:
-    """Optimiser groups in which a ViT's blocks learn the slower the nearer they are to the input.
-
-    The decoder has scale 1, block i of L has decay^(L − i), the embedding decay^(L + 1) (BEiT, Bao et al. 2022).
-    Networks without a ViT get one scale for all.
-    """
-    if not isinstance(network, ViTSegmenter) or decay == 1:
-        return decayed_groups(list(network.named_parameters()), weight_decay)
-    depth = len(network.encoder.blocks)
-    by_layer: dict[int, list[tuple[str, nn.Parameter]]] = {}
-    for name, parameter in network.named_parameters():
-        layer = depth + 1  # decoder and the encoder's last norm
-        if name.startswith("encoder.blocks."):
-            layer = int(name.split(".")[2]) + 1
-        elif name.startswith("encoder.") and not name.startswith("encoder.norm."):
-            layer = 0
-        by_layer.setdefault(layer, []).append((name, parameter))
-    return [
-        {**group, "lr_scale": decay ** (depth + 1 - layer)}
-        for layer, parameters in sorted(by_layer.items())
-        for group in decayed_groups(parameters, weight_decay)
-        if group["params"]
-    ]
 
 
 def _data(config: FinetuneConfig, log: EventLog, processes: Processes) -> tuple[RunData, FrameStore, FrameStore]:

@@ -10,50 +10,78 @@ A preset is a plain dict of field changes, so that a form can show them before a
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
-from vasomim_core.config import FinetuneConfig, PretrainConfig, check
+from vasomim_core.config import FinetuneConfig, PretrainConfig
 from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.labels.labelled import check_labels, held_out, hold_out, open_labels, passed_over, take_fraction
 from vasomim_core.models.catalogue import Card, find_model, read_card
+from vasomim_core.schema import check
 
 Name = Literal["quick", "balanced", "thorough"]
 C = TypeVar("C", FinetuneConfig, PretrainConfig)
 
-BUDGET: dict[str, float] = {"quick": 240, "balanced": 3_000, "thorough": 7 * 3_600}
-"""Seconds of steps on the measured machine."""
-STEPS: dict[str, int] = {"quick": 300, "balanced": 5_000, "thorough": 20_000}
-"""The most steps, however small the network is: from then on it only learns its few frames by heart."""
-BATCH: dict[str, int] = {"quick": 4, "balanced": 8, "thorough": 16}
-SIDE: dict[str, int] = {"quick": 256, "balanced": 384, "thorough": 512}
-"""Side of the crops in px of convolutional networks; a ViT keeps 256."""
-VALIDATIONS: dict[str, int] = {"quick": 10, "balanced": 40, "thorough": 100}
-PATIENCE: dict[str, int | None] = {"quick": None, "balanced": 15, "thorough": 30}
+
+@dataclass(frozen=True)
+class Plan:
+    """What a preset aims at.
+
+    Attributes:
+        seconds: of steps on the measured machine.
+        steps: the most, however small the network is: from then on it only learns its few frames by heart.
+        batch: frames of a step.
+        side: of the crops in px of convolutional networks; a ViT keeps 256.
+        validations: about so many over the run.
+        patience: validations without a gain after which the run ends.
+        pretraining_steps: of a pretraining run on the CPU.
+    """
+
+    seconds: float
+    steps: int
+    batch: int
+    side: int
+    validations: int
+    patience: int | None
+    pretraining_steps: int
 
 
-class Cost(NamedTuple):
+PLANS: dict[Name, Plan] = {
+    "quick": Plan(seconds=240, steps=300, batch=4, side=256, validations=10, patience=None, pretraining_steps=600),
+    "balanced": Plan(
+        seconds=3_000, steps=5_000, batch=8, side=384, validations=40, patience=15, pretraining_steps=3_500
+    ),
+    "thorough": Plan(
+        seconds=7 * 3_600, steps=20_000, batch=16, side=512, validations=100, patience=30, pretraining_steps=5_000
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Cost:
     """What a network with default options takes, measured on 2 cores (AMD EPYC, AVX512-BF16); grows with the area.
 
     Attributes:
+        title: of the network, for people.
         step: seconds per frame of a training step at 256 px.
         validation: seconds per validated frame of 512 px.
         memory: bytes per frame of a training step at 256 px.
     """
 
+    title: str
     step: float
     validation: float
     memory: float
 
 
 COSTS: dict[str, Cost] = {
-    "unext": Cost(0.016, 0.036, 20e6),
-    "unet": Cost(0.077, 0.11, 75e6),
-    "resunet": Cost(0.02, 0.065, 30e6),
-    "effunet": Cost(0.08, 0.14, 100e6),
-    "effunet-small": Cost(0.06, 0.09, 100e6),
-    "vit": Cost(0.14, 0.5, 160e6),
+    "unext": Cost("UNeXt-S", 0.016, 0.036, 20e6),
+    "unet": Cost("U-Net", 0.077, 0.11, 75e6),
+    "resunet": Cost("residual U-Net", 0.02, 0.065, 30e6),
+    "effunet": Cost("U-Net over EfficientNet-Lite", 0.08, 0.14, 100e6),
+    "effunet-small": Cost("small U-Net over EfficientNet-Lite", 0.06, 0.09, 100e6),
+    "vit": Cost("ViT", 0.14, 0.5, 160e6),
 }
 PRETRAINING = 0.09
 """Per frame of a pretraining step of ViT-S with its default decoder at 224 px; grows with the area."""
@@ -61,13 +89,6 @@ ENCODER: dict[str, float] = {"tiny": 0.4, "small": 1.0, "base": 3.5, "large": 11
 """Work of an encoder with its decoder, relative to "small"; the two largest from their number of parameters."""
 START, PREPARE = 12.0, 0.04
 """Seconds until torch is loaded; seconds per frame to read it, scale it and (pretraining) extract its anatomy."""
-NAMED: dict[str, str] = {
-    "unext": "UNeXt-S",
-    "unet": "U-Net",
-    "resunet": "residual U-Net",
-    "effunet": "U-Net over EfficientNet-Lite",
-    "effunet-small": "small U-Net over EfficientNet-Lite",
-}
 BASE = 1.0e9
 """Bytes that a training process takes before its first batch."""
 
@@ -88,20 +109,20 @@ def finetune_preset(name: Name, frames: int, memory: int, cuda: bool, init: str 
     Returns:
         Values by field name, those of `training` in a dict of their own; for `apply_preset`.
     """
-    card = _card(init)
-    changes = _network(card, init, SIDE[name])
+    plan, card = PLANS[name], _card(init)
+    changes = _network(card, init, plan.side)
     architecture = changes["architecture"]
     larger = _area(changes["input_size"], 256) * _size(architecture, changes.get("encoder"))
     learned = max(1, frames - held_out(frames))
     # A power of two, and no more frames than there are to learn from: they would only repeat.
-    batch = min(BATCH[name] * (4 if cuda and name != "quick" else 1), 2 ** int(math.log2(learned)))
-    steps = STEPS[name] if cuda else min(STEPS[name], BUDGET[name] / (batch * COSTS[architecture].step * larger))
+    batch = min(plan.batch * (4 if cuda and name != "quick" else 1), 2 ** int(math.log2(learned)))
+    steps = plan.steps if cuda else min(plan.steps, plan.seconds / (batch * COSTS[architecture].step * larger))
     epochs = min(10_000, max(1, round(steps / max(1, learned // batch))))
     return {
         **changes,
         "augment": True,
-        "validate_every": max(1, min(1000, epochs // VALIDATIONS[name])),
-        "patience": PATIENCE[name],
+        "validate_every": max(1, min(1000, epochs // plan.validations)),
+        "patience": plan.patience,
         "training": {
             "epochs": epochs,
             "batch_size": batch,
@@ -124,7 +145,7 @@ def pretrain_preset(name: Name, frames: int, memory: int, cuda: bool) -> dict[st
         As `finetune_preset`.
     """
     small = name == "thorough" or (cuda and name == "balanced")
-    steps = {"quick": 600, "balanced": 3_500, "thorough": 5_000}[name] * (4 if cuda else 1)
+    steps = PLANS[name].pretraining_steps * (4 if cuda else 1)
     batch = min(64 if small else 32, 2 ** int(math.log2(max(1, frames))))
     each_epoch = max(1, frames // batch)
     network: dict[str, Any] = (
@@ -199,13 +220,18 @@ def describe(preset: dict[str, Any]) -> str:
     """What a preset does, in one sentence."""
     t = preset["training"]
     network = preset.get("architecture", "vit")
-    named = f"ViT ({preset.get('encoder', 'small')})" if network == "vit" else NAMED[network]
+    named = network_title(network) + (f" ({preset.get('encoder', 'small')})" if network == "vit" else "")
     parts = f" in {t['accumulate']} parts, to fit into memory" if t["accumulate"] > 1 else ""
     early = ", ends early when scores do not rise any more" if preset.get("patience") else ""
     return (
         f"{named}: {t['epochs']} epochs on crops of {preset['input_size']} px, batches of {t['batch_size']}{parts}, "
         f"learning rate {t['learning_rate']:g}{early}."
     )
+
+
+def network_title(architecture: str) -> str:
+    """What people call a network; one that is not known here is a ViT."""
+    return COSTS.get(architecture, COSTS["vit"]).title
 
 
 def check_before_training(

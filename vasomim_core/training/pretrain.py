@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vasomim_core.config import PretrainConfig, SegmentorConfig, Training, card_settings
+from vasomim_core.config import PretrainConfig, SegmentorConfig, card_settings
 from vasomim_core.data.augment import pretraining_crop
 from vasomim_core.data.store import FrameStore
 from vasomim_core.data.unlabelled_frame import FRAME_SIZE
@@ -24,18 +24,20 @@ from vasomim_core.models.registry import build, load_strictly
 from vasomim_core.models.vasomim import VasoMIM
 from vasomim_core.training.batches import Batch, Moment
 from vasomim_core.training.crops import Crops
-from vasomim_core.training.loop import Job, run_training
 from vasomim_core.training.optimisation import decayed_groups
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.pseudo_labels import anatomy_store
-from vasomim_core.training.runs import MODEL, finish_run, is_finished, open_run
-from vasomim_core.training.seeding import seeded
+from vasomim_core.training.result import TrainingResult
+from vasomim_core.training.runs import MODEL, SETTINGS, finish_run, is_finished, open_run
+from vasomim_core.training.seeding import weights_from
 from vasomim_core.training.segmentor import train_segmentor
+from vasomim_core.training.task import Task
+from vasomim_core.training.trainer import Trainer
 
 
 def pretrain(
     config: PretrainConfig, processes: Processes | None = None, resume: bool = False, strict: bool = False
-) -> tuple[Path, str]:
+) -> TrainingResult:
     """Run the job; without a segmentor in the settings, S is trained first (in RUN/segmentor).
 
     Args:
@@ -45,7 +47,7 @@ def pretrain(
         strict: end at the first file or frame that cannot be read; else it is left out, with a warning.
 
     Returns:
-        The model file, and how the run ended: "finished" or "stopped".
+        How the run ended, and its model; none when it was stopped while S was still trained.
 
     Raises:
         InputError: no angiogram that can be read, or with `strict` one that cannot.
@@ -63,16 +65,15 @@ def pretrain(
             "decoder_depth": config.decoder_depth,
             "decoder_heads": config.decoder_heads,
         }
-        with seeded(config.training.seed):
+        with weights_from(config.training.seed):
             autoencoder = MaskedAutoencoder(**options)
         needs_segmentor = config.consistency > 0 or config.co_guidance
         segmentor = load_segmentor(config.segmentor) if needs_segmentor and config.segmentor else None
         frames = anatomy_store(config.data, config.run, config.anatomy, log, processes, strict)
         if needs_segmentor and segmentor is None:
-            source, reason = _own_segmentor(config, frames, processes)
-            if reason == "stopped":
-                return finish_run(config.run, reason, log, processes), reason
-            segmentor = load_segmentor(source)
+            segmentor = _own_segmentor(config, frames, processes)
+            if segmentor is None:
+                return finish_run(config.run, "stopped", 0, log, processes)
         if config.training.compile:
             autoencoder.compile()
         learner = PretrainLearner(
@@ -99,16 +100,16 @@ def pretrain(
             )
             save_checkpoint(config.run / MODEL, trained.model.pretrained_state(), card)
 
-        job = Job(
+        task = Task(
             name="pretrain",
             learner=learner,
-            groups=decayed_groups(list(autoencoder.named_parameters()), config.training.weight_decay),
+            groups=decayed_groups(autoencoder, config.training.weight_decay),
             frames=Crops(frames, partial(pretraining_crop, size=config.input_size), config.training.seed),
             save_model=save_model,
             notes=lambda epoch: {"beta": round(learner.beta(epoch), 4)},
         )
-        reason = run_training(job, config.training, config.run, log, processes)
-        return finish_run(config.run, reason, log, processes), reason
+        trainer = Trainer(task, config.training, config.run, log, processes)
+        return finish_run(config.run, trainer.run(), trainer.epoch, log, processes)
 
 
 class PretrainLearner(nn.Module):
@@ -146,19 +147,21 @@ def load_segmentor(source: Path | str) -> nn.Module:
     return network
 
 
-def _own_segmentor(config: PretrainConfig, frames: FrameStore, processes: Processes) -> tuple[Path, str]:
-    """Train S on the frames of this run, or take the one that an interrupted run has trained already."""
+def _own_segmentor(config: PretrainConfig, frames: FrameStore, processes: Processes) -> nn.Module | None:
+    """The segmentor S trained on the frames of this run, by now or before it was interrupted; None = stopped."""
     run = config.run / "segmentor"
-    if is_finished(run):
-        return run / MODEL, "finished"
-    settings = SegmentorConfig(config.data, run, config.anatomy, config.input_size)
-    training: Training = replace(
-        settings.training,
-        epochs=config.segmentor_epochs,
-        batch_size=config.training.batch_size,
-        device=config.training.device,
-        precision=config.training.precision,
-        workers=config.training.workers,
-        seed=config.training.seed,
-    )
-    return train_segmentor(replace(settings, training=training), processes, (run / "config.yaml").is_file(), frames)
+    if not is_finished(run):
+        settings = SegmentorConfig(config.data, run, config.anatomy, config.input_size)
+        training = replace(
+            settings.training,
+            epochs=config.segmentor_epochs,
+            batch_size=config.training.batch_size,
+            device=config.training.device,
+            precision=config.training.precision,
+            workers=config.training.workers,
+            seed=config.training.seed,
+        )
+        begun = (run / SETTINGS).is_file()
+        if train_segmentor(replace(settings, training=training), processes, begun, frames).reason == "stopped":
+            return None
+    return load_segmentor(run / MODEL)

@@ -26,20 +26,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from vasomim_core.config import (
-    Config,
-    FinetuneConfig,
-    PretrainConfig,
-    SegmentorConfig,
-    check,
-    from_dict,
-    to_dict,
-)
+from vasomim_core.config import Config, FinetuneConfig, PretrainConfig, SegmentorConfig
 from vasomim_core.errors import ConfigError, LockedError, RunError, VasoMIMError
 from vasomim_core.files import open_ordinary, write_text
 from vasomim_core.locks import locked
 from vasomim_core.models.catalogue import is_path
+from vasomim_core.schema import check, from_dict, to_dict
 from vasomim_core.training.events import FILE, EventLog, read_events
+from vasomim_core.training.result import Reason, TrainingResult, best_validation
 
 if TYPE_CHECKING:
     from vasomim_core.training.processes import Processes
@@ -190,12 +184,8 @@ def sole(run: Path, wait: float = 0.0) -> Iterator[None]:
         yield
 
 
-def finish_run(run: Path, reason: str, log: EventLog, processes: Processes) -> Path:
-    """Tell of the model and of the end; then remove what only a resumed run would need, unless it was stopped.
-
-    Returns:
-        The model file.
-    """
+def finish_run(run: Path, reason: Reason, epochs: int, log: EventLog, processes: Processes) -> TrainingResult:
+    """Tell of the model and of the end; then remove what only a resumed run would need, unless it was stopped."""
     processes.wait()
     model = run / MODEL
     if model.exists():  # not so when a pretraining run is stopped while it still trains its segmentor
@@ -204,7 +194,8 @@ def finish_run(run: Path, reason: str, log: EventLog, processes: Processes) -> P
     if processes.first and reason != "stopped":
         (run / STATE).unlink(missing_ok=True)
         shutil.rmtree(run / CACHE, ignore_errors=True)
-    return model
+    epoch, scores = best_validation(run) or (None, {})
+    return TrainingResult(run, model, reason, epochs, scores, epoch)
 
 
 def is_finished(run: Path) -> bool:

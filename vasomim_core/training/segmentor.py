@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from vasomim_core.config import SegmentorConfig, card_settings
 from vasomim_core.data.augment import pretraining_crop
@@ -13,13 +12,15 @@ from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.registry import build
 from vasomim_core.training.crops import Crops
-from vasomim_core.training.loop import Job, run_training
 from vasomim_core.training.optimisation import decayed_groups
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.pseudo_labels import anatomy_store
+from vasomim_core.training.result import TrainingResult
 from vasomim_core.training.runs import MODEL, finish_run, open_run
-from vasomim_core.training.seeding import seeded
+from vasomim_core.training.seeding import weights_from
 from vasomim_core.training.segmentation import SegmentationLearner
+from vasomim_core.training.task import Task
+from vasomim_core.training.trainer import Trainer
 
 
 def train_segmentor(
@@ -28,7 +29,7 @@ def train_segmentor(
     resume: bool = False,
     store: FrameStore | None = None,
     strict: bool = False,
-) -> tuple[Path, str]:
+) -> TrainingResult:
     """Run the job.
 
     Args:
@@ -39,7 +40,7 @@ def train_segmentor(
         strict: end at the first file or frame that cannot be read; else it is left out, with a warning.
 
     Returns:
-        The model file, and how the run ended: "finished" or "stopped".
+        How the run ended, and its model.
 
     Raises:
         InputError: no angiogram that can be read, or with `strict` one that cannot.
@@ -49,7 +50,7 @@ def train_segmentor(
     with open_run(config, processes, resume) as log:
         frames = store or anatomy_store(config.data, config.run, config.anatomy, log, processes, strict)
         preprocessing = Preprocessing(frame_size=FRAME_SIZE)
-        with seeded(config.training.seed):
+        with weights_from(config.training.seed):
             learner = SegmentationLearner(build("unext", {}), preprocessing)
 
         def save_model(trained: SegmentationLearner, scores: dict[str, float], epoch: int) -> None:
@@ -64,12 +65,12 @@ def train_segmentor(
             save_checkpoint(config.run / MODEL, trained.network.state_dict(), card)
 
         view = partial(pretraining_crop, size=config.input_size)
-        job = Job(
+        task = Task(
             name="segmentor",
             learner=learner,
-            groups=decayed_groups(list(learner.named_parameters()), config.training.weight_decay),
+            groups=decayed_groups(learner, config.training.weight_decay),
             frames=Crops(frames, view, config.training.seed),
             save_model=save_model,
         )
-        reason = run_training(job, config.training, config.run, log, processes)
-        return finish_run(config.run, reason, log, processes), reason
+        trainer = Trainer(task, config.training, config.run, log, processes)
+        return finish_run(config.run, trainer.run(), trainer.epoch, log, processes)

@@ -60,7 +60,7 @@ def _loaded(config: FinetuneConfig, init: str) -> Start:
     given = Path(init)
     path = given if given.is_file() else find_model(init)
     card = read_card(path) if path.suffix == ".safetensors" else None
-    if card is not None and card.kind in ("segmenter", "segmentor"):
+    if card is not None and card.segments:
         network = filled(card, read_state(path), path)
         return Start(network, card.architecture, card.options, segments=True, mirrored=card.preprocessing.mirrored)
     if card is not None and config.architecture == "vit":

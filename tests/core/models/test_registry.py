@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 
+from vasomim_core.config import Architecture, EncoderSize
 from vasomim_core.errors import CheckpointError, ConfigError
 from vasomim_core.models.catalogue import Card, Preprocessing, find_model, models, read_card, register
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
 from vasomim_core.models.mae import MaskedAutoencoder
-from vasomim_core.models.registry import build, choose_device, load_model, load_pretrained
+from vasomim_core.models.registry import ARCHITECTURES, build, choose_device, load_model, load_pretrained
 from vasomim_core.models.unext import UNeXt
 from vasomim_core.models.vasomim import VasoMIM
+from vasomim_core.models.vit import encoder_options
+from vasomim_core.training.presets import COSTS, ENCODER
 from vasomim_core.training.pretrain import load_segmentor
 
 CARD = Card(
@@ -40,6 +45,7 @@ def test_a_file_gives_back_its_card_and_tensors(folder):
 
 
 def test_half_precision_files_load_as_fp32(folder):
+    torch.manual_seed(0)  # a network drawn at random lies beyond the tolerance now and then
     network = UNeXt().eval()
     save_checkpoint(folder / "half.safetensors", network.state_dict(), CARD, half=True)
     save_checkpoint(folder / "full.safetensors", network.state_dict(), CARD)
@@ -99,3 +105,11 @@ def test_unknown_things_are_named(folder):
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="no CUDA device"):
             choose_device("cuda")
+
+
+def test_what_settings_may_name_there_is():
+    """The types of the settings are the one list of names; each table beside them has exactly these."""
+    assert set(ARCHITECTURES) - {"mae"} == set(get_args(Architecture)) == set(COSTS)
+    assert set(ENCODER) == set(get_args(EncoderSize))
+    for size in get_args(EncoderSize):
+        assert encoder_options(size, 64, 16)["img_size"] == 64

@@ -15,13 +15,10 @@ from vasomim_core.models.catalogue import read_card
 from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.segmenter import ViTSegmenter
 from vasomim_core.training.events import read_events
-from vasomim_core.training.finetune import (
-    finetune,
-    layer_decayed_groups,
-    score_network,
-    shared_frames,
-)
+from vasomim_core.training.finetune import finetune, score_network, shared_frames
+from vasomim_core.training.optimisation import decayed_groups, layer_decayed_groups
 from vasomim_core.training.pretrain import pretrain
+from vasomim_core.training.result import TrainingResult
 from vasomim_core.training.start import start_network
 
 QUICK = Training(epochs=1, batch_size=4, device="cpu", precision="fp32", log_every=1)
@@ -40,8 +37,7 @@ def encoder(labelled, tmp_path_factory):
     run = tmp_path_factory.mktemp("pretrain") / "run"
     small = {"encoder": "tiny", "input_size": 64, "decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
     data = labelled / "images"
-    model, _ = pretrain(PretrainConfig(data=data, run=run, segmentor_epochs=1, training=QUICK, **small))
-    return model
+    return pretrain(PretrainConfig(data=data, run=run, segmentor_epochs=1, training=QUICK, **small)).model
 
 
 def labelled_parts(config):
@@ -68,10 +64,14 @@ def test_frames_chosen_on_that_were_learned_from_are_told(config, labelled):
 
 def test_the_best_epoch_is_kept_with_its_score(config):
     longer = replace(config, architecture="unext", training=replace(QUICK, epochs=6, learning_rate=1e-2))
-    model, reason = finetune(longer)
-    assert reason == "finished"
+    result = finetune(longer)
+    model = result.model
     scores = [e["scores"]["dsc"] for e in read_events(config.run) if e["event"] == "validation"]
     assert len(scores) == 6
+    assert result == TrainingResult(
+        config.run, config.run / "model.safetensors", "finished", 6, result.scores, 1 + scores.index(max(scores))
+    )
+    assert result.scores["dsc"] == max(scores)
     card = read_card(model)
     assert card.scores["validation"]["dsc"] == max(scores)
     assert card.preprocessing.frame_size == 64
@@ -89,23 +89,24 @@ def test_the_best_epoch_is_kept_with_its_score(config):
 
 def test_a_model_never_gets_worse_by_its_finetuning(config, tmp_path):
     training = replace(QUICK, epochs=6, learning_rate=1e-2)
-    taught, _ = finetune(replace(config, run=tmp_path / "taught", architecture="unext", training=training))
+    taught = finetune(replace(config, run=tmp_path / "taught", architecture="unext", training=training)).model
     ruined = replace(config, run=tmp_path / "ruined", init=str(taught), training=replace(QUICK, learning_rate=1.0))
-    model, _ = finetune(replace(ruined, training=replace(ruined.training, weight_decay=0.0, clip=None)))
+    result = finetune(replace(ruined, training=replace(ruined.training, weight_decay=0.0, clip=None)))
     first, *later = [e for e in read_events(ruined.run) if e["event"] == "validation"]
     assert first["epoch"] == 0
     assert max(e["scores"]["dsc"] for e in later) < first["scores"]["dsc"]
-    before, after = read_state(taught), read_state(model)
+    assert (result.best_epoch, result.scores) == (0, first["scores"])
+    before, after = read_state(taught), read_state(result.model)
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert "the model it started from, unchanged" in read_card(model).description
+    assert "the model it started from, unchanged" in read_card(result.model).description
     assert "finetuned on" in read_card(taught).description
 
 
 def test_patience_ends_the_run(config, tmp_path):
     still = replace(config, run=tmp_path / "run", architecture="unext", patience=2)
     still = replace(still, training=replace(QUICK, epochs=50, learning_rate=1e-8))
-    _, reason = finetune(still)
-    assert reason == "patience"
+    result = finetune(still)
+    assert (result.reason, result.best_epoch, result.epochs) == ("patience", 3, 5)
     end = list(read_events(tmp_path / "run"))[-1]
     assert end["reason"] == "patience"
 
@@ -115,7 +116,7 @@ def test_centrelines_count_when_they_are_asked_for(config, tmp_path):
     for weight in (0.0, 1.0):
         run = tmp_path / str(weight)
         settings = replace(config, run=run, architecture="resunet", cldice_weight=weight)
-        model, _ = finetune(settings)
+        model = finetune(settings).model
         losses[weight] = next(e["loss"] for e in read_events(run) if e["event"] == "step")
         assert read_card(model).config["cldice_weight"] == weight
         assert read_card(model).options == {"width": 4}
@@ -161,3 +162,35 @@ def test_layers_nearer_to_the_input_learn_slower():
     decay = {id(p): g["weight_decay"] for g in groups for p in g["params"]}
     assert decay[id(network.encoder.blocks[0].mlp.fc1.bias)] == 0
     assert decay[id(network.encoder.blocks[0].mlp.fc1.weight)] == 0.05
+
+
+@pytest.mark.parametrize("weight_decay", [0.05, 0.0])
+def test_a_saved_optimiser_finds_its_parameters_in_the_order_of_earlier_versions(weight_decay):
+    """Layer after layer from the input, decayed ones first: it counts them, and knows no names."""
+    network = ViTSegmenter("tiny", 64, 16, width=4)
+    network.head.bias.requires_grad_(False)
+
+    def layer(name: str) -> int:
+        if name.startswith("encoder.blocks."):
+            return int(name.split(".")[2]) + 1
+        return 0 if name.startswith("encoder.") and not name.startswith("encoder.norm.") else 13
+
+    names = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    expected = [
+        (0.75 ** (13 - n), 0.0 if flat else weight_decay, found)
+        for n in range(14)
+        for flat in (False, True)
+        if (found := [m for m in names if layer(m) == n and (network.get_parameter(m).ndim <= 1) == flat])
+    ]
+    name = {id(parameter): name for name, parameter in network.named_parameters()}
+    groups = [
+        (group["lr_scale"], group["weight_decay"], [name[id(parameter)] for parameter in group["params"]])
+        for group in layer_decayed_groups(network, 0.75, weight_decay)
+    ]
+    assert groups == expected
+    for one_scale in (decayed_groups(network, weight_decay), layer_decayed_groups(network, 1.0, weight_decay)):
+        decayed, kept = ([name[id(p)] for p in group["params"]] for group in one_scale)
+        assert decayed == [m for m in names if network.get_parameter(m).ndim > 1]
+        assert kept == [m for m in names if network.get_parameter(m).ndim <= 1]
+        assert [group["weight_decay"] for group in one_scale] == [weight_decay, 0.0]
+        assert all("lr_scale" not in group for group in one_scale)

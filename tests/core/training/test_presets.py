@@ -20,6 +20,7 @@ from vasomim_core.training.presets import (
     describe,
     estimate,
     finetune_preset,
+    network_title,
     pretrain_preset,
 )
 
@@ -82,7 +83,8 @@ def test_what_a_preset_does_not_name_stays():
 def test_every_architecture_has_its_costs(architecture):
     config = FinetuneConfig(Path("labels"), Path("run"), architecture=architecture)
     assert estimate(config, 100) > estimate(config, 10) > 0
-    assert describe({**finetune_preset("quick", 20, GB, False, None), "architecture": architecture})
+    preset = {**finetune_preset("quick", 20, GB, False, None), "architecture": architecture}
+    assert describe(preset).startswith(network_title(architecture))
 
 
 def test_nothing_is_promised_for_cuda():

@@ -16,8 +16,11 @@ import pytest
 import torch
 
 from vasomim_core import cli
+from vasomim_core.config import PretrainConfig, Training
 from vasomim_core.models.checkpoint import read_state
 from vasomim_core.training.events import EventLog, read_events
+from vasomim_core.training.pretrain import pretrain
+from vasomim_core.training.result import TrainingResult
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 EPOCHS = 4  # of 12 frames in batches of 4: three steps each
@@ -175,6 +178,20 @@ def test_stopping_keeps_a_usable_model_and_can_be_resumed(labelled, tmp_path, as
     assert "stopped" in capsys.readouterr().out
     assert before < max(losses(run)) < 2 * EPOCHS
     assert sorted(losses(run)) == list(range(1, max(losses(run)) + 1))
+
+
+def test_pretraining_that_is_stopped_before_it_begins_has_no_model_and_says_so(labelled, tmp_path, asked_to_stop):
+    asked_to_stop(6, signal.SIGTERM)  # the last one of the segmentor; pretraining itself has three
+    training = Training(epochs=1, batch_size=4, device="cpu", log_every=1)
+    small = {"encoder": "tiny", "input_size": 64, "decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
+    config = PretrainConfig(labelled / "images", tmp_path / "run", segmentor_epochs=2, training=training, **small)
+    result = pretrain(config)
+    assert result == TrainingResult(config.run, config.run / "model.safetensors", "stopped")
+    assert not result.model.exists()
+    result = pretrain(config, resume=True)
+    assert (result.reason, result.epochs, result.scores, result.best_epoch) == ("finished", 1, {}, None)
+    assert read_state(result.model)
+    assert [*losses(config.run / "segmentor")] == [6]
 
 
 def test_the_same_settings_give_the_same_run_and_another_seed_another(unbroken, tmp_path):
