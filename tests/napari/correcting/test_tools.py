@@ -45,7 +45,7 @@ class Desk:
 
     @property
     def drawn(self):
-        return self.tools.mask.copy()
+        return self.editor.frame.mask.copy()
 
     @property
     def preview(self):
@@ -285,7 +285,7 @@ def test_remove_with_shift_takes_the_branch_alone(desk):
     mask[100:112, 20:230] = mask[112:200, 118:124] = True
     desk.put(mask)
     desk.tools.take("remove")
-    desk.tools.hover((150, 120), branch=True)
+    desk.tools.hover((150, 120), shift=True)
     seen = desk.seen
     assert seen[120:200, 118:124].all()
     assert not seen[100:112].any()
