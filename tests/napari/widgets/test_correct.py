@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QPushButton
 
@@ -149,6 +150,13 @@ def test_a_button_takes_its_tool_up_and_puts_it_down(beside, model, press, still
     assert (panel._editor.tools.tool, str(layer.mode)) == (ours, "pan_zoom" if ours else name)
     assert [b for b, made in panel.tools.items() if made.isChecked()] == [name]
     words = panel.help.text()
+    spec = TOOLS[name]
+    assert panel.tools[name].text() == f"{spec.title}  ({spec.key})"
+    assert spec.help in panel.tools[name].toolTip()
+    assert words == spec.help
+    if ours:
+        preview = layers.find(model, "preview", panel.session.angiogram)
+        np.testing.assert_allclose(preview.get_color(1), transform_color(spec.colour)[0], atol=0.01)
     press(panel.tools[name])
     assert (panel._editor.tools.tool, str(layer.mode)) == (None, "pan_zoom")
     assert not any(made.isChecked() for made in panel.tools.values())
@@ -345,6 +353,7 @@ def test_the_key_accepts_exactly_once(make_napari_viewer, qtbot, still, label_se
 CRASH = """
 import sys, time
 import napari, numpy as np
+from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from napari_vasomim.canvas import layers
