@@ -13,6 +13,7 @@ from napari_vasomim.correcting.keys import KEYS
 from napari_vasomim.correcting.tools.cut import Cut
 from napari_vasomim.correcting.tools.join import Join
 from napari_vasomim.correcting.tools.remove import Remove
+from napari_vasomim.correcting.tools.shown_frame import ShownFrame
 from napari_vasomim.correcting.tools.spec import GROW, TOOLS
 from napari_vasomim.correcting.tools.trace import Trace
 from napari_vasomim.session import Session
@@ -101,3 +102,20 @@ def test_the_table_names_each_tool_once_and_the_guide_names_all():
     assert KEYS.items() >= {(spec.key, spec.summary) for spec in specs}
     guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
     assert all(f"`{spec.key}`" in guide for spec in specs)
+
+
+@pytest.mark.parametrize("kind", [Trace, Join])
+def test_a_probability_that_comes_while_the_tool_is_up_leads_the_next_path(frame, kind):
+    known = {}
+    shown = ShownFrame(frame.viewer, frame.layer, frame.source, known.get)
+    tool = kind(shown)
+    tool.click((140, 60))
+    before = tool.hover((200, 60))
+    known[FRAME] = np.zeros((256, 256), np.float32)
+    known[FRAME][100:200, 100] = known[FRAME][139:142, 60:101] = known[FRAME][199:202, 60:101] = 1
+    shown.probability_changed()
+    alone = kind(ShownFrame(frame.viewer, frame.layer, frame.source, known.get))
+    if kind is Trace:
+        alone.click((140, 60))
+    assert (tool.hover((200, 60)) == alone.hover((200, 60))).all()
+    assert (tool.hover((200, 60)) != before).any()
