@@ -34,7 +34,10 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 from skimage.morphology import skeletonize
 
-from vasomim_core.correction.tracing import Tracer, branch_at, cut, grow, piece_at
+from vasomim_core.correction.cost import VesselCost
+from vasomim_core.correction.lumen import painted
+from vasomim_core.correction.mask_tools import branch_at, cut, grow, piece_at
+from vasomim_core.correction.paths import MinimalPaths
 from vasomim_core.evaluation.metrics import dsc
 from vasomim_core.inference.prediction import predict
 from vasomim_core.labels.labelled import open_labels
@@ -264,7 +267,7 @@ class VesselTools:
     """Trace, join, remove piece or branch, cut and grow."""
 
     def __init__(self, case: Case, centrelines: list[Line], apart: int = RUN) -> None:
-        self.case, self.tracer, self.apart = case, Tracer(case.frame, case.probability), apart
+        self.case, self.cost, self.apart = case, VesselCost(case.frame, case.probability), apart
         self.waypoints = []
         for line in centrelines:
             number = max(1, round(len(line) / apart))
@@ -279,9 +282,9 @@ class VesselTools:
         for points in self.waypoints:
             chosen = points[:: 2 if len(points) > 2 else 1]  # half as many as for a join, of which there are far fewer
             for i, start in enumerate(chosen[:-1]):
-                self.tracer.start(start)
+                paths = MinimalPaths.from_point(self.cost, start)
                 for end in chosen[i + 1 : i + 1 + LONGEST // (2 * self.apart)]:
-                    traces.append(self._paint(self.tracer.path_to(end)))
+                    traces.append(self._paint(paths.to(end)))
         return traces
 
     def actions(self, canvas: Canvas, hand: Hand) -> Iterator[Action]:
@@ -298,15 +301,15 @@ class VesselTools:
     def _joined(self, mask: Mask) -> Iterator[Pixels]:
         """What one click paints that joins a point of a centreline to what is drawn."""
         if mask.any():
-            self.tracer.start_from(mask)
+            paths = MinimalPaths.from_mask(self.cost, mask)
             for end in self.points:
                 if not mask[end]:
-                    yield self._paint(self.tracer.path_to(end))
+                    yield self._paint(paths.to(end))
 
     def _paint(self, path: Line) -> Pixels:
         key = path.tobytes()
         if key not in self._painted:
-            self._painted[key] = np.flatnonzero(self.tracer.painted(path))
+            self._painted[key] = np.flatnonzero(painted(self.cost, path))
         return self._painted[key]
 
     def _removals(self, canvas: Canvas, hand: Hand) -> Iterator[Action]:

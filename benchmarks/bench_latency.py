@@ -146,7 +146,7 @@ def measure(window: Window, repeats: int) -> dict[str, list[float]]:
     correct.tools["trace"].click()
     window.wait(1)
     tools = editor_of(session, correct.correction).tools
-    preview = tools._preview
+    preview = layers.find(window.viewer, "preview", image)
     points = np.argwhere(window.centreline)
     start = min(points, key=lambda point: np.hypot(*(point - np.array(window.centreline.shape) / 2)))
     distance = np.abs(points - start).max(axis=1)

@@ -7,7 +7,9 @@ from skimage.graph import MCP_Geometric
 from timing import compare, smallest
 
 from vasomim_core.anatomy import sato
-from vasomim_core.correction.tracing import Tracer
+from vasomim_core.correction.cost import VesselCost
+from vasomim_core.correction.lumen import painted
+from vasomim_core.correction.paths import MinimalPaths
 from vasomim_core.synthetic import synthesize
 
 
@@ -19,8 +21,8 @@ def main() -> None:
     start = min(points, key=lambda point: np.hypot(*np.subtract(point, 256)))
     near = [point for point in points if max(abs(np.subtract(point, start))) < 120]
     close, distant = near[0], max(points, key=lambda point: np.hypot(*np.subtract(point, start)))
-    tracer = Tracer(angiogram.frame)
-    tracer.start(start)
+    vessels = VesselCost(angiogram.frame)
+    paths = MinimalPaths.from_point(vessels, start)
 
     def whole_frame(end: tuple[int, ...] | None = None) -> None:
         field = MCP_Geometric(cost)
@@ -29,47 +31,51 @@ def main() -> None:
             field.traceback(end)
 
     def ahead() -> None:
-        tracer.start(start)
-        tracer.look_ahead()
+        MinimalPaths.from_point(vessels, start).look_ahead()
 
     def beyond() -> None:
-        tracer.start_from(marked)
-        tracer.path_to(distant)
+        MinimalPaths.from_mask(vessels, marked).to(distant)
 
     marked = np.zeros_like(angiogram.mask)
     marked[start] = True
     reference = "MCP_Geometric, whole frame"
-    compare("start of a trace, 512²", ("window", lambda: tracer.start(start)), (reference, whole_frame), 3, repeats)
-    tracer.start(start)
+    compare(
+        "start of a trace, 512²",
+        ("window", lambda: MinimalPaths.from_point(vessels, start)),
+        (reference, whole_frame),
+        3,
+        repeats,
+    )
     compare(
         "path to the cursor, within the window",
-        ("path_to", lambda: tracer.path_to(close)),
+        ("to", lambda: paths.to(close)),
         (reference, lambda: whole_frame(close)),
         target=50,
         repeats=repeats,
     )
-    path = tracer.path_to(close)
+    path = paths.to(close)
     compare(
         f"path to the cursor and what it would paint, {len(path)} px",
-        ("path_to, painted", lambda: tracer.painted(tracer.path_to(close))),
+        ("to, painted", lambda: painted(vessels, paths.to(close))),
         (reference, lambda: whole_frame(close)),
         repeats=repeats,
     )
     compare(
         "start of a trace, and looking ahead",
-        ("start, look_ahead", ahead),
+        ("from_point, look_ahead", ahead),
         (reference, lambda: whole_frame(distant)),
         repeats=repeats,
     )
     compare(
         "first path from a drawn vessel",
-        ("start_from, path_to", beyond),
+        ("from_mask, to", beyond),
         (reference, lambda: whole_frame(distant)),
         repeats=repeats,
     )
+    paths.look_ahead()
     compare(
         "path beyond the window, once it was looked ahead",
-        ("path_to", lambda: tracer.path_to(distant)),
+        ("to", lambda: paths.to(distant)),
         (reference, lambda: whole_frame(distant)),
         repeats=repeats,
     )

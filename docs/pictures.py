@@ -104,13 +104,13 @@ def correct(window: Window) -> None:
     panel.begin.click()
     window.wait(1)
     panel.tools["trace"].click()
-    tools = editor_of(window.bench.session, panel.correction).tools
+    editor = editor_of(window.bench.session, panel.correction)
     truth = next(layer for layer in window.viewer.layers if layers.role(layer) == "truth")
-    start, end = missing_branch(np.asarray(truth.data) > 0, tools.mask)
-    tools.trace_to(start)
-    tools.hover(end)
+    start, end = missing_branch(np.asarray(truth.data) > 0, editor.frame.mask)
+    editor.tools.click(start)
+    editor.tools.hover(end)
     window.save("correct")
-    tools.take(None)
+    editor.tools.take(None)
 
 
 def missing_branch(truth: np.ndarray, found: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -14,29 +14,15 @@ from psygnal import Signal
 from napari_vasomim.canvas import layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.journal import Journal
-from napari_vasomim.correcting.tools import VesselTools
+from napari_vasomim.correcting.keys import bind_keys
+from napari_vasomim.correcting.tools.shown_frame import ShownFrame
+from napari_vasomim.correcting.tools.toolbox import VesselTools
 from napari_vasomim.correcting.unfinished import Entry
-from napari_vasomim.notify import inform, told
+from napari_vasomim.notify import inform
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
-
-KEYS = {
-    "T": "trace a vessel",
-    "J": "join a branch to what is drawn",
-    "R": "remove a piece",
-    "C": "cut across",
-    "G": "grow to the probability",
-    "P": "brush",
-    "E": "eraser",
-    "F": "fill",
-    "Z": "move the view",
-    "[  ]": "brush size",
-    "Ctrl+Z": "undo (jumps to the frame)",
-    "Backspace": "take the last traced piece back",
-    "Esc": "end the trace",
-    "A": "accept and go on",
-}
-"""What the panel lists; T, J, R, C, G, A, Backspace and Esc are bound on our own layer, the rest is napari's."""
+from vasomim_core.correction.mask_tools import grow
+from vasomim_core.errors import InputError
 
 
 @cache
@@ -51,6 +37,7 @@ class Editor:
     Attributes:
         layer: the correction.
         source: its angiogram.
+        frame: that frame of it which is shown.
         tools: the vessel tools on it.
         unsaved: frames that were changed since they were last accepted.
         grow_threshold: probability down to which growing goes; None = the model's own threshold.
@@ -66,7 +53,8 @@ class Editor:
         self.unsaved: set[int] = set(continues.frames) if continues else set()
         self.grow_threshold: float | None = None
         self.models: dict[int, str] = _models_of(continues)
-        self.tools = VesselTools(session.viewer, layer, source, self._probability)
+        self.frame = ShownFrame(session.viewer, layer, source, self._probability)
+        self.tools = VesselTools(self.frame)
         self._undo = strokes.UndoFollows(session.viewer, layer)
         strokes.steps(layer).made.connect(self._changed)
         journal().follow(layer, self._about(), continues)
@@ -74,7 +62,7 @@ class Editor:
         session.predicted.connect(self._predicted)
         session.pixels_changed.connect(self._pixels_changed)
         session.viewer.layers.events.removed.connect(self._removed)
-        self._bind_keys()
+        bind_keys(layer, self.tools, {"G": self.grow, "A": session.request_accept})
 
     def close(self) -> None:
         """Let go of the layer; what was drawn and not accepted is kept to be offered."""
@@ -130,7 +118,7 @@ class Editor:
 
     def _predicted(self, prediction: Prediction) -> None:
         if prediction is self._session.predictions.get(self.source):
-            self.tools.probability_changed()
+            self.frame.probability_changed()
 
     def _pixels_changed(self, source: Image) -> None:
         if source is self.source:
@@ -142,35 +130,24 @@ class Editor:
             self._session.drawn.emit(None)
 
     def grow(self) -> None:
-        """Grow at the threshold that the panel has set, else at the model's; says so where nothing is added."""
-        prediction = self._session.predictions.get(self.source)
+        """Add to the shown frame what the model sees and what hangs together with the mask; says so where that is none.
+
+        Down to the probability that the panel has set, else to the model's threshold.
+
+        Raises:
+            InputError: this frame was not segmented, nothing is drawn on it, or it is not shown.
+        """
+        self.frame.need_shown()
+        probability, mask = self.frame.probability, self.frame.mask
+        if probability is None:
+            raise InputError("Growing needs the model's probability; segment this frame first.")
+        if not mask.any():
+            raise InputError("Growing needs something to start from; trace or paint a piece of a vessel first.")
         threshold = self.grow_threshold
         if threshold is None:
-            threshold = prediction.threshold if prediction is not None else 0.5
-        if not self.tools.grow(threshold):
+            threshold = self._session.predictions[self.source].threshold
+        if not self.frame.paint(grow(mask, probability, threshold)):
             inform(f"Down to a probability of {threshold:.2f} nothing more touches the mask; move “down to” lower.")
-
-    def _bind_keys(self) -> None:
-        bind = self._bind
-        bind("T", lambda: self.tools.take("trace"))
-        bind("J", lambda: self.tools.take("join"))
-        bind("R", lambda: self.tools.take("remove"))
-        bind("C", lambda: self.tools.take("cut"))
-        bind("G", self.grow)
-        bind("A", self._session.request_accept)
-        self.tools.changed.connect(self._tool_changed)
-
-    def _tool_changed(self, tool: str | None) -> None:
-        """Without a tool of ours, Esc is napari's: it gives up a stroke or a polygon."""
-        for key, action in {"Backspace": self.tools.step_back, "Escape": self.tools.end_trace}.items():
-            if tool is not None:
-                self._bind(key, action)
-            else:
-                self.layer.bind_key(key, None)
-
-    def _bind(self, key: str, action: Any) -> None:
-        guarded = told(action)
-        self.layer.bind_key(key, lambda _: guarded(), overwrite=True)
 
 
 def _models_of(entry: Entry | None) -> dict[int, str]:

@@ -14,8 +14,9 @@ from qtpy.QtWidgets import QGridLayout, QMessageBox, QPushButton
 from napari_vasomim.canvas import layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.corrections import ensure_correction
-from napari_vasomim.correcting.editing import KEYS, Editor, editor_of
-from napari_vasomim.correcting.tools import HELP
+from napari_vasomim.correcting.editing import Editor, editor_of
+from napari_vasomim.correcting.keys import KEYS
+from napari_vasomim.correcting.tools.spec import GROW, TOOLS, VESSEL_TOOLS
 from napari_vasomim.plain import Marked, message_box
 from napari_vasomim.widgets.forms import Fold
 from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
@@ -23,13 +24,6 @@ from napari_vasomim.widgets.unfinished_work import Offer
 from vasomim_core.errors import InputError
 
 COLUMNS = 3
-OURS = {"trace": "Trace", "join": "Join", "remove": "Remove", "cut": "Cut"}
-NAPARIS = {"paint": "Brush", "erase": "Eraser", "fill": "Fill"}
-NAPARIS_HELP = {
-    "paint": "Hold the left button and draw; [ and ] change the brush.",
-    "erase": "Hold the left button and erase; [ and ] change the eraser.",
-    "fill": "Click an enclosed area to fill it.",
-}
 PLAIN_HELP = "Take up a tool, or press its key while the correction layer is selected."
 
 
@@ -57,14 +51,13 @@ class CorrectPanel(Panel):
         grid = QGridLayout()
         grid.setSpacing(SPACE)
         self.tools: dict[str, QPushButton] = {}
-        keys = {"trace": "T", "join": "J", "remove": "R", "cut": "C", "paint": "P", "erase": "E", "fill": "F"}
-        for place, (name, words) in enumerate((OURS | NAPARIS).items()):
-            made = button(f"{words}  ({keys[name]})", partial(self.take, name), HELP.get(name) or NAPARIS_HELP[name])
+        for place, spec in enumerate(TOOLS.values()):
+            made = button(f"{spec.title}  ({spec.key})", partial(self.take, spec.name), spec.help)
             made.setCheckable(True)
             made.setStyleSheet(
                 "QPushButton:checked { background: palette(highlight); color: palette(highlighted-text); }"
             )
-            self.tools[name] = made
+            self.tools[spec.name] = made
             grid.addWidget(made, place // COLUMNS, place % COLUMNS)
         self.body.addLayout(grid)
         self.help = hint(PLAIN_HELP)
@@ -75,7 +68,7 @@ class CorrectPanel(Panel):
         self.threshold = slider(0.02, 0.98, 0.5, 0.01, "Adds what the model sees at this probability and touches")
         self.threshold.valueChanged.connect(self._threshold_moved)
         form.addRow("down to", self.threshold)
-        self.grow = button("Grow  (G)", self._grow, "Adds connected vessel from the model's probability; undoable")
+        self.grow = button(f"{GROW.title}  ({GROW.key})", self._grow, GROW.help)
         form.addRow(self.grow)
         self.undo = button("Undo", partial(self._step, "undo"), "Ctrl+Z; jumps to the frame that changes")
         self.redo = button("Redo", partial(self._step, "redo"), "Ctrl+Shift+Z")
@@ -171,8 +164,8 @@ class CorrectPanel(Panel):
             layer = self.need_correction()
             editor = editor_of(self.session, layer)
             self.show_correction(layer)
-            if name in OURS:
-                editor.tools.take(name)  # type: ignore[arg-type]
+            if TOOLS[name] in VESSEL_TOOLS:
+                editor.tools.take(name)
             else:
                 editor.tools.take(None)
                 layer.selected_label = 1
@@ -198,10 +191,10 @@ class CorrectPanel(Panel):
     def _show_tool(self, *_: Any) -> None:
         layer = self.correction
         ours = self._editor.tools.tool if self._editor is not None else None
-        mode = str(layer.mode) if layer is not None else ""
+        up = ours or (str(layer.mode) if layer is not None else "")
         for name, made in self.tools.items():
-            made.setChecked(name == (ours or mode))
-        self.help.setText(HELP.get(ours or "") or NAPARIS_HELP.get(mode, PLAIN_HELP))
+            made.setChecked(name == up)
+        self.help.setText(TOOLS[up].help if up in TOOLS else PLAIN_HELP)
 
     # State
 
@@ -238,7 +231,7 @@ class CorrectPanel(Panel):
             return "No angiogram is open: drop a file onto the window, or use File ▸ Open Sample."
         if layer is None or self._editor is None:
             return "Nothing is drawn yet."
-        drawn = self._editor.tools.mask.any()
+        drawn = self._editor.frame.mask.any()
         saved = self.session.index not in self._editor.unsaved
         here = "This frame: nothing drawn" if not drawn else f"This frame: {'kept' if saved else 'drawn, not accepted'}"
         others = len(self._editor.unsaved - {self.session.index})

@@ -9,6 +9,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 LEFT, RIGHT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton, Qt.MouseButton.NoButton
+PLAIN = Qt.KeyboardModifier.NoModifier
 
 
 def settle() -> None:
@@ -42,42 +43,40 @@ class Mouse:
         row, column = (world - centre) * zoom + (self.native.height() / 2, self.native.width() / 2)
         return QPoint(round(column), round(row))
 
-    def move(self, pixel) -> None:
-        self._move(self.point(pixel), NONE)
+    def move(self, pixel, modifier=PLAIN) -> None:
+        self._move(self.point(pixel), NONE, modifier)
 
-    def click(self, pixel, button=LEFT) -> None:
-        self.move(pixel)
-        QTest.mouseClick(self.native, button, Qt.KeyboardModifier.NoModifier, self.point(pixel), 5)
+    def click(self, pixel, button=LEFT, modifier=PLAIN) -> None:
+        self.move(pixel, modifier)
+        QTest.mouseClick(self.native, button, modifier, self.point(pixel), 5)
         settle()
 
     def double_click(self, pixel) -> None:
         """As a hand does it: a click, and the second press of it comes as a double click."""
         self.click(pixel)
-        QTest.mouseDClick(self.native, LEFT, Qt.KeyboardModifier.NoModifier, self.point(pixel), 5)
+        QTest.mouseDClick(self.native, LEFT, PLAIN, self.point(pixel), 5)
         settle()
 
     def drag(self, start, end, steps=6, release=True) -> None:
         self.move(start)
         a, b = self.point(start), self.point(end)
-        QTest.mousePress(self.native, LEFT, Qt.KeyboardModifier.NoModifier, a, 5)
+        QTest.mousePress(self.native, LEFT, PLAIN, a, 5)
         for k in range(1, steps + 1):
             self._move(a + (b - a) * k / steps, LEFT)
         if release:
             self.release(end)
 
     def release(self, pixel) -> None:
-        QTest.mouseRelease(self.native, LEFT, Qt.KeyboardModifier.NoModifier, self.point(pixel), 5)
+        QTest.mouseRelease(self.native, LEFT, PLAIN, self.point(pixel), 5)
         settle()
 
-    def _move(self, point: QPoint, held) -> None:
+    def _move(self, point: QPoint, held, modifier=PLAIN) -> None:
         """Sent to the canvas itself: QTest moves the pointer of the display, which answers when it comes to it."""
         everywhere = QPointF(self.native.mapToGlobal(point))
-        event = QMouseEvent(
-            QMouseEvent.Type.MouseMove, QPointF(point), everywhere, NONE, held, Qt.KeyboardModifier.NoModifier
-        )
+        event = QMouseEvent(QMouseEvent.Type.MouseMove, QPointF(point), everywhere, NONE, held, modifier)
         QApplication.sendEvent(self.native, event)
         settle()
 
-    def key(self, key, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+    def key(self, key, modifier=PLAIN) -> None:
         QTest.keyClick(self.native, key, modifier)
         settle()

@@ -251,7 +251,7 @@ def test_nothing_keeps_a_closed_viewer_alive(windows, cine, monkeypatch, by):
         panel.take("trace")
         tools = panel._editor.tools
         for point in ((60, 60), (90, 110)):
-            tools.trace_to(point)
+            tools.click(point)
         tools.hover((150, 150))
         things = [viewer, viewer.window._qt_viewer, panel.correction, panel._editor, tools, Session.of(viewer)]
         gone = [weakref.ref(thing) for thing in things]

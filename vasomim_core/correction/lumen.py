@@ -1,4 +1,4 @@
-"""The vessel under a path: where its two walls are, and so its centre and its width."""
+"""The vessel under a path: where its two walls are, and so its centre, its width, and what a trace paints."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
+
+from vasomim_core.correction.cost import VesselCost
 
 Floats = NDArray[np.floating]
 
@@ -20,9 +22,26 @@ ASIDE = 0.3  # what the usual walls pay for the squared distance of their middle
 UNUSUAL = 0.5  # what a wall pays for the squared logarithm of its distance over the usual one
 
 
-def lumen(
-    frame: Floats, probability: Floats | None, path: NDArray[np.integer], scale: float = 1.0
-) -> tuple[Floats, Floats]:
+def painted(cost: VesselCost, path: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """The pixels that a trace paints: discs from wall to wall, along a path.
+
+    Args:
+        cost: of the frame.
+        path: int (n, 2), 8-connected pixels (row, column); empty paints nothing.
+
+    Returns:
+        bool (H, W).
+    """
+    centre, width = lumen(cost, path)
+    canvas = np.zeros(cost.frame.shape, np.uint8)
+    bits = 4  # of a fraction of a pixel
+    discs = np.rint(np.column_stack([centre, width / 2]) * (1 << bits)).astype(int)
+    for row, column, radius in discs.tolist():
+        cv2.circle(canvas, (column, row), radius, 1, cv2.FILLED, shift=bits)
+    return canvas.astype(bool)
+
+
+def lumen(cost: VesselCost, path: NDArray[np.integer]) -> tuple[Floats, Floats]:
     """Centre and width of the vessel under a path, from wall to wall in the straightened vessel.
 
     A wall is a line beside the path, with one distance a pixel of it, along which the grey levels rise (and the
@@ -31,14 +50,13 @@ def lumen(
     another vessel or in noise, the other side and the neighbourhood decide.
 
     Args:
-        frame: float (H, W), vessels dark.
-        probability: float (H, W) in [0, 1]; a model that sees no edge here has no say. None = there is none.
+        cost: of the frame; its probability has no say where it has no edge.
         path: int (n, 2), 8-connected pixels (row, column).
-        scale: by which the vessels are larger than in a frame of 512².
 
     Returns:
-        Centre (n, 2) and width (n,) in px; for a path of one pixel, this pixel and 1.
+        Centre (n, 2), as (row, column), and width (n,) ≥ 1, both in px; for a path of one pixel, this pixel and 1.
     """
+    path, scale = np.asarray(path), cost.scale
     if len(path) < 2:
         return path.reshape(-1, 2).astype(float), np.ones(len(path))
     line = gaussian_filter1d(path.astype(float), SMOOTH_PATH * scale, axis=0, mode="nearest")
@@ -48,11 +66,11 @@ def lumen(
     half = round(REACH * scale / STEP)
     offsets = np.arange(-half, half + 1) * STEP
     rows, columns = np.moveaxis(line[:, None] + offsets[:, None] * across[:, None], -1, 0).astype(np.float32)
-    rise = _outward_rise(frame, rows, columns)
+    rise = _outward_rise(cost.frame, rows, columns)
     rise /= rise.max(axis=(1, 2)).mean().clip(min=1e-6)
-    if probability is not None:
+    if cost.probability is not None:
         edge = STEP / (BLUR * np.sqrt(2 * np.pi))  # the steepest rise of a blurred step of height 1
-        rise -= STEPS_OF_PROBABILITY / edge * _outward_rise(probability, rows, columns)
+        rise -= STEPS_OF_PROBABILITY / edge * _outward_rise(cost.probability, rows, columns)
     distance = offsets[half + 1 :]
     usual = gaussian_filter1d(rise, STRETCH * scale, axis=0, mode="nearest")
     usual /= usual.max(axis=(1, 2)).mean().clip(min=1e-6)

@@ -130,7 +130,7 @@ def test_every_label_is_vessel_and_looks_the_same(begin, still):
     spot(layer, 0)
     spot(layer, 0, row=80, value=2)
     assert drawn(layer, 0).sum() == 40
-    assert editor.tools.mask.sum() == 40
+    assert editor.frame.mask.sum() == 40
     assert np.array_equal(layer.get_color(1), layer.get_color(2))
     assert layer.get_color(1)[3] > 0
     assert not np.any(layer.colormap.map(0)[3])

@@ -9,16 +9,18 @@ import sys
 
 import numpy as np
 import pytest
+from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QPushButton
 
 from napari_vasomim.canvas import layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.editing import editor_of, journal
+from napari_vasomim.correcting.tools.spec import TOOLS, VESSEL_TOOLS
 from napari_vasomim.correcting.unfinished import unfinished
 from napari_vasomim.labelling.saving import Saving
 from napari_vasomim.prediction import Prediction
-from napari_vasomim.widgets.correct import NAPARIS, OURS, CorrectPanel
+from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.workbench import Workbench
 from vasomim_core.files import write_png
@@ -85,7 +87,7 @@ def test_start_from_prediction_copies_it_in_one_step(beside, model, press, still
     layers.put_frame(model, source, "prediction", index, square(), "prediction")
     press(panel.begin)
     layer = panel.correction
-    assert (panel._editor.tools.mask == square()).all()
+    assert (panel._editor.frame.mask == square()).all()
     assert layer.data.sum() == square().sum()
     assert editor_of(panel.session, layer).models == {index: "some-model"}
     assert not layers.find(model, "prediction", source).visible
@@ -110,9 +112,9 @@ def test_drawn_pixels_are_not_replaced_unasked(beside, model, press, still, monk
     press(panel.begin)
     wanted = {"replace": square(), "add": square() | square(100), "cancel": square(100)}[answer]
     assert asked == [answer]
-    assert (panel._editor.tools.mask == wanted).all()
+    assert (panel._editor.frame.mask == wanted).all()
     press(panel.undo)
-    assert (panel._editor.tools.mask == (square(100) if answer != "cancel" else np.zeros_like(wanted))).all()
+    assert (panel._editor.frame.mask == (square(100) if answer != "cancel" else np.zeros_like(wanted))).all()
 
 
 def test_the_same_again_asks_nothing(beside, model, press, still, monkeypatch):
@@ -138,16 +140,23 @@ def test_start_empty(beside, model, press, still):
     assert len(model.layers) == 2
 
 
-@pytest.mark.parametrize("name", [*OURS, *NAPARIS])
+@pytest.mark.parametrize("name", TOOLS)
 def test_a_button_takes_its_tool_up_and_puts_it_down(beside, model, press, still, name):
     model.add_image(still)
     panel = beside(model, CorrectPanel)
     press(panel.tools[name])
     layer = panel.correction
-    ours = name if name in OURS else None
+    ours = name if TOOLS[name] in VESSEL_TOOLS else None
     assert (panel._editor.tools.tool, str(layer.mode)) == (ours, "pan_zoom" if ours else name)
     assert [b for b, made in panel.tools.items() if made.isChecked()] == [name]
     words = panel.help.text()
+    spec = TOOLS[name]
+    assert panel.tools[name].text() == f"{spec.title}  ({spec.key})"
+    assert spec.help in panel.tools[name].toolTip()
+    assert words == spec.help
+    if ours:
+        preview = layers.find(model, "preview", panel.session.angiogram)
+        np.testing.assert_allclose(preview.get_color(1), transform_color(spec.colour)[0], atol=0.01)
     press(panel.tools[name])
     assert (panel._editor.tools.tool, str(layer.mode)) == (None, "pan_zoom")
     assert not any(made.isChecked() for made in panel.tools.values())
@@ -160,7 +169,8 @@ def test_tools_replace_each_other(beside, model, press, still):
     for name in ("trace", "paint", "cut", "fill", "remove", "erase"):
         press(panel.tools[name])
         assert [b for b, made in panel.tools.items() if made.isChecked()] == [name]
-        assert any(layers.role(layer) == "preview" and layer.visible for layer in model.layers) == (name in OURS)
+        shown = any(layers.role(layer) == "preview" and layer.visible for layer in model.layers)
+        assert shown == (TOOLS[name] in VESSEL_TOOLS)
 
 
 def test_a_tool_from_the_panel_shows_the_hidden_layer(beside, model, press, still, notifications):
@@ -201,10 +211,10 @@ def test_grow_goes_down_to_the_threshold(beside, model, press, still, notificati
     put(panel.correction, 0, square() & (np.arange(256) < 45))
     panel.threshold.setValue(0.7)
     press(panel.grow)
-    assert panel._editor.tools.mask.sum() < square().sum()
+    assert panel._editor.frame.mask.sum() < square().sum()
     panel.threshold.setValue(0.5)
     press(panel.grow)
-    assert (panel._editor.tools.mask == square()).all()
+    assert (panel._editor.frame.mask == square()).all()
 
 
 def test_grow_begins_at_the_model_s_own_threshold_and_says_when_there_is_nothing(
@@ -217,7 +227,7 @@ def test_grow_begins_at_the_model_s_own_threshold_and_says_when_there_is_nothing
     panel._refresh()
     assert panel.threshold.value() == pytest.approx(0.43)
     press(panel.grow)
-    assert (panel._editor.tools.mask == square()).all()
+    assert (panel._editor.frame.mask == square()).all()
     assert not notifications
     press(panel.grow)
     assert "Down to a probability of 0.43 nothing more" in notifications.pop().message
@@ -280,7 +290,7 @@ def test_deleted_layers(beside, model, press, still):
     assert list(model.layers) == [source]
     assert panel.offer.isVisible()  # deleted by mistake, it is a click away
     press(panel.offer.restore)
-    assert (panel._editor.tools.mask == square()).all()
+    assert (panel._editor.frame.mask == square()).all()
     assert not panel.offer.isVisible()
     press(panel.tools["trace"])
     model.layers.remove(source)
@@ -343,6 +353,7 @@ def test_the_key_accepts_exactly_once(make_napari_viewer, qtbot, still, label_se
 CRASH = """
 import sys, time
 import napari, numpy as np
+from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from napari_vasomim.canvas import layers

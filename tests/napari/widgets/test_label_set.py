@@ -361,8 +361,8 @@ def test_accepting_with_a_vessel_tool_goes_on(viewer, opened, qtbot, labels, fol
     correction = ensure_correction(viewer, first)
     tools = editor_of(panel.session, correction).tools
     tools.take("trace")
-    tools.trace_to((10, 10))
-    assert tools.trace_to((50, 40))
+    tools.click((10, 10))
+    assert tools.click((50, 40))
     accepted(qtbot, panel)
     shows(qtbot, panel.position.words, "File 2 of 3")
     assert first not in viewer.layers

@@ -1,0 +1,52 @@
+"""The keys of a correction layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from napari.layers import Labels
+
+from napari_vasomim.correcting.tools.spec import GROW, NAPARI_TOOLS, VESSEL_TOOLS
+from napari_vasomim.correcting.tools.toolbox import VesselTools
+from napari_vasomim.notify import told
+
+KEYS = {spec.key: spec.summary for spec in (*VESSEL_TOOLS, GROW, *NAPARI_TOOLS)} | {
+    "Z": "move the view",
+    "[  ]": "brush size",
+    "Ctrl+Z": "undo (jumps to the frame)",
+    "Backspace": "take the last traced piece back",
+    "Esc": "end the trace",
+    "A": "accept and go on",
+}
+"""What the panel lists: those that `bind_keys` binds, and napari's."""
+
+
+def bind_keys(layer: Labels, tools: VesselTools, actions: Mapping[str, Callable[[], Any]]) -> None:
+    """Bind the keys of the vessel tools, Backspace and Esc while one is up, and those of further actions.
+
+    Args:
+        layer: that has to be selected.
+        tools: of the layer.
+        actions: by key.
+    """
+    for spec in VESSEL_TOOLS:
+        _bind(layer, spec.key, partial(tools.take, spec.name))
+    for key, action in actions.items():
+        _bind(layer, key, action)
+
+    def tool_changed(tool: str | None) -> None:
+        """Without a tool of ours, Esc is napari's: it gives up a stroke or a polygon."""
+        for key, action in {"Backspace": tools.step_back, "Escape": tools.end}.items():
+            if tool is not None:
+                _bind(layer, key, action)
+            else:
+                layer.bind_key(key, None)
+
+    tools.changed.connect(tool_changed)
+
+
+def _bind(layer: Labels, key: str, action: Callable[[], Any]) -> None:
+    guarded = told(action)
+    layer.bind_key(key, lambda _: guarded(), overwrite=True)

@@ -1,0 +1,94 @@
+"""What a click would do, seen before it: a layer on top of all, hidden while no tool is up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+from psygnal import Signal
+
+from napari_vasomim.canvas import layers
+from napari_vasomim.correcting.tools.shown_frame import ShownFrame
+from vasomim_core.correction.mask_tools import Mask
+
+
+class Preview:
+    """The preview layer of one correction; made at first need and then kept, since napari takes long to make one.
+
+    Args:
+        frame: of which something is previewed.
+    """
+
+    taken_away = Signal()
+    """A person deleted the layer."""
+
+    def __init__(self, frame: ShownFrame):
+        self._viewer, self._correction, self._source = frame.viewer, frame.layer, frame.source
+        self._layer: Labels | None = None
+        self._viewer.layers.events.removed.connect(self._layer_removed)
+        self._viewer.layers.selection.events.active.connect(self._keep_correction_active)
+
+    def appear(self, colour: str | None) -> None:
+        """Lie on top of all, empty, in a colour."""
+        placed = self._place()
+        if self._layer is None:
+            empty = np.zeros(layers.frame_size(self._correction), np.uint8)
+            made = Labels(empty, name="tool preview", opacity=0.75, **placed)
+            layers.tag(made, "preview", source=self._source)
+            layers.add(self._viewer, made)
+            made.editable = False
+            self._layer = made  # only now: before, its selection by napari would be answered while it goes on
+            self._viewer.layers.selection.active = self._correction
+        for name, value in placed.items():
+            setattr(self._layer, name, value)
+        self._viewer.layers.move(self._viewer.layers.index(self._layer), len(self._viewer.layers))
+        self._layer.colormap = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: colour})
+        self._layer.visible = True
+
+    def draw(self, pixels: Mask | None) -> None:
+        """Show pixels, bool (H, W), or nothing."""
+        layer = self._layer
+        if layer is None or layer not in self._viewer.layers or (pixels is None and not layer.data.any()):
+            return
+        layer.data[...] = 0 if pixels is None else pixels
+        layer.refresh()
+
+    def hide(self) -> None:
+        """No tool is up."""
+        if self._layer is not None:
+            self.draw(None)
+            self._layer.visible = False
+
+    def close(self) -> None:
+        """Take the layer out of the viewer and let go of it."""
+        self._remove()
+        self._viewer.layers.events.removed.disconnect(self._layer_removed)
+        self._viewer.layers.selection.events.active.disconnect(self._keep_correction_active)
+
+    def _place(self) -> dict[str, Any]:
+        """Exactly on the correction; on that of a run as one frame that is seen at all times."""
+        placed = layers.placed_like(self._correction)
+        if self._correction.ndim == 3:
+            placed = {name: value[-2:] for name, value in placed.items() if name in ("scale", "translate", "units")}
+            placed["rotate"] = self._correction.rotate[-2:, -2:]
+            placed["shear"] = self._correction.shear[-1:]
+            placed["affine"] = self._correction.affine.set_slice([1, 2])
+        return placed
+
+    def _remove(self) -> None:
+        layer, self._layer = self._layer, None
+        if layer is not None:
+            layers.remove(self._viewer, layer)
+
+    def _layer_removed(self, event: Any) -> None:
+        if event.value is self._source:
+            self._remove()
+        elif event.value is self._layer:
+            self._layer = None
+            self.taken_away.emit()
+
+    def _keep_correction_active(self, event: Any) -> None:
+        if event.value is not None and event.value is self._layer:
+            self._viewer.layers.selection.active = self._correction
