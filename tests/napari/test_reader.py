@@ -13,7 +13,7 @@ from napari_vasomim import _reader
 from napari_vasomim.canvas.layers import KEY, current_index, facts, frame_of, role
 from napari_vasomim.labelling.sources import stored_frame
 from napari_vasomim.widgets.workbench import Workbench
-from tests.core.reading.test_angiogram import write_dicom
+from tests.core.reading.files import write_dicom
 from vasomim_core.errors import InputError
 from vasomim_core.files import write_png
 from vasomim_core.reading import Angiogram, Frames, read_angiogram

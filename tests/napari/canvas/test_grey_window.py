@@ -11,7 +11,7 @@ from napari_vasomim.canvas import layers
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.labelling.sources import FileSource, stored_frame
 from napari_vasomim.widgets.label_set import LabelSetPanel
-from tests.core.reading.test_angiogram import write_dicom
+from tests.core.reading.files import write_dicom
 from vasomim_core.files import write_png
 from vasomim_core.labels.labelled import import_pairs
 from vasomim_core.labels.labelset import LabelSet, pixel_sha256
