@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers
 from napari_vasomim.canvas.canvas import Canvas
 from napari_vasomim.correcting import strokes
 from napari_vasomim.notify import told
@@ -142,7 +142,7 @@ class VesselTools:
     def pixels_changed(self) -> None:
         """The angiogram got other pixels."""
         self._tracer = None
-        if self._preview is not None and layers.result_shape(self._source) != self.layer.data.shape:
+        if self._preview is not None and frames.result_shape(self._source) != self.layer.data.shape:
             self._unusable()  # these are no longer the pixels that are corrected here
 
     def _put_down(self) -> None:
@@ -227,7 +227,7 @@ class VesselTools:
     @property
     def index(self) -> int:
         """The shown frame."""
-        return layers.current_index(self._viewer, self.layer)
+        return frames.current_index(self._viewer, self.layer)
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -306,7 +306,7 @@ class VesselTools:
         if self._tracer is None or self._traced != self.index:
             self._traced = self.index
             self._seen = self._probability(self.index)
-            self._tracer = Tracer(layers.frame_of(self._source, self.index), self._seen)
+            self._tracer = Tracer(frames.grey(self._source, self.index), self._seen)
             if self._anchors:
                 self._tracer.start(self._anchors[-1].point)
         return self._tracer
@@ -334,18 +334,18 @@ class VesselTools:
 
     def _dragged(self, layer: Labels, event: Any) -> Iterator[None]:
         """What napari drives through press, moves and release."""
-        start, a = np.array(event.pos), layers.pixel_at(self.layer, event.position)
+        start, a = np.array(event.pos), frames.pixel_at(self.layer, event.position)
         dragged = False
         yield
         while event.type == "mouse_move":
             dragged |= bool(np.abs(np.array(event.pos) - start).max() > CLICK_PX)
             if self.tool == "cut" and event.button == 1:
-                self._show(cut(np.ones(self.mask.shape, bool), a, layers.pixel_at(self.layer, event.position)))
+                self._show(cut(np.ones(self.mask.shape, bool), a, frames.pixel_at(self.layer, event.position)))
             yield
         self._press(event, a, dragged)
 
     def _released(self, event: Any, a: tuple[float, float], dragged: bool) -> None:
-        point = layers.pixel_at(self.layer, event.position)
+        point = frames.pixel_at(self.layer, event.position)
         if self.tool == "cut":
             self._show(None)
             if dragged and event.button == 1:
@@ -368,7 +368,7 @@ class VesselTools:
         self.end_trace()
 
     def _moved(self, layer: Labels, event: Any) -> None:
-        self.hover(layers.pixel_at(self.layer, event.position), "Shift" in event.modifiers)
+        self.hover(frames.pixel_at(self.layer, event.position), "Shift" in event.modifiers)
 
     def hover(self, point: tuple[float, float], branch: bool = False) -> None:
         """Show what a click at this point would do; `branch` as in `remove_at`."""
@@ -393,16 +393,16 @@ class VesselTools:
 
     def _show_preview(self, colour: str) -> None:
         """On top of all, in a colour; made at first need and then kept, since napari takes long to make a layer."""
-        placed = layers.placed_like(self.layer)
+        placed = frames.placed_like(self.layer)
         if self.layer.ndim == 3:  # one frame that is seen at all times
             placed = {name: value[-2:] for name, value in placed.items() if name in ("scale", "translate", "units")}
             placed["rotate"], placed["shear"] = self.layer.rotate[-2:, -2:], self.layer.shear[-1:]
             placed["affine"] = self.layer.affine.set_slice([1, 2])
         if self._preview is None:
             preview = Labels(
-                np.zeros(layers.frame_size(self.layer), np.uint8), name="tool preview", opacity=0.75, **placed
+                np.zeros(frames.frame_size(self.layer), np.uint8), name="tool preview", opacity=0.75, **placed
             )
-            layers.tag(preview, "preview", source=self._source)
+            layers.tag(preview, "preview", self._source)
             layers.add(self._viewer, preview)
             preview.editable = False
             self._preview = preview  # only now: before, its selection by napari would be answered while it goes on

@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import editor_of
@@ -30,15 +30,15 @@ FRAME = 5
 class Desk:
     """A shown window with an angiogram, its correction, and a mouse."""
 
-    def __init__(self, viewer, frames, **placed):
+    def __init__(self, viewer, data, **placed):
         self.viewer = viewer
         viewer.window._qt_window.resize(700, 500)
-        self.angiogram = viewer.add_image(frames, **placed)
+        self.angiogram = viewer.add_image(data, **placed)
         self.session = Session.of(viewer)
         self.layer = ensure_correction(viewer, self.angiogram)
         self.editor = editor_of(self.session, self.layer)
         self.tools = self.editor.tools
-        layers.show_frame(viewer, self.layer, FRAME)
+        frames.show_frame(viewer, self.layer, FRAME)
         viewer.layers.selection.active = self.layer
         viewer.reset_view()
         self.mouse = Mouse(viewer, self.layer)
@@ -60,7 +60,7 @@ class Desk:
         strokes.apply_values(self.layer, None if self.layer.ndim == 2 else FRAME, mask.astype(np.uint8))
 
     def predict(self, probability):
-        prediction = Prediction("model", (layers.frame_count(self.angiogram), *probability.shape))
+        prediction = Prediction("model", (frames.frame_count(self.angiogram), *probability.shape))
         for index in range(prediction.shape[0]):
             prediction.keep(index, probability, 0.0)
         self.session.predictions[self.angiogram] = prediction
@@ -185,12 +185,12 @@ def test_what_ends_a_trace(desk, branch):
         "right click": lambda: desk.mouse.click(last, RIGHT),
         "double click": lambda: None,  # instead of the second click
         "undo": lambda: desk.mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier),
-        "frame": lambda: layers.show_frame(desk.viewer, desk.layer, FRAME + 1),
+        "frame": lambda: frames.show_frame(desk.viewer, desk.layer, FRAME + 1),
     }
     for ending, end in endings.items():
         desk.tools.take(None)
         desk.put(np.zeros_like(desk.drawn))
-        layers.show_frame(desk.viewer, desk.layer, FRAME)
+        frames.show_frame(desk.viewer, desk.layer, FRAME)
         desk.mouse.key(Qt.Key.Key_T)
         desk.mouse.click(first)
         if ending == "double click":
