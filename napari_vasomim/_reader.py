@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import cv2
-import napari
 import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers
 from napari_vasomim.canvas.canvas import Canvas
+from napari_vasomim.canvas.facts import AngiogramFacts
+from napari_vasomim.napari_compat import viewers
 from napari_vasomim.notify import inform, tell, warn
 from vasomim_core.anatomy import sato
 from vasomim_core.errors import InputError, VasoMIMError
-from vasomim_core.files import stamp
-from vasomim_core.reading import SUFFIXES, Angiogram, Frames, find_angiograms, read_angiogram, stem
+from vasomim_core.reading import SUFFIXES, Angiogram, Frames, GreyLevels, find_angiograms, read_angiogram, stem
 from vasomim_core.reading.dicom import is_dicom
-from vasomim_core.reading.grey import window_limits
+from vasomim_core.reading.grey import Window, window_limits
+from vasomim_core.reading.levels import AS_IN_THE_FILE
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str | Sequence[str]], list[Any]]
@@ -65,9 +67,7 @@ def read(path: str | Sequence[str]) -> list[Any]:
 
     Returns:
         (data, keyword arguments, "image") for each layer. `data` is (y, x), or (t, y, x) read lazily. The layer's
-        `metadata["vasomim"]` has the role "angiogram", frame_time_ms (ms or None), angles (degrees or None), window
-        (DICOM centre and width in grey levels, or None where there is none or it hides the picture), notes (what the
-        person was told about the file) and source (the path, in memory only).
+        `metadata["vasomim"]` are its `AngiogramFacts`.
     """
     given = [path] if isinstance(path, str) else list(path)
     opened: list[Angiogram] = []
@@ -100,33 +100,26 @@ def read(path: str | Sequence[str]) -> list[Any]:
     return found or NOTHING
 
 
-def layer_data(angiogram: Angiogram, find_fullest: bool = True) -> LayerData:
+def layer_data(angiogram: Angiogram, chosen: GreyLevels = AS_IN_THE_FILE, find_fullest: bool = True) -> LayerData:
     """An angiogram as napari's layer data; its viewer moves to the fullest frame soon after the layer is there.
 
     Args:
         angiogram: what was read.
+        chosen: how a person wants its frames to be seen.
         find_fullest: False leaves the viewer where it is; no event loop is then needed, so that any thread may call.
 
     Raises:
         InputError: no frame can be decoded.
     """
-    frames = ShownFrames(angiogram.frames, angiogram.source)
-    limits = contrast_limits(angiogram)
-    data: Any = frames if len(frames) > 1 else frames[0]
-    facts = {
-        "role": "angiogram",
-        "frame_time_ms": angiogram.frame_time_ms,
-        "angles": angiogram.angles,
-        "window": angiogram.window,
-        "notes": angiogram.notes,
-        "source": angiogram.source,
-        "stamp": stamp(angiogram.source),
-    }
+    shown = ShownFrames(angiogram.frames, angiogram.source)
+    known = AngiogramFacts.of_file(angiogram, chosen)
+    limits = contrast_limits(angiogram, known.levels.window)
+    data: Any = shown if len(shown) > 1 else shown[0]
     if find_fullest:
-        _when_added(data, (lambda: fullest_frame(angiogram.frames)) if len(frames) > 1 else None)
+        _when_added(data, (lambda: fullest_frame(angiogram.frames)) if len(shown) > 1 else None)
     return (
         data,
-        {"name": name_of(angiogram), "rgb": False, "contrast_limits": limits, "metadata": {layers.KEY: facts}},
+        {"name": name_of(angiogram), "rgb": False, "contrast_limits": limits, "metadata": {layers.KEY: known}},
         "image",
     )
 
@@ -149,14 +142,14 @@ def view_of(angles: tuple[float, float] | None) -> list[str]:
     return words
 
 
-def contrast_limits(angiogram: Angiogram) -> tuple[float, float]:
-    """Grey levels shown black and white: the DICOM window, else the 0.5th and 99.5th percentile of three frames.
+def contrast_limits(angiogram: Angiogram, window: Window | None) -> tuple[float, float]:
+    """Grey levels shown black and white: those of the window, else the 0.5th and 99.5th percentile of three frames.
 
     Raises:
         InputError: none of the three can be decoded.
     """
-    if angiogram.window is not None and angiogram.window[1] > 1:
-        return window_limits(angiogram.window)
+    if window is not None and window[1] > 1:
+        return window_limits(window)
     count = len(angiogram.frames)
     levels = []
     for index in sorted({0, count // 2, count - 1}):
@@ -271,18 +264,18 @@ def _when_added(data: Any, find: Callable[[], int | None] | None) -> None:
         if find is None:
             return
         canvas = Canvas.known(viewer)
-        before = canvas.position(layer) if canvas is not None else layers.current_index(viewer, layer)
+        before = canvas.position(layer) if canvas is not None else frames.current_index(viewer, layer)
         window, place = weakref.ref(viewer), weakref.ref(layer)
 
         def found(index: int | None) -> None:
             viewer, layer = window(), place()
             if viewer is None or layer is None or layer not in viewer.layers or index is None:
                 return
-            layers.tag(layer, "angiogram", fullest_frame=index)
+            layers.set_facts(layer, replace(layers.facts(layer), fullest_frame=index))
             if canvas is not None and canvas.position(layer) == before:
                 canvas.go_to(layer, index)
-            elif canvas is None and layers.current_index(viewer, layer) == before:
-                layers.show_frame(viewer, layer, index)
+            elif canvas is None and frames.current_index(viewer, layer) == before:
+                frames.show_frame(viewer, layer, index)
 
         create_worker(find, _start_thread=True, _connect={"returned": found})
 
@@ -294,7 +287,7 @@ def _is_open_already(viewer: Any, layer: Image) -> bool:
 
     Only here is it known in which window a file was opened.
     """
-    path = layers.facts(layer).get("source")
+    path = layers.facts(layer).path
     known = layers.opened_from(viewer, path, besides=layer) if path else None
     if known is None:
         return False
@@ -309,8 +302,8 @@ def _is_open_already(viewer: Any, layer: Image) -> bool:
 
 def _where(data: Any) -> tuple[Any, Any]:
     """The viewer and the layer that show `data`: a file may be dropped on a window that is not the active one."""
-    for viewer in [napari.current_viewer(), *getattr(napari.Viewer, "_instances", ())]:
-        for layer in viewer.layers if viewer is not None else ():
+    for viewer in viewers():
+        for layer in viewer.layers:
             if layer.data is data:
                 return viewer, layer
     return None, None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_vasomim._reader import LayerData, show_when_added, view_of
 from napari_vasomim.canvas import layers
+from napari_vasomim.canvas.facts import AngiogramFacts, Mark
 from vasomim_core.synthetic import synthesize, synthesize_cine
 from vasomim_core.synthetic.tree import Side
 
@@ -47,17 +47,11 @@ def _layers(
     angles: tuple[float, float],
     frame_time_ms: float | None,
 ) -> list[LayerData]:
-    facts: dict[str, Any] = {
-        "role": "angiogram",
-        "frame_time_ms": frame_time_ms,
-        "angles": angles,
-        "window": None,
-        "source": None,
-        "token": (token := secrets.token_hex(8)),
-    }
+    sample = secrets.token_hex(8)
+    facts = AngiogramFacts(frame_time_ms=frame_time_ms, angles=angles, sample=sample)
     title = " ".join([name, *view_of(angles)])
     image = {"name": title, "rgb": False, "metadata": {layers.KEY: facts}}
-    of = {layers.KEY: {"role": "truth", "of": token}}
-    hidden = {"name": f"truth · {title}", "visible": False, "opacity": 0.5, "metadata": of}
+    mark = {layers.KEY: Mark("truth", sample=sample)}
+    hidden = {"name": f"truth · {title}", "visible": False, "opacity": 0.5, "metadata": mark}
     # The truth lies below, so that the angiogram is the layer that napari selects.
     return [(truth.astype(np.uint8), hidden, "labels"), (data, image, "image")]

@@ -94,9 +94,10 @@ def open_window(files: Sequence[Path] = ()) -> napari.Viewer:
 
 def use_the_screen(viewer: napari.Viewer) -> None:
     """Show the window as large as the screen allows, and the whole frame in it for as long as nobody zooms."""
+    from napari_vasomim.napari_compat import main_window
     from napari_vasomim.whole_frame import WholeFrame
 
-    window = viewer.window._qt_window
+    window = main_window(viewer)
     screen = window.screen() or window.windowHandle().screen()
     window.setGeometry(screen.availableGeometry())  # where there is no window manager, maximising does nothing
     window.showMaximized()

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_vasomim.background import engine
 from napari_vasomim.correcting.editing import Editor, editors
+from napari_vasomim.napari_compat import main_window
 from napari_vasomim.notify import tell, told
 from napari_vasomim.plain import message_box
 from napari_vasomim.runs import jobs
@@ -121,7 +122,7 @@ class ClosingGuard(QObject):
 
 def guard(session: Session) -> ClosingGuard | None:
     """The guard of a viewer's window, made at first need; None for a viewer without a window."""
-    window = getattr(getattr(session.viewer, "window", None), "_qt_window", None)
+    window = main_window(session.viewer)
     if window is None:
         return None
     return window.property(PROPERTY) or ClosingGuard(window, session)

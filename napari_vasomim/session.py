@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import getpass
 import weakref
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Image
 from psygnal import Signal
-from qtpy.QtCore import QObject, QSettings, QTimer
+from qtpy.QtCore import QSettings
+from superqt.utils import qthrottled
 
-from napari_vasomim.canvas import grey_window, layers
+from napari_vasomim.attached import PerViewer
+from napari_vasomim.canvas import frames, grey_window, layers, results
 from napari_vasomim.canvas.canvas import Canvas
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.runs.jobs import Job
 from vasomim_core.errors import InputError
 from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.models.catalogue import DEFAULT_MODEL
+from vasomim_core.reading import GreyLevels
 
 SETTLE_MS = 30
 
 
-class Session:
+class Session(PerViewer):
     """The state shared by the panels of one viewer; get it with `Session.of`.
 
     Attributes:
@@ -56,16 +60,6 @@ class Session:
     accept_requested = Signal()
     """The person pressed the key for accept & next."""
 
-    _all: ClassVar[weakref.WeakKeyDictionary[ViewerModel, Session]] = weakref.WeakKeyDictionary()
-
-    @classmethod
-    def of(cls, viewer: Any) -> Session:
-        """The session of a viewer, made at first need; proxies of a viewer share it."""
-        viewer = layers.bare(viewer)
-        if viewer not in cls._all:
-            cls._all[viewer] = cls(viewer)
-        return cls._all[viewer]
-
     def __init__(self, viewer: ViewerModel):
         self._viewer = weakref.ref(viewer)
         self._angiogram: Image | None = None
@@ -77,12 +71,8 @@ class Session:
         self.jobs: list[Job] = []
         self.canvas = Canvas.of(viewer)
         self.canvas.brought.connect(self._brought)
-        # One shot after the last event of a burst, so that a moved slider does not queue up work.
-        self._owner = QObject()
-        self._settle = QTimer(self._owner)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE_MS)
-        self._settle.timeout.connect(self._look)
+        # A moved slider does not queue up work.
+        self._look_soon = qthrottled(self._look, timeout=SETTLE_MS, leading=False)
         viewer.layers.events.inserted.connect(self._on_layers)
         viewer.layers.events.removed.connect(self._on_layers)
         viewer.layers.events.reordered.connect(self._on_layers)
@@ -113,14 +103,14 @@ class Session:
             self._angiogram = layer
             self.canvas.choose(layer)
             self._select_of(layer)
-            self._index = layers.current_index(self.viewer, layer) if layer is not None else 0
+            self._index = frames.current_index(self.viewer, layer) if layer is not None else 0
             self.angiogram_changed.emit(layer)
             self.frame_changed.emit()
 
     @property
     def index(self) -> int:
         """The frame of the angiogram that is shown, from 0."""
-        return layers.current_index(self.viewer, self._angiogram) if self._angiogram is not None else 0
+        return frames.current_index(self.viewer, self._angiogram) if self._angiogram is not None else 0
 
     def need_angiogram(self) -> Image:
         """The angiogram.
@@ -146,9 +136,7 @@ class Session:
     def set_bright_vessels(self, bright: bool) -> None:
         """Say that vessels are bright in this angiogram, as in a subtracted or inverted one."""
         layer = self.need_angiogram()
-        if bright != bool(layers.facts(layer).get("bright_vessels")):
-            layers.tag(layer, "angiogram", bright_vessels=bright)
-            self._renew(layer)
+        self._see(layer, replace(layers.facts(layer).chosen, bright_vessels=bright))
 
     def use_shown_window(self) -> None:
         """Make the contrast limits of the angiogram's layer the window through which the engine and labels see it.
@@ -159,9 +147,13 @@ class Session:
         layer = self.need_angiogram()
         if not grey_window.can_be_set(layer):
             raise InputError("This angiogram has 8 bits, which are worked on as they are; its contrast is for the eye.")
-        window = grey_window.shown(layer)
-        if window != layers.facts(layer).get("window"):
-            layers.tag(layer, "angiogram", window=window, set_window=window)
+        self._see(layer, replace(layers.facts(layer).chosen, window=grey_window.shown(layer)))
+
+    def _see(self, layer: Image, chosen: GreyLevels) -> None:
+        """See the frames of an angiogram otherwise, if that makes a difference."""
+        before, now = layers.facts(layer), replace(layers.facts(layer), chosen=chosen)
+        if now.levels != before.levels:
+            layers.set_facts(layer, now)
             self._renew(layer)
 
     # The model and the person
@@ -215,13 +207,13 @@ class Session:
 
     def _on_name(self, event: Any) -> None:
         if layers.is_angiogram(event.source):
-            layers.rename_results(self.viewer, event.source)
+            results.rename_results(self.viewer, event.source)
             self.angiogram_changed.emit(self._angiogram)
 
     def _renew(self, layer: Image) -> None:
         """Forget what was found in the old pixels of an angiogram."""
         self.predictions.pop(layer, None)
-        layers.clear_results(self.viewer, layer)
+        results.clear_results(self.viewer, layer)
         self.pixels_changed.emit(layer)
         self.angiogram_changed.emit(self._angiogram)
         if layer is self._angiogram:
@@ -243,7 +235,7 @@ class Session:
         """Who selects an angiogram in the list, or a result of one, wants to work on that one."""
         layer = event.value
         if layer is not None and not layers.is_arriving(layer):
-            self._brought(layers.owner(layer))
+            self._brought(layers.owner(self.viewer, layer))
 
     def _brought(self, angiogram: Image | None) -> None:
         if angiogram is not None and angiogram in self.viewer.layers:
@@ -251,15 +243,14 @@ class Session:
 
     def _select_of(self, angiogram: Image | None) -> None:
         """Keys go to the layer that is selected: never to one of an angiogram that is not shown."""
-        selection = self.viewer.layers.selection
-        if angiogram is None or selection.active is None or layers.owner(selection.active) in (None, angiogram):
+        viewer, selection = self.viewer, self.viewer.layers.selection
+        if angiogram is None or selection.active is None or layers.owner(viewer, selection.active) in (None, angiogram):
             return
-        correction = layers.labels_of(self.viewer, "correction", angiogram)
+        correction = layers.labels_of(viewer, "correction", angiogram)
         selection.active = correction if correction is not None and correction.visible else angiogram
 
     def _on_step(self, event: Any) -> None:
-        if not self._settle.isActive():
-            self._settle.start()
+        self._look_soon()
 
     def _look(self) -> None:
         if self._viewer() is None or self._angiogram is None:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QEvent, QObject, QTimer
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames
+from napari_vasomim.napari_compat import camera, canvas_widget, main_window
 from napari_vasomim.session import Session
 
 FILLED = 0.97
@@ -26,7 +27,7 @@ class WholeFrame(QObject):
     """
 
     def __init__(self, viewer: Any):
-        super().__init__(viewer.window._qt_window)
+        super().__init__(main_window(viewer))
         self._viewer = weakref.ref(viewer)
         self._session = Session.of(viewer)
         self._fitted: tuple[float, ...] | None = None
@@ -34,7 +35,7 @@ class WholeFrame(QObject):
         self._soon = QTimer(self, singleShot=True, interval=0)  # napari gives the canvas its new size first
         self._soon.timeout.connect(self.fit)
         self._session.angiogram_changed.connect(self._angiogram_changed)
-        viewer.window._qt_viewer.canvas.native.installEventFilter(self)
+        canvas_widget(viewer).installEventFilter(self)
         self._soon.start()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
@@ -49,24 +50,20 @@ class WholeFrame(QObject):
         if viewer is None or angiogram is None or viewer.dims.ndisplay != 2:
             return
         (top, left), (bottom, right) = angiogram.extent.world[:, -2:]
-        canvas, camera = viewer.window._qt_viewer.canvas.native, _camera(viewer)
-        camera.center = (0.0, (top + bottom) / 2, (left + right) / 2)
-        camera.zoom = FILLED * min(canvas.height() / max(bottom - top, 1e-9), canvas.width() / max(right - left, 1e-9))
-        self._fitted = _view(camera)
+        canvas, looking = canvas_widget(viewer), camera(viewer)
+        looking.center = (0.0, (top + bottom) / 2, (left + right) / 2)
+        looking.zoom = FILLED * min(canvas.height() / max(bottom - top, 1e-9), canvas.width() / max(right - left, 1e-9))
+        self._fitted = _view(looking)
 
     def _angiogram_changed(self, layer: Any) -> None:
-        size = layers.frame_size(layer) if layer is not None else None
+        size = frames.frame_size(layer) if layer is not None else None
         if size != self._size:
             self._size = size
             self._soon.start()
 
     def _is_untouched(self) -> bool:
         viewer = self._viewer()
-        return viewer is not None and (self._fitted is None or bool(np.allclose(self._fitted, _view(_camera(viewer)))))
-
-
-def _camera(viewer: Any) -> Any:
-    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera  # napari 0.9 moved it
+        return viewer is not None and (self._fitted is None or bool(np.allclose(self._fitted, _view(camera(viewer)))))
 
 
 def _view(camera: Any) -> tuple[float, ...]:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from napari.settings import get_settings
 from psygnal import Signal
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.attached import PerViewer
+from napari_vasomim.canvas import frames, layers
+from napari_vasomim.napari_compat import grid, keep_graphics_apart, set_playback_rate
 
 SOLID = ("opaque", "translucent", "translucent_no_depth")
 """How an image is laid over others that it hides them."""
@@ -27,8 +29,8 @@ SEEN_THROUGH = 0.75
 """Up to this opacity, what lies below an image is still seen."""
 
 
-class Canvas:
-    """The canvas of one viewer; get it with `Canvas.of`.
+class Canvas(PerViewer):
+    """The canvas of one viewer, from the first panel that is opened in it; get it with `Canvas.of`.
 
     Attributes:
         chosen: the angiogram that is shown alone; None while there is none.
@@ -37,21 +39,6 @@ class Canvas:
     brought = Signal(object)
     """Somebody made a layer of another angiogram (Image) visible: that one is wanted."""
 
-    _all: ClassVar[weakref.WeakKeyDictionary[ViewerModel, Canvas]] = weakref.WeakKeyDictionary()
-
-    @classmethod
-    def of(cls, viewer: Any) -> Canvas:
-        """The canvas of a viewer, made at first need."""
-        viewer = layers.bare(viewer)
-        if viewer not in cls._all:
-            cls._all[viewer] = cls(viewer)
-        return cls._all[viewer]
-
-    @classmethod
-    def known(cls, viewer: Any) -> Canvas | None:
-        """The canvas of a viewer in which a panel was opened; None before."""
-        return cls._all.get(layers.bare(viewer))
-
     def __init__(self, viewer: ViewerModel):
         self._viewer = weakref.ref(viewer)
         self.chosen: Image | None = None
@@ -59,13 +46,12 @@ class Canvas:
         self._away: frozenset[str] = frozenset()
         self._waiting: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._busy = False
-        _grid(viewer).events.enabled.connect(self._grid_changed)
+        grid(viewer).events.enabled.connect(self._grid_changed)
         viewer.dims.events.range.connect(self._keep_range)
         viewer.dims.events.ndim.connect(self._keep_pace)
         viewer.dims.events.current_step.connect(self._moved)
         viewer.layers.events.inserted.connect(self._inserted)
-        if hasattr(viewer.layers.events, "begin_batch"):  # not in every napari
-            viewer.layers.events.begin_batch.connect(self._take_the_pen)
+        keep_graphics_apart(viewer)
         for layer in viewer.layers:
             layer.events.visible.connect(self._visible_changed)
 
@@ -79,10 +65,10 @@ class Canvas:
             if angiogram is None:
                 return
             for layer in viewer.layers if not self._side_by_side() else ():
-                if layers.owner(layer) not in (None, angiogram):
+                if self._owner(layer) not in (None, angiogram):
                     self._wait(layer)
             self._keep_range()
-            layers.show_frame(viewer, angiogram, self._frames.get(angiogram, layers.current_index(viewer, angiogram)))
+            frames.show_frame(viewer, angiogram, self._frames.get(angiogram, frames.current_index(viewer, angiogram)))
             angiogram.visible = True
             self._bring_back()
         self._moved()
@@ -107,8 +93,12 @@ class Canvas:
         else:
             self._waiting.add(layer)
 
+    def _owner(self, layer: Layer) -> Image | None:
+        viewer = self._viewer()
+        return layers.owner(viewer, layer) if viewer is not None else None
+
     def _has_turn(self, layer: Layer) -> bool:
-        return layers.owner(layer) in (None, self.chosen) and layers.role(layer) not in self._away
+        return self._owner(layer) in (None, self.chosen) and layers.role(layer) not in self._away
 
     def hide(self, layer: Layer) -> None:
         """Hide a result, also when it would be its turn."""
@@ -118,7 +108,7 @@ class Canvas:
     def position(self, angiogram: Image) -> int:
         """The frame at which an angiogram is shown, or will be when it is chosen."""
         viewer = self._viewer()
-        here = layers.current_index(viewer, angiogram) if viewer is not None else 0
+        here = frames.current_index(viewer, angiogram) if viewer is not None else 0
         return here if angiogram is self.chosen else self._frames.get(angiogram, here)
 
     def go_to(self, angiogram: Image, index: int) -> None:
@@ -126,7 +116,7 @@ class Canvas:
         viewer = self._viewer()
         self._frames[angiogram] = index
         if viewer is not None and angiogram is self.chosen:
-            layers.show_frame(viewer, angiogram, index)
+            frames.show_frame(viewer, angiogram, index)
 
     def hindrance(self) -> str:
         """Why a frame of the chosen angiogram is not what is seen on the canvas, in one sentence; empty if it is."""
@@ -138,11 +128,11 @@ class Canvas:
             return "Single frames are not what is shown: go back to the 2-D view with the buttons below the layer list."
         if not angiogram.visible or angiogram.opacity == 0:
             return f"The angiogram {name!r} is hidden: show it with the eye beside its name, or choose another one."
-        if not layers.is_in_range(viewer, angiogram):
+        if not frames.is_in_range(viewer, angiogram):
             return f"The slider is beyond the frames of the angiogram {name!r}: move it back."
         above = list(viewer.layers)[viewer.layers.index(angiogram) + 1 :]
         for layer in above if not self._side_by_side() else ():
-            if layers.owner(layer) is not angiogram and _covers(layer):
+            if self._owner(layer) is not angiogram and _covers(layer):
                 return (
                     f"The image {layer.name!r} lies over the angiogram {name!r}: hide it, lower its opacity, "
                     "or choose it under Angiogram."
@@ -152,7 +142,7 @@ class Canvas:
     def _side_by_side(self) -> bool:
         """In napari's grid nothing lies over anything: there a person may compare runs."""
         viewer = self._viewer()
-        return viewer is not None and bool(_grid(viewer).enabled)
+        return viewer is not None and bool(grid(viewer).enabled)
 
     def _grid_changed(self, event: Any = None) -> None:
         if not self._side_by_side():
@@ -184,7 +174,7 @@ class Canvas:
         """A result that comes when it is not its turn waits, too."""
         layer = event.value
         layer.events.visible.connect(self._visible_changed)
-        if layers.owner(layer) is not layer and self.chosen is not None and not self._has_turn(layer):
+        if self._owner(layer) is not layer and self.chosen is not None and not self._has_turn(layer):
             with self._at_work():
                 self._wait(layer)
 
@@ -193,15 +183,15 @@ class Canvas:
         layer, viewer = event.source, self._viewer()
         if self._busy or viewer is None or not layer.visible or layer not in viewer.layers or self._side_by_side():
             return
-        owner = layers.owner(layer)
+        owner = self._owner(layer)
         ours = layer is not owner or layers.role(layer) == "angiogram"
         if owner is not None and owner is not self.chosen and owner in viewer.layers and ours:
             self.brought.emit(owner)
 
     def _moved(self, event: Any = None) -> None:
         viewer, angiogram = self._viewer(), self.chosen
-        if not self._busy and viewer is not None and angiogram is not None and layers.is_in_range(viewer, angiogram):
-            self._frames[angiogram] = layers.current_index(viewer, angiogram)
+        if not self._busy and viewer is not None and angiogram is not None and frames.is_in_range(viewer, angiogram):
+            self._frames[angiogram] = frames.current_index(viewer, angiogram)
 
     def _keep_range(self, event: Any = None) -> None:
         """The slider ends where the chosen run ends; for napari it has the steps of the longest."""
@@ -209,37 +199,18 @@ class Canvas:
         if viewer is None or angiogram is None or angiogram not in viewer.layers or viewer.dims.ndim < 3:
             return
         axis, ranges = viewer.dims.ndim - 3, list(viewer.dims.range)
-        own = layers.time_range(angiogram)
+        own = frames.time_range(angiogram)
         if tuple(ranges[axis]) != own:
             ranges[axis] = type(ranges[axis])(*own)
             viewer.dims.range = tuple(ranges)
 
-    def _take_the_pen(self, event: Any = None) -> None:
-        """Have OpenGL work on this window's canvas.
-
-        When layers come and go, napari 0.9.2 deletes what they had in the memory of graphics without asking for its own
-        context first: with two windows, under PyQt5, it deletes what has the same numbers in the other one, which ends
-        the program at its next drawing (`_clean_and_update_scenegraph` in napari/_vispy/canvas.py).
-        """
-        window = getattr(self._viewer(), "window", None)
-        with contextlib.suppress(AttributeError, RuntimeError):  # napari's own widgets; or they are gone already
-            window._qt_viewer.canvas._scene_canvas.set_current()  # type: ignore[union-attr]
-
     def _keep_pace(self, event: Any = None) -> None:
         """Play a run at its own speed, where its file tells one, else at napari's; never at that of the one before."""
         viewer, angiogram = self._viewer(), self.chosen
-        window = getattr(viewer, "window", None)
-        if window is None or viewer is None or angiogram is None or angiogram.ndim != 3:
-            return
-        time_ms = layers.facts(angiogram).get("frame_time_ms")
-        rate = 1000 / time_ms if time_ms else get_settings().application.playback_fps
-        with contextlib.suppress(AttributeError, IndexError, RuntimeError):  # napari's own, whose names may change
-            slider = window._qt_viewer.dims.slider_widgets[viewer.dims.ndim - 3]
-            slider.fps = min(max(1.0, round(rate, 1)), FASTEST)
-
-
-def _grid(viewer: ViewerModel) -> Any:
-    return getattr(viewer, "canvas", viewer).grid  # napari 0.9 moved it
+        if viewer is not None and angiogram is not None and angiogram.ndim == 3:
+            time_ms = layers.facts(angiogram).frame_time_ms
+            rate = 1000 / time_ms if time_ms else get_settings().application.playback_fps
+            set_playback_rate(viewer, viewer.dims.ndim - 3, min(max(1.0, round(rate, 1)), FASTEST))
 
 
 def _covers(layer: Layer) -> bool:

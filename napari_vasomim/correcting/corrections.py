@@ -7,7 +7,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.unfinished import Entry
 from napari_vasomim.session import Session
@@ -18,7 +18,7 @@ VESSEL = 1
 def correction_of(viewer: ViewerModel, angiogram: Image) -> Labels | None:
     """The correction layer of an angiogram; None while there is none that fits it."""
     layer = layers.labels_of(viewer, "correction", angiogram)
-    return layer if layer is not None and layer.data.shape == layers.result_shape(angiogram) else None
+    return layer if layer is not None and layer.data.shape == frames.result_shape(angiogram) else None
 
 
 def ensure_correction(
@@ -26,9 +26,7 @@ def ensure_correction(
 ) -> Labels:
     """The correction layer of an angiogram, made at first need: Labels, uint8, (H, W) or (T, H, W), 1 = vessel.
 
-    Its facts are `role` ("correction"), `source` (the angiogram) and, once labels were kept, `accepted` (the set of
-    frame indices that a label set has). An editor looks after it from
-    the start: tools, journal and undo are there whichever panel made it.
+    An editor looks after it from the start: tools, journal and undo are there whichever panel made it.
 
     Args:
         viewer: where the angiogram is.
@@ -40,13 +38,13 @@ def ensure_correction(
     if layer is not None:
         return layer
     layer = Labels(
-        np.zeros(layers.result_shape(angiogram), np.uint8) if data is None else data,
-        name=layers.result_name("correction", angiogram),
+        np.zeros(frames.result_shape(angiogram), np.uint8) if data is None else data,
+        name=results.result_name("correction", angiogram),
         opacity=0.5,
-        colormap=layers.colormap("correction"),
-        **layers.placed_like(angiogram),
+        colormap=results.colormap("correction"),
+        **frames.placed_like(angiogram),
     )
-    layers.tag(layer, "correction", source=layers.bare(angiogram))
+    layers.tag(layer, "correction", angiogram)
     layer.selected_label = VESSEL
     editor_of(Session.of(viewer), layer, continues)  # before anyone else sees the layer and asks for its editor
     layers.add(viewer, layer, select=True)

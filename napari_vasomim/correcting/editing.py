@@ -11,7 +11,7 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.journal import Journal
 from napari_vasomim.correcting.keys import bind_keys
@@ -93,18 +93,18 @@ class Editor:
         return prediction.probability(index) if prediction is not None and index in prediction else None
 
     def _about(self) -> dict[str, Any]:
-        path = layers.facts(self.source).get("source")
+        path = layers.facts(self.source).path
         return {
             "angiogram": self.source.name,
             "path": str(path) if path is not None else None,
-            "frame": list(layers.frame_size(self.source)),
-            "frames": layers.frame_count(self.source),
+            "frame": list(frames.frame_size(self.source)),
+            "frames": frames.frame_count(self.source),
             "models": {str(index): model for index, model in self.models.items()},
         }
 
     def _changed(self, step: strokes.Step) -> None:
         if step.boxes is None:
-            self.unsaved.add(layers.current_index(self._session.viewer, self.layer))
+            self.unsaved.add(frames.current_index(self._session.viewer, self.layer))
         self.unsaved.update(box.frame for box in step.boxes or ())
         self._session.drawn.emit(self.layer)
 
@@ -171,7 +171,10 @@ def editor_of(session: Session, layer: Labels, continues: Entry | None = None) -
         continues: the journal entry that the layer was restored from.
     """
     if layer not in _editors:
-        _editors[layer] = Editor(session, layer, layers.facts(layer)["source"], continues)
+        made = layers.result(layer)
+        if made is None:
+            raise ValueError("only a layer with the role correction has an editor")
+        _editors[layer] = Editor(session, layer, made.source, continues)
     return _editors[layer]
 
 

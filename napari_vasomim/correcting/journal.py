@@ -20,10 +20,10 @@ from typing import Any
 import platformdirs
 from napari.layers import Labels
 
-from napari_vasomim.canvas.layers import bare
 from napari_vasomim.correcting.journal_file import JournalFile, remove
 from napari_vasomim.correcting.strokes import Step, steps
 from napari_vasomim.correcting.unfinished import Entry
+from napari_vasomim.napari_compat import bare
 from napari_vasomim.notify import warn
 
 _FLUSH_AFTER = 0.3  # seconds

@@ -15,7 +15,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from napari.components import ViewerModel
@@ -23,7 +23,8 @@ from napari.layers import Labels
 from numpy.typing import ArrayLike, NDArray
 from psygnal import Signal
 
-from napari_vasomim.canvas.layers import bare, current_index, show_frame
+from napari_vasomim.canvas.frames import current_index, show_frame
+from napari_vasomim.napari_compat import bare, history
 from vasomim_core.errors import InputError
 
 
@@ -68,12 +69,12 @@ def apply_values(layer: Labels, frame: int | None, new: NDArray[np.uint8]) -> in
 
 def undo_depth(layer: Labels) -> int:
     """How many steps can be undone, 0 to 100."""
-    return len(getattr(bare(layer), "_undo_history", ()))
+    return len(history(bare(layer), "undo") or ())
 
 
 def redo_depth(layer: Labels) -> int:
     """How many steps can be redone, 0 to 100."""
-    return len(getattr(bare(layer), "_redo_history", ()))
+    return len(history(bare(layer), "redo") or ())
 
 
 def forget_steps(layer: Labels) -> None:
@@ -132,8 +133,8 @@ class Steps:
         layer.events.set_data.connect(self.settle)
         # On the instance, since there is no event to observe: `set_data` comes with every redraw, and never while the
         # layer is hidden. napari's key bindings and everyone else call these two public methods.
-        layer.undo = partial(self._replay, "undo", "_undo_history")
-        layer.redo = partial(self._replay, "redo", "_redo_history")
+        layer.undo = partial(self._replay, "undo")
+        layer.redo = partial(self._replay, "redo")
 
     def settle(self, event: Any = None) -> None:
         """Tell of a step whose pixels are set only now: when they are shown, or at the latest before the next step."""
@@ -160,12 +161,12 @@ class Steps:
             forget_steps(layer)
             self.made.emit(Step(None))
 
-    def _replay(self, name: str, history: str) -> None:
+    def _replay(self, name: Literal["undo", "redo"]) -> None:
         self.settle()
         layer = self._layer()
         if layer is None:
             return
-        pending = getattr(layer, history, None)
+        pending = history(layer, name)
         boxes = boxes_of(pending[-1], layer.data.shape) if pending else None
         unknown = boxes is None and (pending is None or len(pending) > 0)
         before = np.array(layer.data) if unknown else None

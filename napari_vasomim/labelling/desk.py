@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import weakref
-from typing import Any, ClassVar
-
 from napari.components import ViewerModel
 
+from napari_vasomim.attached import PerViewer
 from napari_vasomim.labelling.groups import Groups
 from napari_vasomim.labelling.kept import Kept
 from napari_vasomim.labelling.revisions import Revisions
@@ -17,7 +15,7 @@ from napari_vasomim.labelling.watched_set import WatchedSet
 from napari_vasomim.session import Session
 
 
-class Desk:
+class Desk(PerViewer):
     """The desk of whoever labels in a viewer; get it with `Desk.of`. It hears the key for accepting from then on.
 
     Attributes:
@@ -29,17 +27,8 @@ class Desk:
         walk: the way through the frames.
     """
 
-    _all: ClassVar[weakref.WeakKeyDictionary[ViewerModel, Desk]] = weakref.WeakKeyDictionary()
-
-    @classmethod
-    def of(cls, viewer: Any) -> Desk:
-        """The desk of a viewer, made at first need; proxies of a viewer share it."""
+    def __init__(self, viewer: ViewerModel):
         session = Session.of(viewer)
-        if session.viewer not in cls._all:
-            cls._all[session.viewer] = cls(session)
-        return cls._all[session.viewer]
-
-    def __init__(self, session: Session):
         self.watched = WatchedSet(session)
         groups = Groups(self.watched)
         self.shown = ShownFrame(self.watched, groups)

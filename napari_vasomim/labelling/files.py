@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import weakref
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_vasomim._reader import layer_data
+from napari_vasomim._reader import LayerData, layer_data
 from napari_vasomim.canvas import layers
+from napari_vasomim.labelling.sources import FileSource
 from napari_vasomim.notify import warn
 from napari_vasomim.session import Session
-from vasomim_core.reading import read_angiogram
-from vasomim_core.reading.grey import Window, window_limits
 
 
-def read_file(path: Path) -> Any:
+def read_file(source: FileSource) -> LayerData:
     """A file as `add` takes it; for a thread.
 
     Raises:
         InputError: it cannot be read.
     """
-    return layer_data(read_angiogram(path), find_fullest=False)
+    return layer_data(source.open(), source.chosen, find_fullest=False)
 
 
 class OpenFiles:
@@ -50,19 +48,13 @@ class OpenFiles:
         """Another queue begins; what is open stays open."""
         self._layers.clear()
 
-    def add(self, file: int, read: Any, bright_vessels: bool, window: Window | None = None) -> Image:
-        """Put what was read from a file into the viewer, as the person has said that it is to be read."""
+    def add(self, file: int, read: LayerData) -> Image:
+        """Put what was read from a file into the viewer."""
         data, keywords, _ = read
-        facts = keywords["metadata"][layers.KEY]
-        if bright_vessels:
-            facts["bright_vessels"] = True
-        if window is not None:
-            facts["window"] = facts["set_window"] = window
-            keywords["contrast_limits"] = window_limits(window)
-        else:
-            for note in facts["notes"]:
-                warn(note)
         layer: Image = self._session.viewer.add_image(data, **keywords)
+        known = layers.facts(layer)
+        for note in known.notes if known.chosen.window is None else ():
+            warn(note)
         self._own.add(layer)
         self.put(file, layer)
         return layer
@@ -78,10 +70,11 @@ class OpenFiles:
 
     def may_close(self, layer: Image) -> bool:
         """Whether the queue has opened it, and no backup that a person made of a mask would go with it."""
+        viewer = self._session.viewer
         copies = [
             part
-            for part in self._session.viewer.layers
-            if layers.role(part) == "copy" and isinstance(part, Labels) and layers.owner(part) is layer
+            for part in viewer.layers
+            if layers.role(part) == "copy" and isinstance(part, Labels) and layers.owner(viewer, part) is layer
         ]
         return layer in self._own and not any(np.asarray(copy.data).any() for copy in copies)
 
@@ -92,4 +85,4 @@ class OpenFiles:
     def close(self, layer: Image) -> None:
         """Take an angiogram out of the viewer, and everything that was made from it."""
         viewer = self._session.viewer
-        layers.remove(viewer, *[part for part in viewer.layers if layers.owner(part) is layer])
+        layers.remove(viewer, *[part for part in viewer.layers if layers.owner(viewer, part) is layer])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
 from napari.layers import Image
 from qtpy.QtCore import QObject
 
 from napari_vasomim.background.threads import Newest
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers
 from napari_vasomim.labelling.contents import Contents
-from napari_vasomim.labelling.sources import LayerSource, sha_of_frames, stored_frame
+from napari_vasomim.labelling.sources import LayerSource, sha_of_frames
 from napari_vasomim.labelling.watched_set import WatchedSet
 from vasomim_core.errors import LabelError
 from vasomim_core.labels.labelset import LabelSet, Record, pixel_sha256
@@ -38,9 +38,9 @@ class Groups:
 
         What the person wrote, else what the set has, else the patient's pseudonym, else a run's own.
         """
-        written = layers.facts(layer).get("group")
+        written = layers.facts(layer).group
         if written is not None:
-            return str(written)
+            return written
         if record is not None and record.group:
             return record.group
         if layer not in self._defaults:
@@ -48,9 +48,9 @@ class Groups:
         return self._defaults[layer]
 
     def _default(self, layer: Image) -> str:
-        path = layers.facts(layer).get("source") or layer.source.path
+        path = layers.path_of(layer)
         labels = self._watched.session.label_set
-        if labels is not None and isinstance(path, (str, Path)):
+        if labels is not None and path is not None:
             try:
                 group = patient_group(path, labels.key)
             except LabelError:  # the key was taken out, as before giving the set away
@@ -58,11 +58,11 @@ class Groups:
             if group:
                 return group
         # Like `import_pairs`: the frames of a run are near copies of each other.
-        return pixel_sha256(stored_frame(layer, 0))[:16] if layers.frame_count(layer) > 1 else ""
+        return pixel_sha256(frames.stored(layer, 0))[:16] if frames.frame_count(layer) > 1 else ""
 
     def set(self, layer: Image, group: str) -> None:
         """Keep all frames of an angiogram, also those that the set has already, under this group; "" for none."""
-        layers.tag(layer, "angiogram", group=group)
+        layers.set_facts(layer, replace(layers.facts(layer), group=group))
         labels, contents = self._watched.session.label_set, self._watched.contents
         if labels is not None and contents.records:
             self._moving.ask(lambda: self._move(labels, contents, layer, group))

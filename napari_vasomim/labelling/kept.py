@@ -8,10 +8,9 @@ import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
-from napari_vasomim.canvas import layers
 from napari_vasomim.correcting.corrections import correction_of, drawn
 from napari_vasomim.session import Session
-from vasomim_core.labels.labelset import Status, pixel_sha256
+from vasomim_core.labels.labelset import pixel_sha256
 
 
 class Kept:
@@ -21,12 +20,8 @@ class Kept:
         self._session = session
         self._masks: weakref.WeakKeyDictionary[Labels, dict[int, str]] = weakref.WeakKeyDictionary()
 
-    def remember(self, correction: Labels, index: int, status: Status, mask: NDArray[np.bool_]) -> None:
-        """A label set has this mask (H, W) for a frame of a correction layer, with this status."""
-        accepted = set(layers.facts(correction).get("accepted", ())) - {index}
-        if status == "accepted":
-            accepted.add(index)
-        layers.tag(correction, "correction", accepted=accepted)
+    def remember(self, correction: Labels, index: int, mask: NDArray[np.bool_]) -> None:
+        """A label set has this mask (H, W) for a frame of a correction layer."""
         self._masks.setdefault(correction, {})[index] = pixel_sha256(mask)
         now = drawn(correction, index)
         if now is not None and np.array_equal(now, mask):  # else it was drawn on while the mask was written

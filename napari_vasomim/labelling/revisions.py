@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
 from napari_vasomim.background.threads import Newest
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import layers, results
 from napari_vasomim.correcting.corrections import correction_of, drawn, ensure_correction
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.strokes import apply_values
@@ -117,7 +117,7 @@ class Revisions:
 
             def show() -> None:
                 if self._shown.known is known or self._shown.is_current():
-                    layers.put_frame(viewer, frame.layer, "revision", frame.index, mask, "revision", opacity=0.6)
+                    results.put_frame(viewer, frame.layer, "revision", frame.index, mask, "revision", opacity=0.6)
 
             return show
 
@@ -141,4 +141,4 @@ class Revisions:
         correction = ensure_correction(viewer, frame.layer)
         apply_values(correction, None if correction.ndim == 2 else frame.index, mask.astype(np.uint8))
         editor_of(self._session, correction).propose(frame.index, record.model)
-        self._kept.remember(correction, frame.index, record.status, mask)
+        self._kept.remember(correction, frame.index, mask)

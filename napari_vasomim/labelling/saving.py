@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from napari.components import ViewerModel
 from napari.layers import Image
 from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QMessageBox
 
 from napari_vasomim.background.threads import Newest
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames
 from napari_vasomim.correcting.corrections import correction_of, drawn
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.groups import Groups
 from napari_vasomim.labelling.kept import Kept
-from napari_vasomim.labelling.sources import frame_index, stored_frame
+from napari_vasomim.labelling.sources import frame_index
 from napari_vasomim.labelling.watched_set import WatchedSet
+from napari_vasomim.napari_compat import main_window
 from napari_vasomim.notify import tell, told
 from napari_vasomim.plain import message_box
 from vasomim_core.errors import LabelError, VasoMIMError
@@ -55,7 +55,7 @@ class Saved:
 
     def __str__(self) -> str:
         """A sentence that names the frame: another one may be shown by the time that it is read."""
-        several = layers.frame_count(self.layer) > 1
+        several = frames.frame_count(self.layer) > 1
         frame = f"frame {self.index + 1} of {self.layer.name}" if several else self.layer.name
         if self.before is None:
             return f"New label: {frame}, {self.record.status}."
@@ -106,7 +106,7 @@ class Saving:
 
     def _ask_about_empty(self, layer: Image, index: int) -> None:
         question = message_box(
-            _window_of(self.session.viewer),
+            main_window(self.session.viewer),
             "Empty mask",
             "Nothing is drawn on this frame. Is there really no vessel in it?",
             "A model that learns from it will learn to see nothing here.",
@@ -153,7 +153,7 @@ class Saving:
         model = None if correction is None else editor_of(self.session, correction).models.get(index)
 
         def work() -> Saved:
-            frame, place = stored_frame(layer, index), frame_index(layer, index)
+            frame, place = frames.stored(layer, index), frame_index(layer, index)
             before = labels.find(frame, place)
             group = self._groups.of(layer, before) or None
             as_kept = mask is None or (before is not None and before.mask_sha256 == pixel_sha256(mask))
@@ -181,7 +181,7 @@ class Saving:
         self.working.emit()
         correction = correction_of(self.session.viewer, saved.layer)
         if correction is not None and saved.mask is not None:
-            self._kept.remember(correction, saved.index, saved.record.status, saved.mask)
+            self._kept.remember(correction, saved.index, saved.mask)
         self._watched.take(saved.labels, saved.contents)
         self._watched.said.emit(str(saved))
         self.session.label_set_changed.emit(self.session.label_set)
@@ -194,8 +194,3 @@ class Saving:
             f"Not saved. {error if isinstance(error, VasoMIMError) else 'What you drew is still here.'}"
         )
         self._watched.refresh()
-
-
-def _window_of(viewer: ViewerModel) -> QWidget | None:
-    window = getattr(viewer, "window", None)
-    return getattr(window, "_qt_window", None)

@@ -12,9 +12,10 @@ from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 
 from napari_vasomim.background.threads import Newest
+from napari_vasomim.canvas import frames
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.groups import Groups
-from napari_vasomim.labelling.sources import frame_index, stored_frame
+from napari_vasomim.labelling.sources import frame_index
 from napari_vasomim.labelling.watched_set import SETTLE_MS, WatchedSet
 from napari_vasomim.notify import told
 from vasomim_core.errors import VasoMIMError
@@ -98,7 +99,7 @@ class ShownFrame:
 
     def _look(self, layer: Image, index: int, labels: LabelSet | None, contents: Contents) -> Known:
         try:
-            sha = pixel_sha256(stored_frame(layer, index))
+            sha = pixel_sha256(frames.stored(layer, index))
             record = contents.find(sha, frame_index(layer, index))
             revisions = tuple(labels.revisions(record.id)) if record is not None and labels is not None else ()
             return Known(layer, index, record, revisions, self._groups.of(layer, record))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,26 +11,36 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers
 from vasomim_core.errors import VasoMIMError
+from vasomim_core.files import stamp
 from vasomim_core.labels.labelset import pixel_sha256
-from vasomim_core.reading import kept_frame, read_angiogram, to_grey
-from vasomim_core.reading.grey import Window
+from vasomim_core.reading import Angiogram, GreyLevels, read_angiogram
+from vasomim_core.reading.levels import AS_IN_THE_FILE
 
-# A few only: an angiogram of one frame holds its pixels.
-_open = lru_cache(maxsize=4)(read_angiogram)
+MOST_OPEN = 4
+"""Files that are remembered; a few only, for an angiogram of one frame holds its pixels."""
+
+Open = Callable[[Path], Angiogram]
+
+
+def remembering_reader() -> Open:
+    """`read_angiogram` that remembers the files opened last, as long as they do not change.
+
+    The frames of a file are looked up, shown and kept one after the other: it is opened once for all of that.
+    """
+    read = lru_cache(maxsize=MOST_OPEN)(lambda path, _: read_angiogram(path))
+    return lambda path: read(path, stamp(path))
 
 
 class Source(Protocol):
     """An angiogram of the queue.
 
     Attributes:
-        bright_vessels: a person said that its vessels are bright.
-        window: the grey window that a person has set; None = the file's own.
+        chosen: how a person wants its frames to be seen.
     """
 
-    bright_vessels: bool
-    window: Window | None
+    chosen: GreyLevels
 
     def count(self) -> int:
         """Number of frames."""
@@ -42,20 +52,31 @@ class Source(Protocol):
 class FileSource:
     """An angiogram in a file, opened at first need.
 
+    Args:
+        path: the file.
+        read: opens it.
+
     Attributes:
         path: the file.
-        bright_vessels: a person said that its vessels are bright.
-        window: the grey window that a person has set; None = the file's own.
+        chosen: how a person wants its frames to be seen.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read: Open = read_angiogram) -> None:
         self.path = path
-        self.bright_vessels = False
-        self.window: Window | None = None
+        self.chosen = AS_IN_THE_FILE
+        self._read = read
+
+    def open(self) -> Angiogram:
+        """The angiogram.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        return self._read(self.path)
 
     @cached_property
     def _count(self) -> int:
-        return len(_open(self.path).frames)
+        return len(self.open().frames)
 
     def count(self) -> int:
         """Number of frames.
@@ -71,9 +92,7 @@ class FileSource:
         Raises:
             InputError: it cannot be read.
         """
-        angiogram = _open(self.path)
-        frame = kept_frame(angiogram.frames[index], self.window or angiogram.window)
-        return ~frame if self.bright_vessels else frame
+        return self.open().stored(index, self.chosen)
 
 
 class LayerSource:
@@ -81,18 +100,16 @@ class LayerSource:
 
     Attributes:
         layer: the angiogram.
-        bright_vessels: a person said that its vessels are bright.
-        window: the grey window that a person has set; None = the file's own.
+        chosen: how a person wants its frames to be seen.
     """
 
     def __init__(self, layer: Image) -> None:
         self.layer = layer
-        self.bright_vessels = bool(layers.facts(layer).get("bright_vessels"))
-        self.window: Window | None = layers.facts(layer).get("set_window")
+        self.chosen = layers.facts(layer).chosen
 
     def count(self) -> int:
         """Number of frames."""
-        return layers.frame_count(self.layer)
+        return frames.frame_count(self.layer)
 
     def frame(self, index: int) -> NDArray[Any]:
         """A frame (H, W) as a label set keeps it.
@@ -100,24 +117,12 @@ class LayerSource:
         Raises:
             InputError: it cannot be read or used.
         """
-        return stored_frame(self.layer, index)
-
-
-def stored_frame(layer: Image, index: int) -> NDArray[Any]:
-    """A frame as a label set keeps it: (H, W) uint8 or uint16, vessels dark.
-
-    The grey levels are those of the engine, so that a frame is the same from a file and from anyone's layer.
-
-    Raises:
-        InputError: the frame cannot be read or used.
-    """
-    frame = kept_frame(to_grey(layers.pixels_of(layer, index)), layers.facts(layer).get("window"))
-    return ~frame if layers.facts(layer).get("bright_vessels") else frame
+        return frames.stored(self.layer, index)
 
 
 def frame_index(layer: Image, index: int) -> int | None:
     """The index that identifies a frame in a label set: None for a still."""
-    return index if layers.frame_count(layer) > 1 else None
+    return index if frames.frame_count(layer) > 1 else None
 
 
 def sha_of_frames(source: Source) -> Iterator[tuple[int | None, str]]:

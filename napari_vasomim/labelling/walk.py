@@ -16,7 +16,7 @@ from napari_vasomim.labelling.files import OpenFiles, read_file
 from napari_vasomim.labelling.kept import Kept
 from napari_vasomim.labelling.queue import AnnotationQueue, Order, Place
 from napari_vasomim.labelling.saving import Saved, Saving
-from napari_vasomim.labelling.sources import FileSource, LayerSource
+from napari_vasomim.labelling.sources import FileSource, LayerSource, remembering_reader
 from napari_vasomim.labelling.watched_set import WatchedSet
 from napari_vasomim.notify import tell, told
 from vasomim_core.errors import VasoMIMError
@@ -52,6 +52,7 @@ class Walk:
         self.done = False
         self._watched, self._kept = watched, kept
         self._files = OpenFiles(self.session)
+        self._read = remembering_reader()
         self._file = 0
         self._said_at: Place | None = None
         self._owner = QObject()
@@ -82,7 +83,7 @@ class Walk:
 
     def _found(self, result: tuple[Path, list[Path]]) -> None:
         self.folder, files = result
-        self._start(dict.fromkeys(map(FileSource, files)))
+        self._start(dict.fromkeys(FileSource(file, self._read) for file in files))
         self.next_unlabelled(from_start=True)
 
     def _start(self, sources: dict[Any, Image | None]) -> None:
@@ -213,13 +214,12 @@ class Walk:
             return
         self._say("Opening the next file…")
         queue = self.queue
-        self._fetching.ask(lambda: (queue, place, read_file(source.path)))
+        self._fetching.ask(lambda: (queue, place, read_file(source)))
 
     def _fetched(self, result: tuple[AnnotationQueue, Place, Any]) -> None:
         queue, place, read = result
         if queue is self.queue:
-            source = queue.sources[place.file]
-            self._arrive(place, self._files.add(place.file, read, source.bright_vessels, source.window))
+            self._arrive(place, self._files.add(place.file, read))
 
     def _failed(self, error: Exception) -> None:
         tell(error)
@@ -252,10 +252,9 @@ class Walk:
             return
         place = self.place
         if place is not None and layer is not None:
-            source, facts = self.queue.sources[place.file], layers.facts(layer)
-            bright, window = bool(facts.get("bright_vessels")), facts.get("set_window")
-            if (source.bright_vessels, source.window) != (bright, window):
-                source.bright_vessels, source.window = bright, window
+            source, chosen = self.queue.sources[place.file], layers.facts(layer).chosen
+            if source.chosen != chosen:
+                source.chosen = chosen
                 self.queue.forget(place.file)
                 self._learn()
         self.changed.emit()

@@ -17,7 +17,7 @@ from qtpy.QtCore import QObject, QTimer
 from napari_vasomim.background import engine
 from napari_vasomim.background.futures import deliver
 from napari_vasomim.background.threads import Newest
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers
 from napari_vasomim.notify import told
 from napari_vasomim.session import Session
 from vasomim_core.config import Mode
@@ -96,7 +96,7 @@ class ShownVessels:
         key = self._key(layer, mode)
 
         def work() -> Vessels:
-            frame = layers.frame_of(layer, key[0])
+            frame = frames.grey(layer, key[0])
             return Vessels(key, layer, key[0], frame, *with_anatomy(frame, mode))
 
         self._finding.ask(work)
@@ -107,7 +107,7 @@ class ShownVessels:
             self._last = None
 
     def _key(self, layer: Image, mode: Mode) -> tuple[int, Mode, bool]:
-        return self._session.index, mode, bool(layers.facts(layer).get("bright_vessels"))
+        return self._session.index, mode, layers.facts(layer).chosen.bright_vessels
 
     def _found(self, vessels: Vessels) -> None:
         if self.get(self._mode) is None and _is_there(self._session, vessels):
@@ -234,4 +234,4 @@ def request(method: str, asked: Asked) -> dict[str, Any]:
 def _is_there(session: Session, vessels: Vessels) -> bool:
     """Whether the angiogram is still open, with frames of that size."""
     layer = vessels.layer
-    return layer in session.viewer.layers and layers.frame_size(layer) == vessels.size
+    return layer in session.viewer.layers and frames.frame_size(layer) == vessels.size

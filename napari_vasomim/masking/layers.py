@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import layers, results
 from napari_vasomim.canvas.canvas import Canvas
 from napari_vasomim.masking.answers import Asked, Vessels
 from vasomim_core.masking.figures import kinds, on_pixels
@@ -65,7 +65,7 @@ class MaskLayers:
         """Show the vessels that the masks are drawn for, on a layer that is not visible at first."""
         style: dict[str, Any] = {"opacity": 0.5, "visible": False}
         found = on_pixels(vessels.anatomy, vessels.size)
-        layers.put_frame(self._viewer, vessels.layer, "anatomy", vessels.index, found, "anatomy", **style)
+        results.put_frame(self._viewer, vessels.layer, "anatomy", vessels.index, found, "anatomy", **style)
 
     def put(self, asked: Asked, answer: Mask | OverEpochs | Reconstruction) -> None:
         """Show what the engine has answered, each patch exactly over its part of the frame."""
@@ -90,6 +90,6 @@ class MaskLayers:
 
     def _put(self, role: str, vessels: Vessels, frame: NDArray[Any]) -> None:
         style = STYLES[role] | {"visible": role in self.seen}
-        put = layers.put_frame(self._viewer, vessels.layer, role, vessels.index, frame, role, **style)
+        put = results.put_frame(self._viewer, vessels.layer, role, vessels.index, frame, role, **style)
         if role == "distribution":
             put.contrast_limits = (0, max(float(frame.max()), 1e-9))

@@ -14,7 +14,7 @@ from napari_vasomim.canvas import layers
 from napari_vasomim.masking.answers import Asked
 from napari_vasomim.notify import copy, inform
 from vasomim_core.files import write_png
-from vasomim_core.reading import read_angiogram, to_uint8
+from vasomim_core.reading import GreyLevels, read_angiogram
 
 
 def copy_snippet(parent: QWidget, asked: Asked) -> None:
@@ -28,12 +28,12 @@ def copy_snippet(parent: QWidget, asked: Asked) -> None:
         asked: the settings.
     """
     layer = asked.vessels.layer
-    source = layers.facts(layer).get("source") or layer.source.path
+    source = layers.path_of(layer)
     inverted = asked.vessels.key[2]
 
     def found(there: bool) -> None:
-        if there:
-            _copy(snippet(Path(source), asked.vessels.index, inverted, asked))
+        if there and source is not None:
+            _copy(snippet(source, asked.vessels.index, inverted, asked))
         elif path := _ask_where(parent):
             write_png(path, asked.vessels.frame)
             _copy(snippet(path, 0, False, asked))
@@ -54,12 +54,11 @@ def snippet(path: Path, index: int, inverted: bool, asked: Asked) -> str:
     negative = "frame = 255 - frame  # its vessels are bright\n" if inverted else ""
     model = f", model={asked.model!r}" if asked.model else ""
     return f"""\
-from vasomim_core.reading import read_angiogram, to_uint8
+from vasomim_core.reading import read_angiogram
 from vasomim_core.inference.frame_masking import mask_frame
 from vasomim_core.masking.schedule import MaskingSchedule
 
-angiogram = read_angiogram({str(path.absolute())!r})
-frame = to_uint8(angiogram.frames[{index}], angiogram.window)
+frame = read_angiogram({str(path.absolute())!r}).grey({index})
 {negative}schedule = MaskingSchedule({schedule})
 result = mask_frame(frame, schedule, epoch={asked.epoch}, anatomy={asked.vessels.mode!r}{model})
 for name, array in result.arrays().items():  # also result.mask.f, result.over_epochs.masking_ratio, …
@@ -70,11 +69,10 @@ for name, array in result.arrays().items():  # also result.mask.f, result.over_e
 def _holds(source: Any, inverted: bool, asked: Asked) -> bool:
     """Whether a file holds the frame as it is shown."""
     try:
-        angiogram = read_angiogram(source)
-        frame = to_uint8(angiogram.frames[asked.vessels.index], angiogram.window)
+        frame = read_angiogram(source).grey(asked.vessels.index, GreyLevels(bright_vessels=inverted))
     except Exception:  # no file, a folder, one that is gone: whatever it is, it does not hold the frame
         return False
-    return np.array_equal(255 - frame if inverted else frame, asked.vessels.frame)
+    return np.array_equal(frame, asked.vessels.frame)
 
 
 def _ask_where(parent: QWidget) -> Path | None:

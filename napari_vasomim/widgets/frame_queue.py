@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QFileDialog, QSpinBox
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames
 from napari_vasomim.labelling.sources import FileSource
 from napari_vasomim.labelling.walk import Walk
 from napari_vasomim.labelling.watched_set import WatchedSet
@@ -152,7 +152,7 @@ class QueueChoice:
         sources, angiogram = self._walk.queue.sources, self._panel.session.angiogram
         for widget in (self.order, self.every):
             widget.setEnabled(bool(sources))
-        cine = len(sources) > 1 or (angiogram is not None and layers.frame_count(angiogram) > 1)
+        cine = len(sources) > 1 or (angiogram is not None and frames.frame_count(angiogram) > 1)
         self.every.setVisible(cine)
 
     def _show_source(self) -> None:

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from superqt import QLabeledDoubleSlider, QLabeledSlider
+from superqt.utils import signals_blocked
 
 from napari_vasomim import plain
 from napari_vasomim.canvas import grey_window, layers
@@ -133,21 +134,17 @@ class AngiogramChoice(QWidget):
         self._fill()
 
     def _fill(self, *_: Any) -> None:
-        self.choice.blockSignals(True)
-        self.choice.clear()
         self._known = known = layers.angiograms(self._session.viewer)
-        for layer in known:
-            self.choice.addItem(layer.name)
-        if not known:
-            self.choice.addItem("none open: drop a file here")
         chosen = self._session.angiogram
-        if chosen in known:
-            self.choice.setCurrentIndex(known.index(chosen))
+        with signals_blocked(self.choice):
+            self.choice.clear()
+            self.choice.addItems([layer.name for layer in known] or ["none open: drop a file here"])
+            if chosen in known:
+                self.choice.setCurrentIndex(known.index(chosen))
         self.choice.setEnabled(bool(known))
         self.bright.setEnabled(bool(known))
         self.window.setVisible(grey_window.can_be_set(chosen))
-        self.bright.setChecked(chosen is not None and bool(layers.facts(chosen).get("bright_vessels")))
-        self.choice.blockSignals(False)
+        self.bright.setChecked(chosen is not None and layers.facts(chosen).chosen.bright_vessels)
 
     def _chosen(self, row: int) -> None:
         if row < len(self._known):

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QMessageBox
 
 from napari_vasomim.background import engine
 from napari_vasomim.background.futures import deliver
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.notify import counted, tell, told
 from napari_vasomim.plain import message_box
 from napari_vasomim.prediction import Prediction
@@ -111,7 +111,7 @@ class SegmentPanel(Panel):
     def segment_cine(self) -> None:
         """Segment every frame, the shown one first."""
         layer, first = self.session.need_shown()
-        count = layers.frame_count(layer)
+        count = frames.frame_count(layer)
         self._start([(first + k) % count for k in range(count)])
 
     def cancel(self) -> None:
@@ -180,7 +180,7 @@ class SegmentPanel(Panel):
                 tell(error)
 
         try:
-            frame = layers.frame_of(task.layer, index)
+            frame = frames.grey(task.layer, index)
         except Exception as error:
             failed(error)
             return
@@ -191,16 +191,16 @@ class SegmentPanel(Panel):
         layer = task.layer
         prediction = self.session.predictions.get(layer)
         if prediction is None or not prediction.by(task.model, task.mirrored, answer["version"]):
-            size = (layers.frame_count(layer), *layers.frame_size(layer))
+            size = (frames.frame_count(layer), *frames.frame_size(layer))
             model = {"model": answer["model"], "asked": task.model, "version": answer["version"]}
             prediction = Prediction(shape=size, mirrored=task.mirrored, threshold=answer["threshold"], **model)
             self.session.predictions[layer] = prediction
             # Frames of another model must not stay beside those of this one.
-            layers.clear_results(self.viewer, layer, ("prediction", "probability", "uncertainty"))
+            results.clear_results(self.viewer, layer, ("prediction", "probability", "uncertainty"))
             self._show_threshold()
         prediction.keep(index, answer["probability"], float(answer["uncertainty"].mean()))
         self._paint(layer, prediction, index)
-        layers.put_frame(
+        results.put_frame(
             self.viewer,
             layer,
             "probability",
@@ -212,7 +212,7 @@ class SegmentPanel(Panel):
             blending="additive",
             contrast_limits=(0, 1),
         )
-        layers.put_frame(
+        results.put_frame(
             self.viewer,
             layer,
             "uncertainty",
@@ -242,8 +242,7 @@ class SegmentPanel(Panel):
     # The result
 
     def _paint(self, layer: Image, prediction: Prediction, index: int) -> None:
-        shown = layers.put_frame(self.viewer, layer, "prediction", index, prediction.mask(index), "prediction")
-        layers.tag(shown, "prediction", model=prediction.model)
+        results.put_frame(self.viewer, layer, "prediction", index, prediction.mask(index), "prediction")
         self._style()
 
     def _threshold_moved(self, value: float) -> None:
@@ -333,7 +332,7 @@ class SegmentPanel(Panel):
         layer = self.session.angiogram
         idle = self._task is None
         self.now.setEnabled(layer is not None and idle)
-        self.all.setEnabled(layer is not None and idle and layers.frame_count(layer) > 1)
+        self.all.setEnabled(layer is not None and idle and frames.frame_count(layer) > 1)
         self._show_threshold()
         self._style()
         self._describe()
@@ -356,7 +355,7 @@ class SegmentPanel(Panel):
         elif prediction is None:
             self.state.setText("Not segmented yet.")
         else:
-            count, total = len(prediction.frames), layers.frame_count(layer)
+            count, total = len(prediction.frames), frames.frame_count(layer)
             which = "This frame" if total == 1 else f"{count} of {total} frames"
             here = _about_the_shown(prediction, self.session.index, layer)
             how = f"by {prediction.model} on {prediction.device}, {prediction.seconds:.2f} s a frame"
@@ -366,7 +365,7 @@ class SegmentPanel(Panel):
 def _about_the_shown(prediction: Prediction, index: int, layer: Image) -> str:
     if index not in prediction:
         return " The shown frame is not."
-    if prediction.mask(index).mean() >= LEAST_VESSEL or layers.facts(layer).get("bright_vessels"):
+    if prediction.mask(index).mean() >= LEAST_VESSEL or layers.facts(layer).chosen.bright_vessels:
         return ""
     return " Little was found here: if vessels are bright in this image, tick “inverted” on top and segment it again."
 

@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtWidgets import QFrame, QVBoxLayout
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import journal
 from napari_vasomim.correcting.unfinished import Entry, discard, restore, unfinished
@@ -94,11 +94,11 @@ class Offer(QFrame):
         path = about.get("path")
 
         def fits(layer: Any) -> bool:
-            return (list(layers.frame_size(layer)), layers.frame_count(layer)) == (about["frame"], about["frames"])
+            return (list(frames.frame_size(layer)), frames.frame_count(layer)) == (about["frame"], about["frames"])
 
         def known(layer: Any) -> bool:
             """By its file, for a layer may be renamed; by its name where there is no file."""
-            source = layers.facts(layer).get("source")
+            source = layers.facts(layer).path
             return str(source) == path if path and source else layer.name == about["angiogram"]
 
         for layer in layers.angiograms(viewer):

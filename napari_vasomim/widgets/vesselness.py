@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QCheckBox
 from superqt import QLabeledDoubleRangeSlider
 
 from napari_vasomim.background.threads import Newest
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.notify import tell, told
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
 from vasomim_core.anatomy import extract_anatomy, frangi, sato
@@ -162,7 +162,7 @@ class VesselnessPanel(Panel):
         """Filter every frame, the shown one first."""
         layer = self.session.need_angiogram()
         first = self.session.index
-        count = layers.frame_count(layer)
+        count = frames.frame_count(layer)
         self._cine = Cine(layer, self.settings(), [(first + k) % count for k in range(count)], count)
         self._angiogram_changed()
         self._go_on(self._cine)
@@ -176,7 +176,7 @@ class VesselnessPanel(Panel):
 
     def _ask(self, layer: Image, index: int, settings: Settings, cine: Cine | None = None) -> None:
         pixels = layer.data
-        self._work.ask(lambda: (layer, pixels, index, *look(layers.frame_of(layer, index), settings), cine))
+        self._work.ask(lambda: (layer, pixels, index, *look(frames.grey(layer, index), settings), cine))
 
     def _go_on(self, cine: Cine) -> None:
         if not cine.waiting or cine.layer not in self.viewer.layers:
@@ -191,10 +191,10 @@ class VesselnessPanel(Panel):
         layer, pixels, index, response, anatomy, cine = result
         if layer in self.viewer.layers and layer.data is pixels:
             style: dict[str, Any] = {"colormap": "inferno", "blending": "additive", "opacity": 0.6}
-            layers.put_frame(
+            results.put_frame(
                 self.viewer, layer, "vesselness", index, response, "vesselness", contrast_limits=(0, 1), **style
             )
-            layers.put_frame(self.viewer, layer, "anatomy", index, anatomy, "anatomy")
+            results.put_frame(self.viewer, layer, "anatomy", index, anatomy, "anatomy")
             self.state.setText(f"{100 * anatomy.mean():.1f} % of this frame is vessel.")
         if cine is not None and cine is self._cine:
             self._go_on(cine)
@@ -219,9 +219,9 @@ class VesselnessPanel(Panel):
         layer = self.session.angiogram
         idle = self._cine is None
         self.now.setEnabled(layer is not None and idle)
-        self.all.setEnabled(layer is not None and idle and layers.frame_count(layer) > 1)
+        self.all.setEnabled(layer is not None and idle and frames.frame_count(layer) > 1)
         self.ridges.setEnabled(layer is not None)
-        bright = layer is not None and bool(layers.facts(layer).get("bright_vessels"))
+        bright = layer is not None and layers.facts(layer).chosen.bright_vessels
         self.ridges.setCurrentIndex(int(bright))
         if layer is None:
             self.state.setText("No angiogram is open yet.")

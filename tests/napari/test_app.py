@@ -96,7 +96,6 @@ TWO_WINDOWS = """
 import sys, time
 from pathlib import Path
 from qtpy.QtWidgets import QApplication
-from napari_vasomim.canvas import layers
 from napari_vasomim.app import open_window
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.workbench import Workbench

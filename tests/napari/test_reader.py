@@ -10,10 +10,11 @@ import tifffile
 from napari.layers import Image
 
 from napari_vasomim import _reader
-from napari_vasomim.canvas.layers import KEY, current_index, facts, frame_of, role
-from napari_vasomim.labelling.sources import stored_frame
+from napari_vasomim.canvas.facts import AngiogramFacts
+from napari_vasomim.canvas.frames import current_index, grey, stored
+from napari_vasomim.canvas.layers import KEY, facts, role
 from napari_vasomim.widgets.workbench import Workbench
-from tests.core.reading.test_angiogram import write_dicom
+from tests.core.reading.files import write_dicom
 from vasomim_core.errors import InputError
 from vasomim_core.files import write_png
 from vasomim_core.reading import Angiogram, Frames, read_angiogram
@@ -40,8 +41,8 @@ def decoded(monkeypatch) -> list[int]:
 def fullest(viewer, qtbot) -> int:
     """Wait for the search; returns what it found."""
     layer = viewer.layers[-1]
-    qtbot.waitUntil(lambda: "fullest_frame" in facts(layer), timeout=10_000)
-    return facts(layer)["fullest_frame"]
+    qtbot.waitUntil(lambda: facts(layer).fullest_frame is not None, timeout=10_000)
+    return facts(layer).fullest_frame
 
 
 def test_a_still_is_one_layer_named_after_its_file(model, still, tmp_path):
@@ -123,7 +124,7 @@ def test_the_fullest_frame_of_a_run_that_was_left_does_not_move_another(viewer, 
     viewer.layers.selection.active = other
     viewer.dims.set_current_step(0, 2)
     wait.append(True)
-    qtbot.waitUntil(lambda: "fullest_frame" in facts(layer))
+    qtbot.waitUntil(lambda: facts(layer).fullest_frame is not None)
     assert current_index(viewer, other) == 2
     bench.session.angiogram = layer
     assert bench.session.index == 7
@@ -137,7 +138,7 @@ def test_a_run_plays_at_its_own_speed(viewer, cine):
         return viewer.window._qt_viewer.dims.slider_widgets[0].fps
 
     runs = {
-        time_ms: viewer.add_image(cine, metadata={KEY: {"role": "angiogram", "frame_time_ms": time_ms}})
+        time_ms: viewer.add_image(cine, metadata={KEY: AngiogramFacts(frame_time_ms=time_ms)})
         for time_ms in (66.7, 133.3, None)
     }
     # One whose file tells no time is not played at the speed of the one before.
@@ -184,9 +185,9 @@ def test_dicom_keeps_its_window_and_tells_no_name(viewer, tmp_path, qtbot):
     (again,) = viewer.open(path, plugin=READER)
     qtbot.waitUntil(lambda: again.contrast_limits_range == [10, 4000])  # the person can widen it
     assert again.contrast_limits == [799.5, 1199.5]
-    assert facts(layer)["frame_time_ms"] == pytest.approx(66.7)
-    assert facts(layer)["angles"] == (-30, pytest.approx(20.2))
-    assert facts(layer)["window"] == (1000, 401)
+    assert facts(layer).frame_time_ms == pytest.approx(66.7)
+    assert facts(layer).angles == (-30, pytest.approx(20.2))
+    assert facts(layer).window == (1000, 401)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +275,7 @@ def test_a_damaged_frame_is_black_and_told_once(model, cine, tmp_path, notificat
     assert not layer.data[2].any()
     (note,) = notifications
     assert "Frame 2" in note.message
-    for work in (frame_of, stored_frame):  # black for the eye alone: nothing is found in it, and it is not kept
+    for work in (grey, stored):  # black for the eye alone: nothing is found in it, and it is not kept
         with pytest.raises(InputError, match="Frame 2"):
             work(layer, 2)
         np.testing.assert_array_equal(work(layer, 3), cine[3])
@@ -285,4 +286,6 @@ def test_two_windows_open_each_their_own(make_napari_viewer, cine, tmp_path, qtb
     viewers = [make_napari_viewer(), make_napari_viewer()]
     for viewer in viewers:
         viewer.open(tmp_path / "run.tif", plugin=READER)
-    qtbot.waitUntil(lambda: all("fullest_frame" in facts(viewer.layers[0]) for viewer in viewers), timeout=10_000)
+    qtbot.waitUntil(
+        lambda: all(facts(viewer.layers[0]).fullest_frame is not None for viewer in viewers), timeout=10_000
+    )

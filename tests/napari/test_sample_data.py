@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vasomim.canvas.layers import current_index, facts, is_angiogram, role
+from napari_vasomim.canvas.frames import current_index
+from napari_vasomim.canvas.layers import facts, is_angiogram, owner, role
 
 
 @pytest.mark.parametrize("key", ["left", "right", "cine"])
@@ -15,6 +16,7 @@ def test_a_sample_is_an_angiogram_with_its_hidden_truth(model, key, qtbot):
     assert is_angiogram(angiogram)
     assert model.layers.selection.active is angiogram
     assert role(truth) == "truth"
+    assert owner(model, truth) is angiogram
     assert not truth.visible
     assert truth.data.shape == angiogram.data.shape
     assert set(np.unique(truth.data)) == {0, 1}
@@ -24,5 +26,5 @@ def test_a_sample_is_an_angiogram_with_its_hidden_truth(model, key, qtbot):
 def test_the_cine_opens_filled(viewer, qtbot):
     viewer.open_sample("napari-vasomim", "cine")
     truth, angiogram = viewer.layers
-    qtbot.waitUntil(lambda: "fullest_frame" in facts(angiogram), timeout=10_000)
+    qtbot.waitUntil(lambda: facts(angiogram).fullest_frame is not None, timeout=10_000)
     assert current_index(viewer, angiogram) == truth.data.sum(axis=(1, 2)).argmax()

@@ -10,11 +10,13 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QComboBox
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers, results
+from napari_vasomim.canvas.facts import AngiogramFacts
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.kit import AngiogramChoice
 from vasomim_core.errors import InputError
+from vasomim_core.reading import GreyLevels
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def test_a_closed_viewer_is_let_go(qapp):
     session = weakref.ref(Session.of(viewer))
     image = viewer.add_image(still(), name="a")  # to guess a name, napari keeps hold of the variables here
     session().predictions[image] = Prediction("m", (1, 8, 9))
-    layers.put_frame(viewer, image, "anatomy", 0, still() > 0, "anatomy")
+    results.put_frame(viewer, image, "anatomy", 0, still() > 0, "anatomy")
     del viewer, image
     gc.collect()
     assert session() is None
@@ -111,7 +113,7 @@ def test_what_was_found_goes_with_the_pixels(session, viewer):
     kept = Prediction("m", (1, 8, 9))
     for layer in (image, other):
         session.predictions[layer] = kept
-        layers.put_frame(viewer, layer, "anatomy", 0, still() == 0, "anatomy")
+        results.put_frame(viewer, layer, "anatomy", 0, still() == 0, "anatomy")
     frames, chosen = heard(session.frame_changed), heard(session.angiogram_changed)
     image.data = still(7)
     assert list(session.predictions) == [other]
@@ -127,16 +129,16 @@ def test_what_was_found_goes_with_the_pixels(session, viewer):
 def test_bright_vessels(session, viewer):
     image = viewer.add_image(still(40))
     session.predictions[image] = Prediction("m", (1, 8, 9))
-    layers.tag(image, "angiogram", window=(1, 2))
+    layers.set_facts(image, AngiogramFacts(window=(1, 2)))
     session.set_bright_vessels(True)
-    assert (layers.frame_of(image, 0) == 215).all()
+    assert (frames.grey(image, 0) == 215).all()
     assert image not in session.predictions
-    assert layers.facts(image)["window"] == (1, 2)
+    assert layers.facts(image).levels == GreyLevels((1, 2), bright_vessels=True)
     told = heard(session.frame_changed)
     session.set_bright_vessels(True)
     assert not told
     session.set_bright_vessels(False)
-    assert (layers.frame_of(image, 0) == 40).all()
+    assert (frames.grey(image, 0) == 40).all()
     assert told
 
 
@@ -191,7 +193,7 @@ class TestChoice:
         viewer.add_image(still(), name="b")
         self.pick(choice.choice, "a")
         assert session.angiogram is first
-        layers.put_frame(viewer, first, "anatomy", 0, still() > 0, "anatomy")
+        results.put_frame(viewer, first, "anatomy", 0, still() > 0, "anatomy")
         assert session.angiogram is first
         assert choice.choice.currentText() == "a"
 
@@ -206,9 +208,9 @@ class TestChoice:
     def test_inverted_is_a_property_of_the_image(self, choice, session, viewer):
         first, second = viewer.add_image(still(10), name="a"), viewer.add_image(still(10), name="b")
         choice.bright.click()
-        assert (layers.frame_of(second, 0) == 245).all()
+        assert (frames.grey(second, 0) == 245).all()
         assert choice.bright.isChecked()
         self.pick(choice.choice, "a")
         assert session.angiogram is first
         assert not choice.bright.isChecked()
-        assert layers.facts(second)["bright_vessels"]
+        assert layers.facts(second).levels.bright_vessels

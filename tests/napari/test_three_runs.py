@@ -7,7 +7,8 @@ import pytest
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers, results
+from napari_vasomim.canvas.facts import AngiogramFacts
 from napari_vasomim.correcting.corrections import correction_of
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.label_set import LabelSetPanel
@@ -40,7 +41,7 @@ def window(make_napari_viewer, qtbot, tmp_path, runs):
     viewer.window.add_dock_widget(bench, area="right")
     bench.session.model = "vasomim-demo"
     opened = {
-        name: viewer.add_image(frames, name=name, metadata={layers.KEY: {"role": "angiogram"}})
+        name: viewer.add_image(frames, name=name, metadata={layers.KEY: AngiogramFacts()})
         for name, frames in runs.items()
     }
     bench.session.open_label_set(LabelSet.create(tmp_path / "labels", "three"))
@@ -228,7 +229,7 @@ def test_frames_that_come_while_another_run_is_shown_wait_out_of_sight(window):
     viewer, bench, opened = window
     choose(bench, "second")
     mask = np.ones((256, 256), bool)
-    made = layers.put_frame(viewer, opened["first"], "prediction", 3, mask, "prediction")
+    made = results.put_frame(viewer, opened["first"], "prediction", 3, mask, "prediction")
     assert not made.visible
     assert bench.session.angiogram is opened["second"]
     choose(bench, "first")
@@ -240,8 +241,8 @@ def test_a_renamed_angiogram_renames_its_results(window, chosen):
     viewer, bench, opened = window
     choose(bench, chosen)
     mask = np.ones((256, 256), bool)
-    made = layers.put_frame(viewer, opened["first"], "prediction", 3, mask, "prediction")
-    own = layers.put_frame(viewer, opened["first"], "anatomy", 3, mask, "anatomy")
+    made = results.put_frame(viewer, opened["first"], "prediction", 3, mask, "prediction")
+    own = results.put_frame(viewer, opened["first"], "anatomy", 3, mask, "anatomy")
     own.name = "what I call it"
     opened["first"].name = "RAO"
     assert made.name == "prediction · RAO"
@@ -280,15 +281,15 @@ def test_a_copy_of_a_result_is_left_as_it_is(window):
     one, two = np.zeros((2, 256, 256), bool)
     one[:50] = two[:, :50] = True
     for role in ("prediction", "anatomy"):
-        made = layers.put_frame(viewer, opened["first"], role, 3, one, role)
+        made = results.put_frame(viewer, opened["first"], role, 3, one, role)
         copy = duplicate(viewer, made)
-        again = layers.put_frame(viewer, opened["first"], role, 3, two, role)
+        again = results.put_frame(viewer, opened["first"], role, 3, two, role)
         assert again is made
         assert np.array_equal(copy.data[3] > 0, one)
         assert not layers.is_angiogram(copy)
-        layers.clear_results(viewer, opened["first"])
+        results.clear_results(viewer, opened["first"])
         assert np.array_equal(copy.data[3] > 0, one)
-    heat = layers.put_frame(viewer, opened["first"], "probability", 3, one.astype(np.float32), "probability")
+    heat = results.put_frame(viewer, opened["first"], "probability", 3, one.astype(np.float32), "probability")
     assert not layers.is_angiogram(duplicate(viewer, heat))
 
 
@@ -302,7 +303,7 @@ def test_a_copy_of_an_angiogram_is_an_angiogram_with_results_of_its_own(window, 
     assert bench.session.angiogram is copy
     assert not opened["first"].visible
     assert correction_of(viewer, copy) is None
-    assert np.array_equal(layers.frame_of(copy, 0), layers.frame_of(opened["first"], 0))  # the negative, as is seen
+    assert np.array_equal(frames.grey(copy, 0), frames.grey(opened["first"], 0))  # the negative, as is seen
     choose(bench, "first")
     assert correction_of(viewer, opened["first"]) is correction
     assert correction.visible

@@ -15,7 +15,8 @@ from vasomim_core.cli.common import Batch, Options, passing_pages, write_masks, 
 from vasomim_core.config import Mode
 from vasomim_core.labels.labelled import LEAST_VESSEL
 from vasomim_core.models.catalogue import DEFAULT_MODEL
-from vasomim_core.reading import Angiogram, to_uint8
+from vasomim_core.reading import Angiogram, GreyLevels
+from vasomim_core.reading.levels import AS_IN_THE_FILE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +117,9 @@ class Segment(Batch):
                 found.append(float(mask.mean()))
                 return mask
 
-            dark = (255 - grey if self.inverted else grey for grey in grey_frames(angiogram))
+            greys = grey_frames(angiogram, GreyLevels(bright_vessels=self.inverted))
             probabilities: Iterator[NDArray[np.float32]]
-            probabilities = (predict(model, grey, self.mirrored, self.tile) for grey in dark)
+            probabilities = (predict(model, grey, self.mirrored, self.tile) for grey in greys)
             if self.probability:
                 probabilities = passing_pages(target.with_name(f"{target.name}_probability.tif"), probabilities)
             masks = (counted(p >= threshold) for p in probabilities)
@@ -214,8 +215,8 @@ class Sample(Options):
         return f"{result['frames']} synthetic angiograms in {self.output}/images, their masks in {self.output}/masks"
 
 
-def grey_frames(angiogram: Angiogram) -> Iterator[NDArray[np.uint8]]:
-    """The frames of an angiogram as uint8, one at a time."""
-    single = len(angiogram.frames) == 1
-    for frame in tqdm(angiogram.frames, unit="frame", disable=True if single else None, leave=False):
-        yield to_uint8(frame, angiogram.window)
+def grey_frames(angiogram: Angiogram, levels: GreyLevels = AS_IN_THE_FILE) -> Iterator[NDArray[np.uint8]]:
+    """The frames of an angiogram as the engine sees them, one at a time."""
+    count = len(angiogram.frames)
+    for index in tqdm(range(count), unit="frame", disable=True if count == 1 else None, leave=False):
+        yield angiogram.grey(index, levels)

@@ -14,7 +14,7 @@ from vasomim_core.config import Mode
 from vasomim_core.errors import ConfigError
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import find_model, read_card
-from vasomim_core.reading import read_angiogram, stem, to_uint8
+from vasomim_core.reading import GreyLevels, read_angiogram, stem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +67,8 @@ class Mask(Options):
         count = len(angiogram.frames)
         if not 0 <= self.index < count:
             raise ConfigError(f"--index is {self.index}; give one from 0 to {count - 1}, the frames of {self.frame}")
-        grey = to_uint8(angiogram.frames[self.index], angiogram.window)
         result = mask_frame(
-            255 - grey if self.inverted else grey,
+            angiogram.grey(self.index, GreyLevels(bright_vessels=self.inverted)),
             self.schedule,
             self.schedule.epochs - 1 if self.epoch is None else self.epoch,
             self.anatomy,

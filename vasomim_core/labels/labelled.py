@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from vasomim_core.errors import InputError, LabelError, VasoMIMError
 from vasomim_core.labels.arcade import CocoMasks, is_arcade_split, nfc, split_annotations
 from vasomim_core.labels.labelset import INDEX, MASKS_ALPHA, LabelSet, pixel_sha256, read_mask
-from vasomim_core.reading import find_angiograms, kept_frame, patient_group, read_angiogram, stem, to_uint8
+from vasomim_core.reading import find_angiograms, patient_group, read_angiogram, stem
 from vasomim_core.reading.dicom import is_dicom
 
 MOST_VESSEL = 0.5
@@ -43,7 +43,7 @@ class LabelledFrame:
     Attributes:
         name: Name within its source: a file's stem, or an id.
         group: Frames with the same group must stay together in a split.
-        frame: Reads the frame, uint8 (H, W), grey levels as `to_uint8` gives them.
+        frame: Reads the frame, uint8 (H, W), as `Angiogram.grey` gives it.
         mask: Reads the mask, bool (H, W), True = vessel.
         shape: (H, W) of both, in pixels.
         frame_sha256: `pixel_sha256` of `frame()`.
@@ -322,8 +322,7 @@ class _Source:
     odd: tuple[str, ...] = ()
 
     def frame(self) -> NDArray[np.uint8]:
-        angiogram = read_angiogram(self.path)
-        return to_uint8(angiogram.frames[self.index], angiogram.window)
+        return read_angiogram(self.path).grey(self.index)
 
     def notes(self) -> tuple[str, ...]:
         """What is odd about its files, one sentence each."""
@@ -491,7 +490,7 @@ def _import(labels: LabelSet, sources: Sequence[_Source], annotator: str) -> lis
     group: dict[Path, str] = {}
     for source in sources:
         angiogram = read_angiogram(source.path)
-        frame = kept_frame(angiogram.frames[source.index], angiogram.window)
+        frame = angiogram.stored(source.index)
         several = len(angiogram.frames) > 1
         if source.path not in group:
             patient = patient_group(source.path, labels.key) if is_dicom(source.path) else None

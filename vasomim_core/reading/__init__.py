@@ -2,6 +2,7 @@
 
     angiogram = read_angiogram("run.dcm")
     angiogram.frames[75]           # the 76th frame alone is read from the disk and decoded
+    angiogram.grey(75)             # … as the engine sees it: uint8, vessels dark
 
 Every frame is grey, and contrast-filled vessels are dark in it, however the file stores them. A format is one file
 here (`png`, `jpeg`, `bmp`, `pnm`, `tiff`, `npy`, `dicom`), known to the others by its line in `formats` alone.
@@ -13,7 +14,8 @@ from vasomim_core.reading.angiogram import MAX_PIXELS, Angiogram, Frames
 from vasomim_core.reading.dicom import patient_group
 from vasomim_core.reading.finding import find_angiograms, stem
 from vasomim_core.reading.formats import KINDS, SUFFIXES, read_angiogram
-from vasomim_core.reading.grey import kept_frame, to_grey, to_uint8
+from vasomim_core.reading.grey import to_grey, to_uint8
+from vasomim_core.reading.levels import GreyLevels
 
 __all__ = [
     "KINDS",
@@ -21,8 +23,8 @@ __all__ = [
     "SUFFIXES",
     "Angiogram",
     "Frames",
+    "GreyLevels",
     "find_angiograms",
-    "kept_frame",
     "patient_group",
     "read_angiogram",
     "stem",

@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from vasomim_core.errors import InputError, VasoMIMError
 from vasomim_core.files import stamp
 from vasomim_core.reading.grey import Window, grey_dtype, hides, to_grey
+from vasomim_core.reading.levels import AS_IN_THE_FILE, GreyLevels
 
 MAX_PIXELS = 1 << 25
 """Most pixels in a frame, 33,554,432, twice those of the largest angiograms (4096 × 4096): a laptop survives it.
@@ -164,6 +165,25 @@ class Angiogram:
     stated_window: Window | None = None
     inverted: bool = False
     has_alpha: bool = False
+
+    def grey(self, index: int, levels: GreyLevels = AS_IN_THE_FILE) -> NDArray[np.uint8]:
+        """A frame as the engine sees it.
+
+        Args:
+            index: Which frame, from 0.
+            levels: What a person says of its grey levels. Without a window there, that of the file is taken.
+
+        Returns:
+            uint8 (H, W), vessels dark.
+
+        Raises:
+            InputError: The frame cannot be decoded, or the window is unusable.
+        """
+        return levels.or_window(self.window).grey(self.frames[index])
+
+    def stored(self, index: int, levels: GreyLevels = AS_IN_THE_FILE) -> NDArray[Any]:
+        """A frame as a label set keeps it, and knows it by: uint8 or uint16 (H, W); otherwise like `grey`."""
+        return levels.or_window(self.window).stored(self.frames[index])
 
     @cached_property
     def window(self) -> Window | None:

@@ -1,6 +1,7 @@
 """Grey levels: the one way in which colour becomes grey, and grey levels become the 0-255 that the engine sees.
 
-A label set knows a frame by these values, so that no other code may make them.
+A label set knows a frame by these values, so that no other code may make them. Which of them a frame is seen at is
+chosen in `levels`.
 """
 
 from __future__ import annotations
@@ -114,19 +115,6 @@ def to_uint8(frame: ArrayLike, window: Window | None = None) -> NDArray[np.uint8
         levels = np.clip(frame[rows].astype(np.float64), low, high)
         grey[rows] = np.rint((levels - low) * (255 / (high - low)))
     return grey
-
-
-def kept_frame(frame: NDArray[Any], window: Window | None) -> NDArray[Any]:
-    """A grey frame (H, W) as a label set keeps it: uint8 or uint16.
-
-    Plain 8 and 16-bit frames keep their values; what has a window or another type goes through `to_uint8`.
-
-    Raises:
-        InputError: as for `to_uint8`.
-    """
-    if window is None and frame.dtype.name in ("uint8", "uint16"):
-        return frame
-    return to_uint8(frame, window)
 
 
 def percentiles(frame: NDArray[Any]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from vasomim_core.data.unlabelled import open_unlabelled
 from vasomim_core.data.unlabelled_frame import FRAME_SIZE, with_anatomy
 from vasomim_core.errors import InputError
 from vasomim_core.files import open_ordinary
-from vasomim_core.reading import find_angiograms, read_angiogram, to_uint8
+from vasomim_core.reading import find_angiograms, read_angiogram
 from vasomim_core.training.events import EventLog
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.run_data import Items, RunData, settle
@@ -58,13 +58,13 @@ def anatomy_store(
                     notes.extend(angiogram.notes)
                     for index in range(count):
                         try:
-                            frame = angiogram.frames[index]
+                            grey = angiogram.grey(index)
                         except InputError as error:
                             if strict:
                                 raise
                             left_out.append(str(error))
                             continue
-                        yield with_anatomy(to_uint8(frame, angiogram.window), mode)
+                        yield with_anatomy(grey, mode)
 
             progress = progress_events(log)
             try:

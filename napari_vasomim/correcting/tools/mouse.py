@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from napari.layers import Labels
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames
 from napari_vasomim.correcting.tools.shown_frame import Point
 from napari_vasomim.notify import told
 
@@ -95,4 +95,4 @@ class Mouse:
         self._hand.end()
 
     def _point(self, event: Any) -> Point:
-        return layers.pixel_at(self._layer, event.position)
+        return frames.pixel_at(self._layer, event.position)

@@ -9,7 +9,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers
 from napari_vasomim.correcting.tools.shown_frame import ShownFrame
 from vasomim_core.correction.mask_tools import Mask
 
@@ -34,9 +34,9 @@ class Preview:
         """Lie on top of all, empty, in a colour."""
         placed = self._place()
         if self._layer is None:
-            empty = np.zeros(layers.frame_size(self._correction), np.uint8)
+            empty = np.zeros(frames.frame_size(self._correction), np.uint8)
             made = Labels(empty, name="tool preview", opacity=0.75, **placed)
-            layers.tag(made, "preview", source=self._source)
+            layers.tag(made, "preview", self._source)
             layers.add(self._viewer, made)
             made.editable = False
             self._layer = made  # only now: before, its selection by napari would be answered while it goes on
@@ -69,7 +69,7 @@ class Preview:
 
     def _place(self) -> dict[str, Any]:
         """Exactly on the correction; on that of a run as one frame that is seen at all times."""
-        placed = layers.placed_like(self._correction)
+        placed = frames.placed_like(self._correction)
         if self._correction.ndim == 3:
             placed = {name: value[-2:] for name, value in placed.items() if name in ("scale", "translate", "units")}
             placed["rotate"] = self._correction.rotate[-2:, -2:]

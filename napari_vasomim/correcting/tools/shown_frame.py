@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames
 from napari_vasomim.canvas.canvas import Canvas
 from napari_vasomim.correcting import strokes
 from vasomim_core.correction.cost import VesselCost
@@ -45,7 +45,7 @@ class ShownFrame:
     @property
     def index(self) -> int:
         """Which frame it is; 0 for a still."""
-        return layers.current_index(self.viewer, self.layer)
+        return frames.current_index(self.viewer, self.layer)
 
     @property
     def mask(self) -> Mask:
@@ -60,7 +60,7 @@ class ShownFrame:
 
     def contains(self, point: Point) -> bool:
         """Whether a point is on a pixel of the frame."""
-        height, width = layers.frame_size(self.layer)
+        height, width = frames.frame_size(self.layer)
         return -0.5 <= point[0] < height - 0.5 and -0.5 <= point[1] < width - 0.5
 
     def cost(self) -> VesselCost:
@@ -71,7 +71,7 @@ class ShownFrame:
         """
         if self._cost is None or self._cost_of[0] != self.index:
             self._cost_of = self.index, self.probability
-            self._cost = VesselCost(layers.frame_of(self.source, self.index), self._cost_of[1])
+            self._cost = VesselCost(frames.grey(self.source, self.index), self._cost_of[1])
         return self._cost
 
     def probability_changed(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.tools.cut import Cut
 from napari_vasomim.correcting.tools.join import Join
@@ -128,7 +128,7 @@ class VesselTools:
     def pixels_changed(self) -> None:
         """The angiogram got other pixels."""
         self._frame.pixels_changed()
-        if layers.result_shape(self._frame.source) != self._frame.layer.data.shape:
+        if frames.result_shape(self._frame.source) != self._frame.layer.data.shape:
             self._unusable()  # these are no longer the pixels that are corrected here
 
     def _reaches(self, point: Point) -> bool:

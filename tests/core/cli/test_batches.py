@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 from pydicom import dcmread
 
-from tests.core.reading.test_angiogram import write_dicom
+from tests.core.reading.files import write_dicom
 from vasomim_core.cli import run
 from vasomim_core.files import write_png
 from vasomim_core.labels.labelset import LabelSet

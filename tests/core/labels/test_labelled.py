@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.core.reading.test_angiogram import write_dicom
+from tests.core.reading.files import write_dicom
 from vasomim_core.errors import LabelError
 from vasomim_core.evaluation.metrics import evaluate_masks
 from vasomim_core.labels.arcade import CocoMasks, is_arcade_split

@@ -25,7 +25,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from tests.core.reading.test_angiogram import NAMING, cine, sentence, write_dicom
+from tests.core.reading.files import NAMING, cine, sentence, write_dicom
 from vasomim_core.errors import InputError
 from vasomim_core.reading import patient_group, read_angiogram
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.core.reading.files import (
+    cine,
+    write_dicom,
+)
 from vasomim_core.errors import InputError
 from vasomim_core.files import write_png
 from vasomim_core.labels.labelset import LabelSet
@@ -69,3 +74,29 @@ def test_a_named_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
     assert found(tmp_path) == ["1.png", "IM_0001.dcm"]  # which reading refuses by name
     with pytest.raises(InputError, match="pipe"):
         find_angiograms(tmp_path / "pipe")
+
+
+def test_find_angiograms(tmp_path: Path) -> None:
+    for name in (
+        "10.png",
+        "2.png",
+        "b/1.TIF",
+        "a10/1.npy",
+        "a9/1.jpg",
+        ".hidden.png",
+        ".cache/1.png",
+        "notes.txt",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    write_dicom(tmp_path / "IM0", cine())
+    write_dicom(tmp_path / "DICOMDIR", cine())
+    found = [p.relative_to(tmp_path).as_posix() for p in find_angiograms(tmp_path)]
+    assert found == ["2.png", "10.png", "a9/1.jpg", "a10/1.npy", "b/1.TIF", "IM0"]
+    assert find_angiograms(str(tmp_path / "2.png")) == [tmp_path / "2.png"]
+    for wrong in (tmp_path / "notes.txt", tmp_path / "none", tmp_path / ".git"):
+        with pytest.raises(InputError, match=re.escape(str(wrong))):
+            find_angiograms(wrong)
+    (tmp_path / "void").mkdir()
+    with pytest.raises(InputError, match="no angiogram"):
+        find_angiograms(tmp_path / "void")

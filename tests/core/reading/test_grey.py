@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
-from tests.core.reading.test_angiogram import write_dicom
+from tests.core.reading.files import (
+    write_dicom,
+)
 from vasomim_core.errors import InputError
-from vasomim_core.reading import kept_frame, read_angiogram, to_grey, to_uint8
+from vasomim_core.reading import read_angiogram, to_grey, to_uint8
 from vasomim_core.reading.grey import hides, limits_window, percentiles, window_limits
 
 COLOUR = hnp.arrays(st.sampled_from([np.uint8, np.uint16, np.int16]), st.tuples(*[st.integers(1, 5)] * 2, st.just(3)))
@@ -66,8 +68,8 @@ def test_a_window_is_set_aside_where_it_hides_the_picture(tmp_path: Path) -> Non
         (note,) = angiogram.notes
         assert str(path) in note
         assert "set aside" in note
-        assert_array_equal(to_uint8(angiogram.frames[0], angiogram.window), plain)
-        assert_array_equal(kept_frame(angiogram.frames[0], angiogram.window), stack[0])
+        assert_array_equal(angiogram.grey(0), plain)
+        assert_array_equal(angiogram.stored(0), stack[0])
 
 
 def test_a_window_that_shows_the_picture_is_taken(tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_a_window_that_shows_the_picture_is_taken(tmp_path: Path) -> None:
     assert angiogram.window == (1150, 400)
     assert angiogram.notes == ()
     shown = to_uint8(stack[3], (1150, 400))
-    assert_array_equal(kept_frame(angiogram.frames[3], angiogram.window), shown)
+    assert_array_equal(angiogram.stored(3), shown)
     assert not hides((128, 256), [np.where(stack[3] > 1000, 255, 0)])  # a mask has nothing but its ends
 
 
@@ -90,3 +92,51 @@ def test_memory_of_to_uint8_is_about_that_of_the_frame(dtype: type) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3 * frame.nbytes + (48 << 20)
+
+
+GREY = st.sampled_from([np.uint16, np.int16, np.float32])
+
+
+PLANE = hnp.array_shapes(min_dims=2, max_dims=2)
+
+
+@given(hnp.arrays(GREY, PLANE).filter(lambda x: np.isfinite(x).all()))
+def test_to_uint8_keeps_the_order_and_spans_the_range(frame: np.ndarray) -> None:
+    shown = to_uint8(frame)
+    assert (shown.dtype, shown.shape) == (np.uint8, frame.shape)
+    order = np.argsort(frame, axis=None)
+    assert (np.diff(shown.ravel()[order].astype(int)) >= 0).all()
+    if frame.min() == frame.max():
+        assert not shown.any()
+    else:
+        assert (shown.min(), shown.max()) == (0, 255)
+
+
+def test_to_uint8_leaves_uint8_alone() -> None:
+    frame = np.full((3, 4), 77, np.uint8)
+    assert_array_equal(to_uint8(frame, (10, 5)), frame)
+
+
+def test_to_uint8_is_dicoms_linear_window() -> None:
+    # PS3.3 C.11.2.1.2.1: ((x − (c − 0.5)) / (w − 1) + 0.5) · 255, clipped.
+    x = np.arange(0, 4096, 7, dtype=np.uint16).reshape(1, -1)
+    expected = np.clip(((x - (2048 - 0.5)) / (1000 - 1) + 0.5) * 255, 0, 255)
+    assert_allclose(to_uint8(x, (2048, 1000)), expected, atol=0.5)
+    assert_array_equal(to_uint8(np.array([[4, 5]], np.uint16), (5, 1)), [[0, 255]])
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        np.zeros((3, 3, 3)),
+        np.zeros((0, 3)),
+        np.full((3, 3), np.nan),
+        np.full((3, 3), np.inf),
+        np.zeros((3, 3), complex),
+    ],
+)
+def test_to_uint8_refuses(frame: np.ndarray) -> None:
+    with pytest.raises(InputError):
+        to_uint8(frame)
+    with pytest.raises(InputError, match="width"):
+        to_uint8(np.zeros((3, 3)), (5, 0))

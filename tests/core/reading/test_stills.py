@@ -9,9 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image, ImageOps, PngImagePlugin
 
+from tests.core.reading.files import (
+    cine,
+)
 from vasomim_core.errors import InputError
 from vasomim_core.reading import read_angiogram, to_grey
 
@@ -210,3 +214,44 @@ def test_a_netpbm_file_of_several_pictures_is_refused(tmp_path, dtype):
     (tmp_path / "two.pgm").write_bytes(one + one)
     with pytest.raises(InputError, match="holds several pictures"):
         read_angiogram(tmp_path / "two.pgm")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".npy"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_a_still_keeps_its_values_and_type(tmp_path: Path, suffix: str, dtype: str) -> None:
+    if suffix == ".png" and dtype in ("int16", "float32"):
+        pytest.skip("PNG has no such type")
+    frame = cine(1, dtype)[0]
+    path = tmp_path / f"frame{suffix}"
+    {".npy": np.save, ".tif": tifffile.imwrite}.get(suffix, lambda p, x: Image.fromarray(x).save(p))(path, frame)
+    angiogram = read_angiogram(path)
+    assert angiogram.frames.shape == (1, 31, 17)
+    assert angiogram.frames[0].dtype == angiogram.frames.dtype == dtype
+    assert_array_equal(angiogram.frames[0], frame)
+    assert angiogram.source == path
+    assert not angiogram.inverted
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [
+        ("RGB", ".png"),
+        ("RGBA", ".png"),
+        ("RGB", ".jpg"),
+        ("RGB", ".tif"),
+        ("RGBA", ".tif"),
+        ("P", ".png"),
+        ("LA", ".png"),
+        ("CMYK", ".jpg"),
+    ],
+)
+def test_colour_is_one_frame_of_luminance_and_alpha_is_ignored(tmp_path: Path, mode: str, suffix: str) -> None:
+    smooth = np.stack(np.broadcast_arrays(np.arange(40)[:, None] * 6, np.arange(24) * 9, 80), -1).astype(np.uint8)
+    image = Image.fromarray(smooth).convert(mode)
+    if mode.endswith("A"):
+        image.putalpha(Image.fromarray(np.arange(960, dtype=np.uint8).reshape(40, 24)))
+    image.save(tmp_path / f"x{suffix}", **({"quality": 98} if suffix == ".jpg" else {}))
+    frames = read_angiogram(tmp_path / f"x{suffix}").frames
+    assert frames.shape == (1, 40, 24)
+    expected = np.asarray(image.convert("RGB")) @ [0.299, 0.587, 0.114]
+    assert_allclose(frames[0], expected, atol=6 if suffix == ".jpg" else 1)

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image as Pillow
 from qtpy.QtCore import Qt
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.correcting.corrections import ensure_correction
-from napari_vasomim.labelling.sources import FileSource, stored_frame
+from napari_vasomim.labelling.sources import FileSource
 from napari_vasomim.widgets.label_set import LabelSetPanel
-from tests.core.reading.test_angiogram import write_dicom
+from tests.core.reading.files import write_dicom
 from vasomim_core.files import write_png
 from vasomim_core.labels.labelled import import_pairs
 from vasomim_core.labels.labelset import LabelSet, pixel_sha256
@@ -42,16 +42,16 @@ def test_a_frame_is_the_same_from_naparis_own_reader_from_ours_and_from_an_impor
     path = tmp_path / "images" / f"x{suffix}"
     (ours,) = model.open(path, plugin=READER)
     (theirs,) = model.open(path, plugin="napari")
-    known = pixel_sha256(stored_frame(ours, 0))
-    assert pixel_sha256(stored_frame(theirs, 0)) == known
+    known = pixel_sha256(frames.stored(ours, 0))
+    assert pixel_sha256(frames.stored(theirs, 0)) == known
     assert pixel_sha256(FileSource(path).frame(0)) == known
     labels = LabelSet.create(tmp_path / "set", "x")
     import_pairs(labels, tmp_path)
     assert [record.frame_sha256 for record in labels.records()] == [known]
-    np.testing.assert_array_equal(layers.frame_of(ours, 0), layers.frame_of(theirs, 0))
-    np.testing.assert_array_equal(layers.frame_of(ours, 0), to_uint8(read_angiogram(path).frames[0]))
+    np.testing.assert_array_equal(frames.grey(ours, 0), frames.grey(theirs, 0))
+    np.testing.assert_array_equal(frames.grey(ours, 0), to_uint8(read_angiogram(path).frames[0]))
     if kind == "RGB":
-        np.testing.assert_array_equal(layers.frame_of(theirs, 0), to_grey(colour))
+        np.testing.assert_array_equal(frames.grey(theirs, 0), to_grey(colour))
 
 
 def test_a_window_that_hides_the_picture_is_set_aside_told_and_not_kept(
@@ -63,7 +63,7 @@ def test_a_window_that_hides_the_picture_is_set_aside_told_and_not_kept(
     assert "set aside" in note.message
     low, high = layer.contrast_limits
     assert low < np.median(deep) < high
-    seen = layers.frame_of(layer, 0)
+    seen = frames.grey(layer, 0)
     assert np.mean((seen > 5) & (seen < 250)) > 0.5
     panel = beside(model, LabelSetPanel)
     labels = LabelSet.create(tmp_path / "set", "x")
@@ -80,18 +80,18 @@ def test_what_is_shown_can_be_worked_on(model, deep, tmp_path, beside, qtbot):
     (layer,) = model.open(path, plugin=READER)
     panel = beside(model, LabelSetPanel)
     session = panel.session
-    found = layers.put_frame(model, layer, "prediction", 0, np.ones((256, 256), bool), "prediction")
-    before = layers.frame_of(layer, 0)
+    found = results.put_frame(model, layer, "prediction", 0, np.ones((256, 256), bool), "prediction")
+    before = frames.grey(layer, 0)
     layer.contrast_limits = (1000, 1600)
-    np.testing.assert_array_equal(layers.frame_of(layer, 0), before)  # looking changes nothing
+    np.testing.assert_array_equal(frames.grey(layer, 0), before)  # looking changes nothing
     changed = []
     session.pixels_changed.connect(changed.append)
     button = panel.findChild(type(panel.keep), "as shown")
     assert button.isVisible()
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     expected = to_uint8(deep, (1300.5, 601))
-    np.testing.assert_array_equal(layers.frame_of(layer, 0), expected)
-    np.testing.assert_array_equal(stored_frame(layer, 0), expected)
+    np.testing.assert_array_equal(frames.grey(layer, 0), expected)
+    np.testing.assert_array_equal(frames.stored(layer, 0), expected)
     assert expected[deep <= 1000].max() == 0
     assert expected[deep >= 1600].min() == 255
     assert changed == [layer]
@@ -120,8 +120,8 @@ def test_a_file_of_the_queue_keeps_the_window_that_was_set(model, deep, tmp_path
     np.testing.assert_array_equal(walk.queue.sources[0].frame(0), to_uint8(deep, (1300.5, 601)))
     walk.next()
     qtbot.waitUntil(lambda: walk.place is not None and walk.place.file == 1)
-    assert layers.facts(panel.session.angiogram)["window"] is None
+    assert layers.facts(panel.session.angiogram).levels.window is None
     walk.previous()
     qtbot.waitUntil(lambda: walk.place is not None and walk.place.file == 0)
     assert list(panel.session.angiogram.contrast_limits) == [1000, 1600]
-    np.testing.assert_array_equal(layers.frame_of(panel.session.angiogram, 0), to_uint8(deep, (1300.5, 601)))
+    np.testing.assert_array_equal(frames.grey(panel.session.angiogram, 0), to_uint8(deep, (1300.5, 601)))

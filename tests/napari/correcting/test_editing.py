@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers
 from napari_vasomim.correcting import editing, strokes
 from napari_vasomim.correcting.corrections import drawn, ensure_correction
 from napari_vasomim.correcting.editing import editor_of, editors, journal
@@ -52,7 +52,7 @@ def test_there_is_one_editor_and_one_correction_for_an_angiogram(begin, viewer, 
     assert editors(Session.of(viewer)) == [editor]
     assert (layer.data.shape, layer.data.dtype) == (cine.shape, np.uint8)
     assert np.allclose(layer.data_to_world((3, 4, 5)), editor.source.data_to_world((3, 4, 5)))
-    assert (layers.role(layer), layers.facts(layer)["source"]) == ("correction", editor.source)
+    assert (layers.role(layer), layers.result(layer).source) == ("correction", editor.source)
 
 
 def test_frames_are_unsaved_until_they_are_accepted_as_they_are(begin, viewer, cine):
@@ -68,7 +68,7 @@ def test_frames_are_unsaved_until_they_are_accepted_as_they_are(begin, viewer, c
     layer.undo()
     layer.undo()
     assert editor.unsaved == {2, 5}
-    assert layers.current_index(viewer, layer) == 2  # an undo is seen
+    assert frames.current_index(viewer, layer) == 2  # an undo is seen
 
 
 def test_what_was_accepted_is_not_offered_again(begin, viewer, cine):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_vasomim.canvas.layers import current_index
+from napari_vasomim.canvas.frames import current_index
 from napari_vasomim.correcting.strokes import (
     Box,
     Step,

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+import os
+
 import cv2
 import numpy as np
 import pytest
 
+from napari_vasomim.canvas.layers import KEY
+from napari_vasomim.labelling import sources
 from napari_vasomim.labelling.contents import Contents
+from napari_vasomim.labelling.files import read_file
 from napari_vasomim.labelling.queue import AnnotationQueue, Place
 from napari_vasomim.labelling.sources import FileSource
 from vasomim_core.errors import LabelError
 from vasomim_core.labels.labelset import LabelSet
+from vasomim_core.reading import GreyLevels, read_angiogram
 
 
 class Stack:
-    bright_vessels = False
+    chosen = GreyLevels()
 
     def __init__(self, count, seed=0):
         self.frames = np.random.default_rng(seed).integers(0, 255, (count, 8, 8), dtype=np.uint8)
@@ -88,7 +94,7 @@ def test_a_frame_that_was_inverted_is_another(labels, tmp_path):
     queue = AnnotationQueue([source])
     keep(labels, source, 0)
     assert queue.next_unlabelled(None, Contents.read(labels)) is None
-    source.bright_vessels = True
+    source.chosen = GreyLevels(bright_vessels=True)
     queue.forget(0)
     assert queue.next_unlabelled(None, Contents.read(labels)) == (0, 0)
 
@@ -122,3 +128,22 @@ def test_a_set_that_is_gone_is_one_sentence(labels):
     (labels.folder / "labelset.json").unlink()
     with pytest.raises(LabelError, match="not there any more"):
         Contents.read(labels)
+
+
+def test_a_file_is_opened_once_to_look_up_and_to_show_and_again_when_it_changes(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(sources, "read_angiogram", lambda path: opened.append(path) or read_angiogram(path))
+    path = tmp_path / "1.png"
+    cv2.imwrite(str(path), Stack(1).frames[0])
+    source = FileSource(path, sources.remembering_reader())
+    source.count()
+    source.frame(0)
+    data, _, _ = read_file(source)
+    assert opened == [path]
+    np.testing.assert_array_equal(data, Stack(1).frames[0])
+    source.chosen = GreyLevels(bright_vessels=True)
+    assert read_file(source)[1]["metadata"][KEY].chosen == source.chosen
+    cv2.imwrite(str(path), Stack(1, seed=1).frames[0])
+    os.utime(path, ns=(0, 0))
+    np.testing.assert_array_equal(source.frame(0), ~Stack(1, seed=1).frames[0])
+    assert opened == [path, path]

@@ -13,7 +13,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QPushButton
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.editing import editor_of, journal
 from napari_vasomim.correcting.tools.spec import TOOLS, VESSEL_TOOLS
@@ -35,10 +35,10 @@ def press(qtbot):
     return lambda button: qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
-def predict(panel, mask, frames=(0,)):
+def predict(panel, mask, indices=(0,)):
     source = panel.session.angiogram
-    prediction = Prediction("some-model", (layers.frame_count(source), *mask.shape))
-    for index in frames:
+    prediction = Prediction("some-model", (frames.frame_count(source), *mask.shape))
+    for index in indices:
         prediction.keep(index, mask.astype(np.float32), 0.0)
     panel.session.predictions[source] = prediction
     panel.session.predicted.emit(prediction)
@@ -73,18 +73,18 @@ def test_start_from_prediction_needs_one(beside, model, press, still, notificati
 
 @pytest.mark.parametrize("kind", ["still", "cine", "sixteen bits", "rgb"])
 def test_start_from_prediction_copies_it_in_one_step(beside, model, press, still, cine, kind):
-    frames = {
+    data = {
         "still": still,
         "cine": cine,
         "sixteen bits": still.astype(np.uint16) * 200,
         "rgb": np.repeat(still[..., None], 3, 2),
     }[kind]
-    source = model.add_image(frames, scale=(0.3, 0.3) if kind != "cine" else (1, 0.3, 0.3), translate=(4, 5))
+    source = model.add_image(data, scale=(0.3, 0.3) if kind != "cine" else (1, 0.3, 0.3), translate=(4, 5))
     panel = beside(model, CorrectPanel)
-    layers.show_frame(model, source, 4)
+    frames.show_frame(model, source, 4)
     index = panel.session.index
     predict(panel, square(), [index])
-    layers.put_frame(model, source, "prediction", index, square(), "prediction")
+    results.put_frame(model, source, "prediction", index, square(), "prediction")
     press(panel.begin)
     layer = panel.correction
     assert (panel._editor.frame.mask == square()).all()
@@ -133,7 +133,7 @@ def test_start_empty(beside, model, press, still):
     assert panel.state.text() == "Nothing is drawn yet."
     press(panel.empty)
     layer = panel.correction
-    assert layers.facts(layer)["source"] is source
+    assert layers.result(layer).source is source
     assert not layer.data.any()
     assert panel.state.text() == "This frame: nothing drawn."
     press(panel.empty)
@@ -194,11 +194,11 @@ def test_undo_and_redo_jump_to_the_frame(beside, model, press, cine):
     press(panel.empty)
     put(panel.correction, 2, square())
     put(panel.correction, 6, square(100))
-    layers.show_frame(model, source, 0)
+    frames.show_frame(model, source, 0)
     for button, frame in ((panel.undo, 6), (panel.undo, 2), (panel.redo, 2), (panel.redo, 6)):
         assert button.isEnabled()
         press(button)
-        assert layers.current_index(model, source) == frame
+        assert frames.current_index(model, source) == frame
     assert not panel.redo.isEnabled()
 
 
@@ -237,9 +237,9 @@ def test_each_frame_remembers_its_own_model(beside, model, press, cine):
     source = model.add_image(cine)
     panel = beside(model, CorrectPanel)
     predict(panel, square(), [3])
-    layers.show_frame(model, source, 3)
+    frames.show_frame(model, source, 3)
     press(panel.begin)
-    layers.show_frame(model, source, 5)
+    frames.show_frame(model, source, 5)
     put(panel.correction, 5, square())
     assert panel._editor.models == {3: "some-model"}
     [file] = journal()._files.values()
@@ -252,7 +252,7 @@ def test_other_frames_that_are_not_accepted_are_counted(beside, model, press, ci
     press(panel.empty)
     for frame in (1, 2, 3):
         put(panel.correction, frame, square())
-    layers.show_frame(model, panel.correction, 2)
+    frames.show_frame(model, panel.correction, 2)
     qtbot.waitUntil(lambda: "2 other frames" in panel.state.text(), timeout=3000)
     assert "drawn, not accepted" in panel.state.text()
     panel.session.accepted.emit(panel.correction, 2)
@@ -356,7 +356,7 @@ import napari, numpy as np
 from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.widgets.correct import CorrectPanel
 from tests.napari.mouse import Mouse
 
@@ -451,8 +451,8 @@ def test_after_a_crash_without_a_file_the_person_is_told_what_to_open(
 @pytest.fixture
 def left(beside, model, press, still, cine):
     """Unfinished work on two angiograms, whose layers are gone; the panel is made anew."""
-    for name, frames in (("still", still), ("cine", cine)):
-        source = model.add_image(frames, name=name)
+    for name, run in (("still", still), ("cine", cine)):
+        source = model.add_image(run, name=name)
         panel = beside(model, CorrectPanel)
         press(panel.empty)
         put(panel.correction, 3, square())
@@ -491,7 +491,7 @@ def test_restoring_never_replaces_what_is_drawn(left, press, model, notification
     press(left.undo)
     press(left.offer.restore)
     assert (left.correction.data[3] > 0).sum() == square().sum()
-    assert layers.current_index(model, source) == 3
+    assert frames.current_index(model, source) == 3
     assert sum(layers.role(layer) == "correction" for layer in model.layers) == 1
 
 

@@ -11,7 +11,8 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers
+from napari_vasomim.canvas.facts import AngiogramFacts
 from napari_vasomim.correcting.corrections import correction_of, ensure_correction
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.strokes import apply_values
@@ -20,6 +21,7 @@ from napari_vasomim.widgets.label_set import LabelSetPanel
 from vasomim_core.errors import LabelError
 from vasomim_core.files import stamp
 from vasomim_core.labels.labelset import LabelSet, pixel_sha256
+from vasomim_core.reading import GreyLevels
 from vasomim_core.synthetic import synthesize
 
 from ..mouse import click
@@ -112,7 +114,7 @@ def test_a_folder_that_is_no_label_set(model, opened, qtbot, tmp_path, monkeypat
 
 def test_accept_keeps_every_revision_and_goes_on(model, qtbot, panel, labels, cine):
     angiogram = model.add_image(cine)
-    layers.show_frame(model, angiogram, 2)
+    frames.show_frame(model, angiogram, 2)
     index_is(qtbot, panel, 2)
     first = draw(model, angiogram, 2)
     accepted(qtbot, panel)
@@ -123,14 +125,14 @@ def test_accept_keeps_every_revision_and_goes_on(model, qtbot, panel, labels, ci
     assert np.array_equal(labels.frame(record.id), cine[2])
     assert np.array_equal(labels.mask(record.id), first)
 
-    layers.show_frame(model, angiogram, 2)
+    frames.show_frame(model, angiogram, 2)
     index_is(qtbot, panel, 2)
     second = draw(model, angiogram, 2, slice(40, 50))
     accepted(qtbot, panel)
     assert panel.state.text() == f"Revision 2 of frame 3 of {angiogram.name}, accepted; the older one is kept."
     assert np.array_equal(labels.mask(record.id, 1), first)
     assert np.array_equal(labels.mask(record.id), second)
-    assert layers.facts(correction_of(panel.viewer, angiogram))["accepted"] == {2}
+    assert panel.desk.kept.missing(angiogram) == []
     assert panel.set.counts.text() == "1 accepted, 1 group"
 
 
@@ -171,10 +173,8 @@ def test_frames_are_kept_as_they_are_and_found_again(model, qtbot, panel, labels
         "window": (wide, None),
     }
     data, kept = given[kind]
-    facts = {"role": "angiogram", "bright_vessels": kind == "bright"}
-    if kind == "window":
-        facts["window"] = (2048.0, 3000.0)
-    metadata = {layers.KEY: facts}
+    window = (2048.0, 3000.0) if kind == "window" else None
+    metadata = {layers.KEY: AngiogramFacts(window=window, chosen=GreyLevels(bright_vessels=kind == "bright"))}
     angiogram = model.add_image(data, metadata=metadata, scale=(0.3, 0.3), translate=(20, -5))
     drawn = draw(model, angiogram, 0)
     accepted(qtbot, panel)
@@ -215,7 +215,7 @@ def test_an_empty_mask_is_asked_about(viewer, opened, qtbot, labels, still):
 def test_skip_and_flag_keep_what_was_drawn(model, qtbot, panel, labels, cine):
     angiogram = model.add_image(cine)
     drawn = draw(model, angiogram, 1)
-    layers.show_frame(model, angiogram, 0)
+    frames.show_frame(model, angiogram, 0)
     index_is(qtbot, panel, 0)
     with said(qtbot, panel):
         click(qtbot, panel.skip)
@@ -248,7 +248,7 @@ def test_a_known_frame_shows_its_label(model, qtbot, panel, labels, cine, cine_t
     labels.add(cine[3], cine_truth[3], annotator="anna", model="m1", frame_index=3)
     panel.desk.watched.refresh()
     angiogram = model.add_image(cine, name="run")
-    layers.show_frame(model, angiogram, 3)
+    frames.show_frame(model, angiogram, 3)
     shows(qtbot, panel.known, "accepted by anna")
     angiogram.name = "renamed"
     click(qtbot, panel.show_label)
@@ -287,7 +287,7 @@ def test_the_queue_of_a_cine(model, qtbot, panel, labels, cine, cine_truth):
         labels.add(cine[index], cine_truth[index], frame_index=index)
     panel.desk.watched.refresh()
     angiogram = model.add_image(cine)
-    layers.show_frame(model, angiogram, 0)
+    frames.show_frame(model, angiogram, 0)
     shows(qtbot, panel.position.words, "Frame 1 of 8 · accepted")
     click(qtbot, panel.position.next)
     shows(qtbot, panel.position.words, "Frame 2 of 8")
@@ -304,7 +304,7 @@ def test_the_queue_of_a_cine(model, qtbot, panel, labels, cine, cine_truth):
 
 def test_most_uncertain_first(model, qtbot, panel, cine):
     angiogram = model.add_image(cine)
-    layers.show_frame(model, angiogram, 0)
+    frames.show_frame(model, angiogram, 0)
     panel.queue.order.setCurrentIndex(1)
     panel.queue.order.activated.emit(1)
     shows(qtbot, panel.position.words, "No frame is segmented yet")
@@ -319,7 +319,7 @@ def test_most_uncertain_first(model, qtbot, panel, cine):
         index_is(qtbot, panel, expected)
     panel.session.angiogram = model.add_image(cine[0])
     panel.session.angiogram = angiogram
-    layers.show_frame(model, angiogram, 0)
+    frames.show_frame(model, angiogram, 0)
     click(qtbot, panel.position.next)  # what was said about it before is still known
     index_is(qtbot, panel, 5)
 
@@ -376,11 +376,7 @@ def test_what_a_person_has_opened_or_copied_is_not_closed_by_the_queue(model, qt
     own = model.add_image(
         cv2.imread(str(folder / "1.png"), cv2.IMREAD_UNCHANGED),
         metadata={
-            layers.KEY: {
-                "role": "angiogram",
-                "source": folder / "1.png",
-                "stamp": stamp(folder / "1.png"),
-            }
+            layers.KEY: AngiogramFacts(path=folder / "1.png", stamp=stamp(folder / "1.png")),
         },
     )
     panel.walk.work_through(folder)
@@ -405,14 +401,14 @@ def test_what_a_person_has_opened_or_copied_is_not_closed_by_the_queue(model, qt
 
 def test_what_was_said_of_a_frame_names_it_and_goes_with_the_next(model, qtbot, panel, labels, cine):
     angiogram = model.add_image(cine, name="run")
-    layers.show_frame(model, angiogram, 2)
+    frames.show_frame(model, angiogram, 2)
     index_is(qtbot, panel, 2)
     with said(qtbot, panel):
         click(qtbot, panel.flag)
     assert panel.state.text() == "New label: frame 3 of run, flagged."
     index_is(qtbot, panel, 3)
     assert "frame 3 of run" in panel.state.text()  # where flagging has led
-    layers.show_frame(model, angiogram, 6)
+    frames.show_frame(model, angiogram, 6)
     index_is(qtbot, panel, 6)
     assert panel.state.text() == ""
 
@@ -422,15 +418,15 @@ def test_a_mask_that_was_erased_or_drawn_anew_is_not_put_over_it(model, qtbot, p
     panel.desk.watched.refresh()
     angiogram = model.add_image(cine)
     drawn = draw(model, angiogram, 3)
-    layers.show_frame(model, angiogram, 3)
+    frames.show_frame(model, angiogram, 3)
     shows(qtbot, panel.known, "accepted")
     qtbot.wait(200)
     correction = correction_of(model, angiogram)
     assert np.array_equal(correction.data[3] != 0, drawn)
-    layers.show_frame(model, angiogram, 5)
+    frames.show_frame(model, angiogram, 5)
     index_is(qtbot, panel, 5)
     correction.data[3] = 0
-    layers.show_frame(model, angiogram, 3)
+    frames.show_frame(model, angiogram, 3)
     index_is(qtbot, panel, 3)
     qtbot.wait(200)
     assert not correction.data[3].any()
@@ -472,7 +468,7 @@ def test_an_empty_folder_is_a_sentence(model, panel, qtbot, still, tmp_path, not
 
 def test_groups(model, qtbot, panel, labels, cine, tmp_path):
     angiogram = model.add_image(cine)
-    layers.show_frame(model, angiogram, 0)
+    frames.show_frame(model, angiogram, 0)
     index_is(qtbot, panel, 0)
     draw(model, angiogram, 0)
     accepted(qtbot, panel)
@@ -496,7 +492,7 @@ def test_the_patient_of_a_dicom_file_is_a_pseudonym(model, qtbot, panel, labels,
     header.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.12.1"
     header.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
     header.save_as(tmp_path / "run.dcm", enforce_file_format=True)
-    facts = {"role": "angiogram", "source": tmp_path / "run.dcm"}
+    facts = AngiogramFacts(path=tmp_path / "run.dcm")
     draw(model, model.add_image(still, metadata={layers.KEY: facts}), 0)
     qtbot.waitUntil(lambda: len(panel.group.text()) == 16)
     accepted(qtbot, panel)

@@ -15,7 +15,7 @@ from PIL import Image as Picture
 from qtpy.QtWidgets import QFileDialog
 
 from napari_vasomim.background import engine
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.masking.animation import ANIMATION_STEPS
 from napari_vasomim.masking.layers import FROM_MODEL, VIEWS
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
@@ -72,7 +72,7 @@ def settled(qtbot, panel, model_too=False):
 
 def shown(viewer, image, role):
     layer = layers.find(viewer, role, image)
-    return layer.data if layer.ndim == 2 else layer.data[layers.current_index(viewer, image)]
+    return layer.data if layer.ndim == 2 else layer.data[frames.current_index(viewer, image)]
 
 
 def choose(panel, path, monkeypatch):
@@ -397,9 +397,9 @@ def test_what_happens_to_layers_while_masks_are_drawn(model, beside, qtbot, cine
     settled(qtbot, panel)
     chosen = other if happening in ("deleted", "other chosen") else image
     assert panel.session.angiogram is chosen
-    assert shown(model, chosen, "mask").shape == layers.frame_size(chosen)
+    assert shown(model, chosen, "mask").shape == frames.frame_size(chosen)
     assert shown(model, chosen, "mask").any()
-    of_chosen = [layer for layer in model.layers if layers.facts(layer).get("source") is chosen]
+    of_chosen = [layer for layer in model.layers if (made := layers.result(layer)) and made.source is chosen]
     assert [layers.role(layer) for layer in of_chosen].count("mask") == 1
 
 
@@ -455,7 +455,7 @@ def test_the_picture_tells_guided_patches_from_those_of_chance():
     rgb = picture(frame, Mask(frame, frame > 0, np.zeros((2, 2), np.float32), masked, guided, 0, 0.5))
     assert (rgb[20, 5] == 100).all()
     assert len({tuple(rgb[5, 5]), tuple(rgb[20, 20]), tuple(rgb[20, 5])}) == 3
-    assert (layers.COLOURS["mask"], layers.BY_CHANCE) == (GUIDED, BY_CHANCE)
+    assert (results.COLOURS["mask"], results.BY_CHANCE) == (GUIDED, BY_CHANCE)
 
 
 def test_patches_lie_exactly_over_frames_of_any_shape():

@@ -9,7 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers
 from napari_vasomim.widgets import vesselness
 from napari_vasomim.widgets.vesselness import Settings, VesselnessPanel, look
 
@@ -182,7 +182,7 @@ def test_every_kind_of_pixel(model, beside, qtbot, still, cine, kind):
     image = model.add_image(data, rgb="rgb" in kind)
     panel = beside(model, VesselnessPanel)
     index = panel.session.index
-    frame = layers.frame_of(image, index)
+    frame = frames.grey(image, index)
     shows(qtbot, model, image, index, look(frame, Settings()))
     if kind == "rgb":
         # float32 luminance of three equal values may fall one level below them
@@ -214,7 +214,7 @@ def test_a_cine_with_a_bad_frame_ends_with_a_sentence_and_the_preview_lives(mode
     assert not panel.progress.isVisible()
     assert panel.all.isEnabled()
     model.dims.set_current_step(0, 6)
-    shows(qtbot, model, image, 6, look(layers.frame_of(image, 6), Settings()))
+    shows(qtbot, model, image, 6, look(frames.grey(image, 6), Settings()))
 
 
 def test_bright_vessels_give_the_result_of_the_negative(model, beside, qtbot, still):

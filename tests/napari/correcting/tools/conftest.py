@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames, layers
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import editor_of
@@ -19,15 +19,15 @@ from .places import FRAME, PLACES
 class Desk:
     """A shown window with an angiogram, its correction, and a mouse."""
 
-    def __init__(self, viewer, frames, **placed):
+    def __init__(self, viewer, pixels, **placed):
         self.viewer = viewer
         viewer.window._qt_window.resize(700, 500)
-        self.angiogram = viewer.add_image(frames, **placed)
+        self.angiogram = viewer.add_image(pixels, **placed)
         self.session = Session.of(viewer)
         self.layer = ensure_correction(viewer, self.angiogram)
         self.editor = editor_of(self.session, self.layer)
         self.tools = self.editor.tools
-        layers.show_frame(viewer, self.layer, FRAME)
+        frames.show_frame(viewer, self.layer, FRAME)
         viewer.layers.selection.active = self.layer
         viewer.reset_view()
         self.mouse = Mouse(viewer, self.layer)
@@ -50,7 +50,7 @@ class Desk:
         strokes.apply_values(self.layer, None if self.layer.ndim == 2 else FRAME, mask.astype(np.uint8))
 
     def predict(self, probability):
-        prediction = Prediction("model", (layers.frame_count(self.angiogram), *probability.shape))
+        prediction = Prediction("model", (frames.frame_count(self.angiogram), *probability.shape))
         for index in range(prediction.shape[0]):
             prediction.keep(index, probability, 0.0)
         self.session.predictions[self.angiogram] = prediction

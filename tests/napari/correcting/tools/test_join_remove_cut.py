@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from qtpy.QtCore import Qt
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames
 from napari_vasomim.correcting import strokes
 
 from .places import FRAME
@@ -129,9 +129,9 @@ def test_a_cut_is_given_up_by_escape_and_by_another_frame(desk):
     desk.mouse.key(Qt.Key.Key_C)
     for give_up in (
         lambda: desk.mouse.key(Qt.Key.Key_Escape),
-        lambda: layers.show_frame(desk.viewer, desk.layer, FRAME + 1),
+        lambda: frames.show_frame(desk.viewer, desk.layer, FRAME + 1),
     ):
-        layers.show_frame(desk.viewer, desk.layer, FRAME)
+        frames.show_frame(desk.viewer, desk.layer, FRAME)
         desk.mouse.drag((85, 120), (125, 120), release=False)
         assert desk.seen.any()
         give_up()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames
 from napari_vasomim.correcting import strokes
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import editor_of
@@ -27,7 +27,7 @@ from .places import FRAME
 def frame(model, cine):
     """The shown frame of a cine, on which a bar is drawn."""
     layer = ensure_correction(model, model.add_image(cine))
-    layers.show_frame(model, layer, FRAME)
+    frames.show_frame(model, layer, FRAME)
     shown = editor_of(Session.of(model), layer).frame
     bar = np.zeros((256, 256), bool)
     bar[100:110, 20:200] = True
@@ -72,7 +72,7 @@ def test_a_frame_costs_the_same_object_until_something_of_it_changes(frame, mode
     cost = frame.cost()
     frame.paint(np.ones((256, 256), bool))
     assert frame.cost() is cost
-    layers.show_frame(model, frame.layer, FRAME + 1)
+    frames.show_frame(model, frame.layer, FRAME + 1)
     other = frame.cost()
     assert other is not cost
     assert not np.array_equal(other.frame, cost.frame)
@@ -87,7 +87,7 @@ def test_a_frame_that_cannot_be_read_is_a_sentence_and_nothing_is_drawn(frame, k
     def damaged(layer, index):
         raise InputError("Frame 5 cannot be read.")
 
-    monkeypatch.setattr(layers, "frame_of", damaged)
+    monkeypatch.setattr(frames, "grey", damaged)
     tool, before = kind(frame), frame.mask
     for _ in range(2):
         with pytest.raises(InputError, match="Frame 5"):

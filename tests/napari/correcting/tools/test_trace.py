@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from qtpy.QtCore import Qt
 
-from napari_vasomim.canvas import layers
+from napari_vasomim.canvas import frames
 from napari_vasomim.correcting import strokes
 
 from ...mouse import RIGHT
@@ -98,12 +98,12 @@ def test_what_ends_a_trace(desk, branch):
         "right click": lambda: desk.mouse.click(last, RIGHT),
         "double click": lambda: None,  # instead of the second click
         "undo": lambda: desk.mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier),
-        "frame": lambda: layers.show_frame(desk.viewer, desk.layer, FRAME + 1),
+        "frame": lambda: frames.show_frame(desk.viewer, desk.layer, FRAME + 1),
     }
     for ending, end in endings.items():
         desk.tools.take(None)
         desk.put(np.zeros_like(desk.drawn))
-        layers.show_frame(desk.viewer, desk.layer, FRAME)
+        frames.show_frame(desk.viewer, desk.layer, FRAME)
         desk.mouse.key(Qt.Key.Key_T)
         desk.mouse.click(first)
         if ending == "double click":
