@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from vasomim_core.schema import Ui, check, fields, from_dict, shown, to_dict
 
@@ -86,8 +86,21 @@ class Training:
     save_every: Annotated[int, Ui(min=1, max=1_000_000, unit="steps", advanced=True)] = 200
 
 
+class _Run:
+    """The settings of one run."""
+
+    def __post_init__(self) -> None:
+        """Take a path that is given as text, and a model that is given as a path."""
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if isinstance(value, str) and Path in (hint, *get_args(hint)):
+                object.__setattr__(self, name, Path(value))
+            elif isinstance(value, Path) and str in (hint, *get_args(hint)):
+                object.__setattr__(self, name, str(value))
+
+
 @dataclass(frozen=True)
-class SegmentorConfig:
+class SegmentorConfig(_Run):
     """Train the segmentor S on pseudo-labels: the anatomy that the filter finds, no manual label.
 
     Attributes:
@@ -110,7 +123,7 @@ class SegmentorConfig:
 
 
 @dataclass(frozen=True)
-class PretrainConfig:
+class PretrainConfig(_Run):
     """Pretrain a masked autoencoder on unlabelled angiograms.
 
     VasoMIM is the default; MAE is `--sampler uniform --consistency 0 --mask-ratio 0.75`.
@@ -159,7 +172,7 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True)
-class FinetuneConfig:
+class FinetuneConfig(_Run):
     """Finetune a segmenter on labelled frames.
 
     Attributes:

@@ -87,3 +87,15 @@ def test_what_is_wrong_is_named(values, sentence):
 def test_a_range_is_checked_for_each_number_of_a_tuple():
     with pytest.raises(ConfigError, match="betas"):
         check(Training(betas=(0.9, 1.5)))
+
+
+def test_in_a_notebook_paths_may_be_text_and_models_paths():
+    config = FinetuneConfig(labels="labelled", run="runs/1", val=None, init=Path("model.safetensors"))
+    assert (config.labels, config.run, config.val, config.init) == (
+        Path("labelled"),
+        Path("runs/1"),
+        None,
+        "model.safetensors",
+    )
+    assert PretrainConfig("frames", "runs/2", segmentor=Path("s")).segmentor == "s"
+    assert from_dict(FinetuneConfig, to_dict(config)) == config
