@@ -14,8 +14,9 @@ from qtpy.QtCore import QObject
 from napari_vasomim.background import engine
 from napari_vasomim.background.futures import deliver
 from napari_vasomim.background.threads import beside
-from napari_vasomim.masking.answers import Asked, request
+from napari_vasomim.masking.answers import Asked
 from napari_vasomim.notify import inform, tell, told
+from vasomim_core.inference.requests import MaskPreview
 from vasomim_core.masking.figures import save_animation
 from vasomim_core.masking.results import Mask
 
@@ -44,7 +45,7 @@ class MaskAnimation:
         self._parent, self._path, self._asked = parent, path, asked
         self._steps = sorted({round(e) for e in np.linspace(0, asked.schedule.epochs - 1, ANIMATION_STEPS)})
         self._masks: list[Mask] = []
-        self.call: Future[dict[str, Any]] | None = None
+        self.call: Future[Mask] | None = None
         self.at_work = False
 
     def start(self) -> None:
@@ -66,12 +67,12 @@ class MaskAnimation:
             beside(self._parent, lambda: save_animation(self._path, frame, self._masks), self._written, self._failed)
             return
         this = replace(self._asked, epoch=self._steps[done])
-        self.call = engine.shared().call("mask_preview", **request("mask_preview", this))
+        self.call = engine.shared().call(this.request(MaskPreview))
         deliver(self.call, self._parent, told(self._drawn), self._failed)
 
-    def _drawn(self, answer: dict[str, Any]) -> None:
+    def _drawn(self, mask: Mask) -> None:
         if self.at_work:
-            self._masks.append(Mask(**answer))
+            self._masks.append(mask)
             self._draw()
 
     def _written(self, _: Any) -> None:

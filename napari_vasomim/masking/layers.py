@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from napari_vasomim.canvas import layers
 from napari_vasomim.canvas.canvas import Canvas
-from napari_vasomim.masking.answers import Asked, Vessels
+from napari_vasomim.masking.answers import Asked
+from napari_vasomim.masking.vessels import Vessels
 from vasomim_core.masking.figures import kinds, on_pixels
 from vasomim_core.masking.results import Mask, OverEpochs, Reconstruction
 

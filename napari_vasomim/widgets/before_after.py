@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from vasomim_core.config import FinetuneConfig
 from vasomim_core.errors import RunError, VasoMIMError
 from vasomim_core.evaluation.metrics import dsc
 from vasomim_core.figures import overlay
+from vasomim_core.inference.requests import Segment, Segmentation
 from vasomim_core.labels.labelled import LabelledFrame, labels_fingerprint, open_labels, training_and_validation
 from vasomim_core.models.catalogue import find_model, read_card
 from vasomim_core.training.run_data import read_run_data
@@ -120,8 +120,8 @@ class BeforeAfter(QDialog):
         if column == 0 and row < SHOWN:
             self._show(row, 0, frame, self._frames[row].name)
 
-        def done(answer: dict[str, Any]) -> None:
-            found = answer["probability"] >= answer["threshold"]
+        def done(answer: Segmentation) -> None:
+            found = answer.probability >= answer.threshold
             score = 100 * dsc(found, truth)
             (self.before, self.after)[column].append(score)
             if row < SHOWN:
@@ -133,7 +133,7 @@ class BeforeAfter(QDialog):
             self._next(row, 1)
         else:
             deliver(
-                engine.shared().call("segment", frame=frame, model=model, mirrored=False),
+                engine.shared().call(Segment(frame, model)),
                 self,
                 told(done),
                 self._failed,

@@ -33,6 +33,7 @@ from napari_vasomim.session import Session
 from napari_vasomim.widgets.curves import plotting
 from napari_vasomim.widgets.kit import SPACE, button, choice, follow, header, hint, row
 from vasomim_core.errors import InputError
+from vasomim_core.inference.requests import MaskingOverEpochs, MaskPreview, Reconstruct
 from vasomim_core.masking.figures import BY_CHANCE, GUIDED, in_words, on_pixels, picture, save_comparison
 from vasomim_core.masking.results import MaskingResult, OverEpochs, save_csv, save_npz
 from vasomim_core.masking.schedule import MaskingSchedule, Sampler
@@ -192,7 +193,8 @@ class CompareWindow(QDialog):
         vessels, size = self._asked.vessels, self._asked.vessels.size
         known: dict[str, OverEpochs] = {}
         for which, answers, asked in (("A", self._of_a, self._asked), ("B", self._of_b, self._b(self._asked))):
-            mask, over, made = (answers.get(m, asked) for m in ("mask_preview", "masking_over_epochs", "reconstruct"))
+            mask, over = answers.get(MaskPreview, asked), answers.get(MaskingOverEpochs, asked)
+            made = answers.get(Reconstruct, asked)
             self.pictures["mask", which].put(None if mask is None else picture(vessels.frame, mask))
             if over is not None:
                 known[which] = over

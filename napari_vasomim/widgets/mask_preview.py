@@ -10,14 +10,16 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QSizePolicy, QSpinBox
 
 from napari_vasomim.background.threads import beside
 from napari_vasomim.masking.animation import MaskAnimation
-from napari_vasomim.masking.answers import Asked, MaskAnswers, ShownVessels, Vessels
+from napari_vasomim.masking.answers import Asked, MaskAnswers
 from napari_vasomim.masking.layers import FROM_MODEL, VIEWS, MaskLayers
 from napari_vasomim.masking.snippet import copy_snippet
+from napari_vasomim.masking.vessels import ShownVessels, Vessels
 from napari_vasomim.notify import inform, tell, told
 from napari_vasomim.plain import Marked
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider, whole_slider
 from napari_vasomim.widgets.mask_compare import LEGEND, SAMPLERS, CompareWindow, ask_numbers, save_numbers
 from vasomim_core.errors import InputError, VasoMIMError
+from vasomim_core.inference.requests import MaskPreview, Reconstruct
 from vasomim_core.masking.figures import save_figure
 from vasomim_core.masking.results import Mask, MaskingResult, OverEpochs, Reconstruction
 from vasomim_core.masking.schedule import MaskingSchedule
@@ -175,10 +177,10 @@ class MaskPreviewPanel(Panel):
     def _engine_starts(self) -> None:
         self.state.setText("Starting the engine…")
 
-    def _answered(self, method: str, asked: Asked, answer: Mask | OverEpochs | Reconstruction) -> None:
+    def _answered(self, asked: Asked, answer: Mask | OverEpochs | Reconstruction) -> None:
         self._layers.put(asked, answer)
-        if asked == self.asked() and (mask := self.answers.get("mask_preview", asked)) is not None:
-            self.state.setText(_in_words(mask, self.answers.get("reconstruct", asked) if asked.model else None))
+        if asked == self.asked() and (mask := self.answers.get(MaskPreview, asked)) is not None:
+            self.state.setText(_in_words(mask, self.answers.get(Reconstruct, asked) if asked.model else None))
 
     def _failed(self, error: Exception) -> None:
         self.state.setText(str(error) if isinstance(error, VasoMIMError) else "")

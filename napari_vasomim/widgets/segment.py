@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QMessageBox
@@ -20,6 +19,7 @@ from napari_vasomim.plain import message_box
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
 from vasomim_core.errors import VasoMIMError
+from vasomim_core.inference.requests import Segment, Segmentation
 from vasomim_core.labels.labelled import LEAST_VESSEL
 from vasomim_core.models import catalogue
 
@@ -44,7 +44,7 @@ class Task:
     mirrored: bool
     waiting: list[int]
     total: int
-    call: Future[dict[str, Any]] | None = None
+    call: Future[Segmentation] | None = None
 
 
 class SegmentPanel(Panel):
@@ -161,7 +161,7 @@ class SegmentPanel(Panel):
         self.progress.show_step(task.total - len(task.waiting), total, "frame %v of %m")
         index = task.waiting.pop(0)
 
-        def done(answer: dict[str, Any]) -> None:
+        def done(answer: Segmentation) -> None:
             if task is not self._task:
                 return
             try:
@@ -184,28 +184,29 @@ class SegmentPanel(Panel):
         except Exception as error:
             failed(error)
             return
-        task.call = engine.shared().call("segment", frame=frame, model=task.model, mirrored=task.mirrored)
+        task.call = engine.shared().call(Segment(frame, task.model, task.mirrored))
         deliver(task.call, self, done, failed)
 
-    def _keep(self, task: Task, index: int, answer: dict[str, Any]) -> None:
+    def _keep(self, task: Task, index: int, answer: Segmentation) -> None:
         layer = task.layer
         prediction = self.session.predictions.get(layer)
-        if prediction is None or not prediction.by(task.model, task.mirrored, answer["version"]):
+        if prediction is None or not prediction.by(task.model, task.mirrored, answer.version):
             size = (layers.frame_count(layer), *layers.frame_size(layer))
-            model = {"model": answer["model"], "asked": task.model, "version": answer["version"]}
-            prediction = Prediction(shape=size, mirrored=task.mirrored, threshold=answer["threshold"], **model)
+            prediction = Prediction(
+                answer.model, size, task.mirrored, answer.threshold, asked=task.model, version=answer.version
+            )
             self.session.predictions[layer] = prediction
             # Frames of another model must not stay beside those of this one.
             layers.clear_results(self.viewer, layer, ("prediction", "probability", "uncertainty"))
             self._show_threshold()
-        prediction.keep(index, answer["probability"], float(answer["uncertainty"].mean()))
+        prediction.keep(index, answer.probability, float(answer.uncertainty.mean()))
         self._paint(layer, prediction, index)
         layers.put_frame(
             self.viewer,
             layer,
             "probability",
             index,
-            answer["probability"].astype(np.float32),
+            answer.probability,
             "probability",
             visible=False,
             colormap="magma",
@@ -217,7 +218,7 @@ class SegmentPanel(Panel):
             layer,
             "uncertainty",
             index,
-            answer["uncertainty"].astype(np.float32),
+            answer.uncertainty,
             "uncertainty",
             visible=self.uncertain.isChecked(),
             colormap="yellow",
@@ -225,7 +226,7 @@ class SegmentPanel(Panel):
             contrast_limits=(0, 1),
             opacity=0.8,
         )
-        prediction.seconds, prediction.device = answer["seconds"], answer["device"]
+        prediction.seconds, prediction.device = answer.seconds, answer.device
         self.session.predicted.emit(prediction)
 
     def _pixels_changed(self, layer: Image) -> None:

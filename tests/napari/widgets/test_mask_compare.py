@@ -16,6 +16,7 @@ from napari_vasomim._reader import read
 from napari_vasomim.canvas import layers
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from vasomim_core.files import write_png
+from vasomim_core.inference.requests import MaskPreview
 from vasomim_core.masking.figures import on_pixels
 from vasomim_core.models.catalogue import ENCODER
 
@@ -230,7 +231,7 @@ def test_two_schedules_side_by_side(model, beside, qtbot, still, pretrained, tmp
     window.close()
     panel.seed.setValue(7)
     wait_for(qtbot, panel)
-    assert window._of_b.get("mask_preview", window._b(panel.asked())) is None  # nobody looks
+    assert window._of_b.get(MaskPreview, window._b(panel.asked())) is None  # nobody looks
 
 
 def test_the_numbers_of_a_comparison(model, beside, qtbot, still, tmp_path, monkeypatch, notifications):

@@ -20,6 +20,7 @@ from napari_vasomim.masking.animation import ANIMATION_STEPS
 from napari_vasomim.masking.layers import FROM_MODEL, VIEWS
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from vasomim_core.anatomy import extract_anatomy
+from vasomim_core.inference.requests import Hello, MaskingOverEpochs, MaskPreview, Reconstruct
 from vasomim_core.masking.figures import BY_CHANCE, GUIDED, kinds, on_pixels, picture
 from vasomim_core.masking.results import Mask
 from vasomim_core.masking.schedule import MaskingSchedule, guidance_strength
@@ -58,16 +59,16 @@ def pretrained(tmp_path_factory):
 
 
 def settled(qtbot, panel, model_too=False):
-    """Wait until all that the panel says now has been drawn; the answers by method."""
-    methods = ["mask_preview", "masking_over_epochs", *(["reconstruct"] if model_too else [])]
+    """Wait until all that the panel says now has been drawn; the mask."""
+    kinds = [MaskPreview, MaskingOverEpochs, *([Reconstruct] if model_too else [])]
 
     def there():
         asked = panel.asked()
         assert asked is not None
-        assert all(panel.answers.get(method, asked) for method in methods)
+        assert all(panel.answers.get(kind, asked) for kind in kinds)
 
     qtbot.waitUntil(there, timeout=60_000)
-    return {method: panel.answers.get(method, panel.asked()) for method in methods}
+    return panel.answers.get(MaskPreview, panel.asked())
 
 
 def shown(viewer, image, role):
@@ -84,8 +85,7 @@ def choose(panel, path, monkeypatch):
 def test_mask_distribution_and_ratio_lie_on_the_angiogram(model, beside, qtbot, still):
     image = model.add_image(still[:250, :230], scale=(0.3, 0.4), translate=(7, -4), rotate=20)
     panel = beside(model, MaskPreviewPanel)
-    answers = settled(qtbot, panel)
-    mask = answers["mask_preview"]
+    mask = settled(qtbot, panel)
     assert mask.masked.shape == (14, 14)  # of 224 px, whatever the frame's size
     assert mask.masked.sum() == 98
     assert panel.state.text().startswith("β = 0.50: 98 of 196 patches are masked")
@@ -118,7 +118,7 @@ def test_the_schedule_is_that_of_the_engine(model, beside, qtbot, still):
     guided = []
     for epoch in (0, 17, 40):
         panel.epoch.setValue(epoch)
-        answer = settled(qtbot, panel)["mask_preview"]
+        answer = settled(qtbot, panel)
         assert answer.beta == pytest.approx(guidance_strength(epoch, 41, 0.1, 0.9))
         assert f"β = {answer.beta:.2f}" in panel.state.text()
         guided.append(int((shown(model, image, "mask") == 1).sum()))
@@ -141,11 +141,12 @@ def test_every_setting_reaches_the_engine(model, beside, qtbot, still, calls):
     settled(qtbot, panel)
     schedule = MaskingSchedule(256, 32, 0.75, "top-k", 0.25, 1.0, epochs=50, seed=9)
     assert panel.settings() == schedule
-    for method, more in (("mask_preview", {"epoch": 12}), ("masking_over_epochs", {})):
-        arguments = dict([asked for name, asked in calls if name == method][-1])
-        np.testing.assert_array_equal(arguments.pop("anatomy"), extract_anatomy(still, "as-released"))
-        np.testing.assert_array_equal(arguments.pop("frame"), still)
-        assert arguments == {"schedule": vars(schedule), "model": ""} | more
+    for kind in (MaskPreview, MaskingOverEpochs):
+        request = [asked for asked in calls if isinstance(asked, kind)][-1]
+        np.testing.assert_array_equal(request.anatomy, extract_anatomy(still, "as-released"))
+        np.testing.assert_array_equal(request.frame, still)
+        assert (request.schedule, request.model) == (schedule, "")
+        assert getattr(request, "epoch", 12) == 12
     panel.sampler.setCurrentIndex(panel.sampler.findData("uniform"))
     settled(qtbot, panel)
     assert set(np.unique(shown(model, image, "mask"))) == {0, 2}
@@ -356,7 +357,7 @@ def test_a_cancelled_animation_stops_though_a_call_is_running(model, beside, qtb
         assert panel.animation.isEnabled()
     finally:
         os.kill(pid, signal.SIGCONT)
-    engine.shared().call("hello").result(60)
+    engine.shared().call(Hello()).result(60)
     qtbot.wait(200)
     assert calls[before:] == []
     assert not path.exists()

@@ -20,6 +20,7 @@ from napari_vasomim.canvas import layers
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.segment import FILE, SegmentPanel
+from vasomim_core.inference.requests import Hello, Segment
 from vasomim_core.models.catalogue import FORMAT, WEIGHTS, Card, Preprocessing
 
 from ..happenings import HAPPENINGS, happen
@@ -47,7 +48,7 @@ def child():
 @pytest.fixture
 def halted(qtbot):
     """Stops the child, so that what is asked of it stays unanswered for as long as a test wants."""
-    engine.shared().call("hello").result(60)
+    engine.shared().call(Hello()).result(60)
     pid = child()
     os.kill(pid, signal.SIGSTOP)
     yield pid
@@ -60,10 +61,10 @@ def held_at_the_third(calls, halted, monkeypatch):
     """Lets the child go on, and stops it again just before it is asked for a third frame."""
     call = engine.shared().call
 
-    def counted(method, **arguments):
+    def counted(request):
         if len(calls) == 2:
             os.kill(halted, signal.SIGSTOP)
-        return call(method, **arguments)
+        return call(request)
 
     monkeypatch.setattr(engine.shared(), "call", counted)
     os.kill(halted, signal.SIGCONT)
@@ -111,7 +112,7 @@ def test_the_threshold_acts_on_what_is_stored(model, beside, qtbot, cine, calls)
     panel = beside(model, SegmentPanel)
     click(qtbot, panel.all)
     done(qtbot, panel)
-    assert [method for method, _ in calls] == ["segment"] * 8
+    assert [type(request) for request in calls] == [Segment] * 8
     prediction = panel.session.predictions[image]
     masks = layers.find(model, "prediction", image)
     before = masks.data.copy()
@@ -158,7 +159,7 @@ def test_mirroring_outline_and_uncertainty(model, beside, qtbot, still, calls):
     panel.mirrored.setChecked(True)
     click(qtbot, panel.now)
     done(qtbot, panel)
-    assert [arguments["mirrored"] for _, arguments in calls] == [False, True]
+    assert [request.mirrored for request in calls] == [False, True]
     assert panel.session.predictions[image].mirrored
     mirrored = layers.find(model, "probability", image).data
     assert not np.array_equal(plain, mirrored)
@@ -181,7 +182,7 @@ def test_a_cancelled_cine_stops_and_stays_stopped(model, beside, qtbot, cine, ca
     assert not panel.progress.isVisible()
     kept = list(panel.session.predictions[image].frames)
     os.kill(held_at_the_third, signal.SIGCONT)
-    engine.shared().call("hello").result(60)
+    engine.shared().call(Hello()).result(60)
     qtbot.wait(100)
     assert len(calls) == 3
     assert panel.session.predictions[image].frames == kept
@@ -237,7 +238,7 @@ def test_the_settings_of_the_click_count_for_the_whole_cine(model, beside, qtbot
     panel.mirrored.setChecked(True)
     panel.use_file(str(shutil.copy(DEMO, tmp_path / "mine.safetensors")))
     done(qtbot, panel)
-    assert {(arguments["model"], arguments["mirrored"]) for _, arguments in calls} == {("vasomim-fast", False)}
+    assert {(request.model, request.mirrored) for request in calls} == {("vasomim-fast", False)}
     assert panel.session.predictions[image].model == "vasomim-fast"
 
 
