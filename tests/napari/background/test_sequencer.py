@@ -16,16 +16,17 @@ from ..mouse import settle
 class Asked:
     """A sequencer over some items, its futures, and what it told."""
 
-    def __init__(self, items, fail_at=None, fail_use=None, **options):
+    def __init__(self, items, fail_at=None, fail_use=None, cancel_at=None):
         self.futures, self.told, self.parent = {}, [], QObject()
-        self.fail_at, self.fail_use = fail_at, fail_use
+        self.fail_at, self.fail_use, self.cancel_at = fail_at, fail_use, cancel_at
         self.sequencer = Sequencer(
             self.parent,
             items,
             self.ask,
             self.use,
             lambda: self.told.append("done"),
-            **{"failed": self.told.append, "progress": lambda *step: self.told.append(step)} | options,
+            self.told.append,
+            lambda *step: self.told.append(step),
         )
 
     def ask(self, item):
@@ -38,6 +39,8 @@ class Asked:
         if item == self.fail_use:
             raise InputError(f"{answer} cannot be used")
         self.told.append((item, answer))
+        if item == self.cancel_at:
+            self.sequencer.cancel()
 
     def answer(self, item, answer):
         self.futures[item].set_result(answer)
@@ -106,8 +109,7 @@ def test_after_a_cancel_nothing_is_told(qapp, running):
 
 
 def test_who_uses_an_answer_may_cancel(qapp):
-    asked = Asked("ab")
-    asked.sequencer._each = lambda item, answer: asked.sequencer.cancel()
+    asked = Asked("ab", cancel_at="a")
     asked.sequencer.start()
     asked.answer("a", 1)
     assert asked.futures.keys() == {"a"}

@@ -23,6 +23,8 @@ from vasomim_core.models.catalogue import Card
 from vasomim_core.synthetic import write_samples
 from vasomim_core.training.runs import load_config, save_config
 
+from ..mouse import settle
+
 
 @pytest.fixture
 def labels(tmp_path) -> Path:
@@ -156,7 +158,7 @@ def test_closed_while_it_works_nothing_more_is_asked(qtbot, run, asked, held_out
     with qtbot.waitSignal(dialog.destroyed):
         dialog.close()
     answer(qtbot, asked, 0, np.zeros((96, 96), np.float32))
-    qtbot.wait(100)
+    settle()
     assert len(asked) == 1
     assert notifications == []
 

@@ -350,7 +350,7 @@ def test_a_cancelled_animation_stops_though_a_call_is_running(model, beside, qtb
     os.kill(pid, signal.SIGSTOP)
     try:
         qtbot.wait(50)  # what was answered before arrives
-        qtbot.waitUntil(lambda: panel.film.call.running())
+        qtbot.waitUntil(lambda: panel.film.drawing.future.running())
         click(qtbot, panel.progress.cancel)
         before = len(calls)
         assert not panel.progress.isVisible()
