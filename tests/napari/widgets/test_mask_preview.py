@@ -110,11 +110,11 @@ def test_mask_distribution_and_ratio_lie_on_the_angiogram(model, beside, qtbot, 
 def test_the_schedule_is_that_of_the_engine(model, beside, qtbot, still):
     image = model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
-    panel.epochs.setValue(41)
+    panel.schedule.epochs.setValue(41)
     assert panel.epoch.maximum() == panel.epoch.value() == 40
-    panel.mask_ratio.setValue(0.25)  # fewer than there are patches with vessels
-    panel.beta_start.setValue(0.1)
-    panel.beta_end.setValue(0.9)
+    panel.schedule.mask_ratio.setValue(0.25)  # fewer than there are patches with vessels
+    panel.schedule.beta_start.setValue(0.1)
+    panel.schedule.beta_end.setValue(0.9)
     guided = []
     for epoch in (0, 17, 40):
         panel.epoch.setValue(epoch)
@@ -128,16 +128,16 @@ def test_the_schedule_is_that_of_the_engine(model, beside, qtbot, still):
 def test_every_setting_reaches_the_engine(model, beside, qtbot, still, calls):
     image = model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
-    panel.input_size.setValue(256)
-    panel.patch_size.setCurrentIndex(2)
-    panel.mask_ratio.setValue(0.75)
-    panel.beta_start.setValue(0.25)
-    panel.beta_end.setValue(1.0)
-    panel.epochs.setValue(50)
+    panel.schedule.input_size.setValue(256)
+    panel.schedule.patch_size.setCurrentIndex(2)
+    panel.schedule.mask_ratio.setValue(0.75)
+    panel.schedule.beta_start.setValue(0.25)
+    panel.schedule.beta_end.setValue(1.0)
+    panel.schedule.epochs.setValue(50)
     panel.epoch.setValue(12)
     panel.seed.setValue(9)
-    panel.sampler.setCurrentIndex(panel.sampler.findData("top-k"))
-    panel.anatomy.setCurrentIndex(panel.anatomy.findData("as-released"))
+    panel.schedule.sampler.setCurrentIndex(panel.schedule.sampler.findData("top-k"))
+    panel.schedule.anatomy.setCurrentIndex(panel.schedule.anatomy.findData("as-released"))
     settled(qtbot, panel)
     schedule = MaskingSchedule(256, 32, 0.75, "top-k", 0.25, 1.0, epochs=50, seed=9)
     assert panel.settings() == schedule
@@ -147,7 +147,7 @@ def test_every_setting_reaches_the_engine(model, beside, qtbot, still, calls):
         np.testing.assert_array_equal(request.frame, still)
         assert (request.schedule, request.model) == (schedule, "")
         assert getattr(request, "epoch", 12) == 12
-    panel.sampler.setCurrentIndex(panel.sampler.findData("uniform"))
+    panel.schedule.sampler.setCurrentIndex(panel.schedule.sampler.findData("uniform"))
     settled(qtbot, panel)
     assert set(np.unique(shown(model, image, "mask"))) == {0, 2}
 
@@ -222,7 +222,7 @@ def test_a_pretrained_model_draws_what_is_masked(
     assert panel.model.currentText() == "tiny-mae"
     assert panel.view.currentText() == "reconstruction I′"
     assert panel.settings().input_size == 64  # the model's
-    assert not panel.patch_size.isEnabled()
+    assert not panel.schedule.patch_size.isEnabled()
     settled(qtbot, panel, model_too=True)
     for role in ("reconstruction", "vessels in I", "vessels in I′", "difference"):
         plane = shown(model, image, role)
@@ -241,7 +241,7 @@ def test_a_pretrained_model_draws_what_is_masked(
         if words:
             assert words in notifications.pop().message
     path = tmp_path / "with-model.png"
-    panel.save_figure(path)
+    panel.export.save_figure(path)
     qtbot.waitUntil(path.exists, timeout=20_000)
     with Picture.open(path) as figure:
         assert figure.width > figure.height > 600  # two rows of five
@@ -270,15 +270,15 @@ def test_the_figure(model, beside, qtbot, still, tmp_path, monkeypatch, notifica
     panel = beside(model, MaskPreviewPanel)
     path = tmp_path / "figure.png"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(path.with_suffix("")), ""))
-    click(qtbot, panel.figure)
+    click(qtbot, panel.export.figure)
     assert "still being drawn" in notifications.pop().message
     assert not path.exists()
     settled(qtbot, panel)
     panel.epoch.setValue(0)
-    click(qtbot, panel.figure)  # the mask on the screen is not yet the one of this epoch
+    click(qtbot, panel.export.figure)  # the mask on the screen is not yet the one of this epoch
     assert "still being drawn" in notifications.pop().message
     settled(qtbot, panel)
-    click(qtbot, panel.figure)
+    click(qtbot, panel.export.figure)
     qtbot.waitUntil(path.exists, timeout=20_000)
     with Picture.open(path) as figure:
         assert figure.format == "PNG"
@@ -292,14 +292,14 @@ def test_the_figure(model, beside, qtbot, still, tmp_path, monkeypatch, notifica
 def test_what_cannot_be_written_is_said(model, beside, qtbot, still, tmp_path, notifications, save):
     model.add_image(still[:64, :64])
     panel = beside(model, MaskPreviewPanel)
-    panel.epochs.setValue(2)
+    panel.schedule.epochs.setValue(2)
     settled(qtbot, panel)
     (tmp_path / "file").write_text("not a folder")
-    getattr(panel, save)(tmp_path / "file" / "x.gif")
+    getattr(panel.export, save)(tmp_path / "file" / "x.gif")
     qtbot.waitUntil(lambda: bool(notifications), timeout=20_000)
     assert notifications.pop().message.startswith("x.gif cannot be written")
-    assert not panel.progress.isVisible()
-    assert panel.animation.isEnabled()
+    assert not panel.export.progress.isVisible()
+    assert panel.export.animation.isEnabled()
 
 
 def test_the_animation(model, beside, qtbot, still, tmp_path, monkeypatch, notifications):
@@ -307,17 +307,17 @@ def test_the_animation(model, beside, qtbot, still, tmp_path, monkeypatch, notif
     panel = beside(model, MaskPreviewPanel)
     path = tmp_path / "schedule.gif"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(path), ""))
-    click(qtbot, panel.animation)
+    click(qtbot, panel.export.animation)
     assert "still being found" in notifications.pop().message
     assert not path.exists()
     settled(qtbot, panel)
-    click(qtbot, panel.animation)
-    assert panel.progress.isVisible()
-    assert not panel.animation.isEnabled()
+    click(qtbot, panel.export.animation)
+    assert panel.export.progress.isVisible()
+    assert not panel.export.animation.isEnabled()
     qtbot.waitUntil(lambda: bool(notifications), timeout=60_000)
     assert notifications[-1].message == "The animation is in schedule.gif."
-    assert not panel.progress.isVisible()
-    assert panel.animation.isEnabled()
+    assert not panel.export.progress.isVisible()
+    assert panel.export.animation.isEnabled()
     with Picture.open(path) as animation:
         assert animation.size == (256, 256)
         assert animation.n_frames == ANIMATION_STEPS
@@ -330,11 +330,11 @@ def test_the_animation(model, beside, qtbot, still, tmp_path, monkeypatch, notif
 def test_a_short_schedule_has_a_frame_per_epoch(model, beside, qtbot, still, tmp_path):
     model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
-    panel.epochs.setValue(1)
+    panel.schedule.epochs.setValue(1)
     settled(qtbot, panel)
     assert panel.epoch.maximum() == 0
     path = tmp_path / "one.gif"
-    panel.save_animation(path)
+    panel.export.save_animation(path)
     qtbot.waitUntil(path.exists, timeout=20_000)
     with Picture.open(path) as animation:
         assert animation.n_frames == 1
@@ -345,23 +345,23 @@ def test_a_cancelled_animation_stops_though_a_call_is_running(model, beside, qtb
     panel = beside(model, MaskPreviewPanel)
     settled(qtbot, panel)
     path, pid = tmp_path / "never.gif", engine.shared()._child._process.pid
-    panel.save_animation(path)
-    qtbot.waitUntil(lambda: panel.progress.bar.value() >= 3)
+    panel.export.save_animation(path)
+    qtbot.waitUntil(lambda: panel.export.progress.bar.value() >= 3)
     os.kill(pid, signal.SIGSTOP)
     try:
         qtbot.wait(50)  # what was answered before arrives
-        qtbot.waitUntil(lambda: panel.film.drawing.future.running())
-        click(qtbot, panel.progress.cancel)
+        qtbot.waitUntil(lambda: panel.export.film.drawing.future.running())
+        click(qtbot, panel.export.progress.cancel)
         before = len(calls)
-        assert not panel.progress.isVisible()
-        assert panel.animation.isEnabled()
+        assert not panel.export.progress.isVisible()
+        assert panel.export.animation.isEnabled()
     finally:
         os.kill(pid, signal.SIGCONT)
     engine.shared().call(Hello()).result(60)
     qtbot.wait(200)
     assert calls[before:] == []
     assert not path.exists()
-    panel.save_animation(path)
+    panel.export.save_animation(path)
     qtbot.waitUntil(path.exists, timeout=60_000)
 
 
@@ -438,12 +438,18 @@ def test_every_button_without_an_image_says_what_to_do(model, beside, qtbot, tmp
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "x"), ""))
     panel = beside(model, MaskPreviewPanel)
     assert "No angiogram is open" in panel.state.text()
-    for button in (panel.figure, panel.animation, panel.numbers, panel.python, panel.compare):
+    for button in (
+        panel.export.figure,
+        panel.export.animation,
+        panel.export.numbers,
+        panel.export.python,
+        panel.compare,
+    ):
         assert not button.isEnabled()
         button.clicked.emit()
         assert "No angiogram is open" in notifications.pop().message
     panel.again.clicked.emit()
-    panel.progress.cancel.clicked.emit()
+    panel.export.progress.cancel.clicked.emit()
     panel.view.setCurrentIndex(3)
     assert not list(tmp_path.glob("*.png"))
     assert not list(tmp_path.glob("*.gif"))
