@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from psygnal import Signal
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
+from superqt.utils import qdebounced
 
 from napari_vasomim.background import engine
 from napari_vasomim.background.futures import deliver
@@ -71,11 +72,9 @@ class MaskAnswers:
     def __init__(self, session: Session, parent: QObject):
         self._session, self._parent = session, parent
         self._asked: Asked | None = None
-        self._resting: Asked | None = None
         self._answers: dict[type[MaskingRequest[Any]], tuple[tuple[Any, ...], Any]] = {}
         self._calls: dict[type[MaskingRequest[Any]], Future[Any]] = {}
-        self._rest = QTimer(parent, singleShot=True, interval=REST_MS)
-        self._rest.timeout.connect(told(self._ask_over_epochs))
+        self._ask_over_epochs_soon = qdebounced(told(self._ask_over_epochs), timeout=REST_MS, parent=parent)
 
     def get(self, kind: type[MaskingRequest[Answer]], asked: Asked) -> Answer | None:
         """The answer that belongs to this; None while it is not there."""
@@ -95,20 +94,19 @@ class MaskAnswers:
         """Have a mask drawn, by a model too if one is chosen, after a rest the whole schedule; not twice the same."""
         if asked == self._asked:
             return
-        self._asked = self._resting = asked
+        self._asked = asked
         self._call(MaskPreview, asked)
-        self._rest.start()
+        self._ask_over_epochs_soon(asked)
         if asked.model:
             self._call(Reconstruct, asked)
 
     def forget(self) -> None:
         """There is no angiogram any more: ask nothing further."""
         self._asked = None
-        self._rest.stop()
+        self._ask_over_epochs_soon.cancel()
 
-    def _ask_over_epochs(self) -> None:
-        asked = self._resting
-        if asked is not None and self.get(MaskingOverEpochs, asked) is None:
+    def _ask_over_epochs(self, asked: Asked) -> None:
+        if self.get(MaskingOverEpochs, asked) is None:
             self._call(MaskingOverEpochs, asked)
 
     def _call(self, kind: type[MaskingRequest[Any]], asked: Asked) -> None:

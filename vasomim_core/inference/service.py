@@ -19,6 +19,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
 from vasomim_core.errors import ConfigError, InputError, VasoMIMError
 from vasomim_core.inference.messages import Failure, Message, decode, encode, receive, send
 from vasomim_core.inference.requests import (
@@ -37,6 +39,7 @@ from vasomim_core.models.catalogue import find_model, version_of
 
 if TYPE_CHECKING:
     from vasomim_core.inference.frame_masking import FrameMasking
+    from vasomim_core.models.vasomim import VasoMIM
 
 Handlers = Mapping[type[Request[Any]], Callable[[Any], Any]]
 """What answers each kind of request."""
@@ -53,6 +56,7 @@ class Service:
     def __init__(self) -> None:
         # The time of the last change is part of the key: a file that was written again is read again.
         self._loaded = lru_cache(maxsize=2)(_load)
+        self._kept: tuple[tuple[Any, ...], FrameMasking] | None = None
 
     def handlers(self) -> Handlers:
         """What answers each kind of request."""
@@ -106,20 +110,35 @@ class Service:
 
     def reconstruct(self, request: Reconstruct) -> Reconstruction:
         """Let a pretrained model draw what the mask of an epoch hides."""
+        model = self._pretrained(request)
+        if model is None:
+            raise ConfigError("no model is given; choose a pretrained one")
         masking = self._masking(request)
-        return masking.reconstruct(masking.mask(request.epoch))
+        return masking.reconstruct(masking.mask(request.epoch), model)
 
     def _masking(self, request: MaskingRequest[Any]) -> FrameMasking:
+        """That of the request before where this one is about the same: a mask is drawn once, whoever asks for it."""
         from vasomim_core.inference.frame_masking import FrameMasking
 
-        schedule, network = request.schedule, None
-        if request.model:
-            network, _ = self._model("load_pretrained", request.model, input_size=schedule.input_size)
-        return FrameMasking(request.frame, request.anatomy, schedule, network)
+        frame, anatomy, schedule = request.frame, request.anatomy, request.schedule
+        guide = self._pretrained(request) if schedule.co_guidance else None
+        about = (*_content(frame), *_content(anatomy), schedule, guide)
+        if self._kept is None or self._kept[0] != about:
+            self._kept = about, FrameMasking(frame, anatomy, schedule, guide)
+        return self._kept[1]
+
+    def _pretrained(self, request: MaskingRequest[Any]) -> VasoMIM | None:
+        if not request.model:
+            return None
+        return self._model("load_pretrained", request.model, input_size=request.schedule.input_size)[0]
 
     def _model(self, loader: str, name_or_path: str, **options: Any) -> Any:
         path = find_model(name_or_path)
         return self._loaded(loader, path, version_of(path), **options)
+
+
+def _content(array: NDArray[Any]) -> tuple[str, tuple[int, ...], bytes]:
+    return array.dtype.name, array.shape, array.tobytes()
 
 
 def _load(loader: str, path: Path, changed: int, **options: Any) -> Any:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from vasomim_core.errors import CheckpointError, ConfigError, InputError
+from vasomim_core.inference import frame_masking
 from vasomim_core.inference.frame_masking import FrameMasking
 from vasomim_core.inference.messages import Failure, Message, decode, encode, receive, send
 from vasomim_core.inference.prediction import predict, uncertainty
@@ -31,6 +32,7 @@ from vasomim_core.inference.requests import (
 )
 from vasomim_core.inference.service import Service, reply_to
 from vasomim_core.masking.results import Mask, OverEpochs, Reconstruction
+from vasomim_core.masking.sampling import draw_masks, vascular_distribution
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import WEIGHTS, Card
 from vasomim_core.models.checkpoint import save_checkpoint
@@ -180,18 +182,39 @@ def test_a_model_file_that_was_written_again_is_read_again(tmp_path):
 def test_masking_is_that_of_the_engine(service, pretrained, with_model):
     schedule = MaskingSchedule(64, sampler="top-k", beta_start=0.0, beta_end=1.0, epochs=10, seed=7)
     image, m = frame(), anatomy(96, 80)
-    masking = FrameMasking(image, m, schedule, load_pretrained(pretrained)[0] if with_model else None)
+    masking = FrameMasking(image, m, schedule)
     about = (image, m, schedule, str(pretrained) if with_model else "")
     mask = masking.mask(9)
     assert (mask.masked != masking.mask(0).masked).any()
     pairs = [(MaskPreview(*about, epoch=9), mask), (MaskingOverEpochs(*about), masking.over_epochs())]
     if with_model:
-        pairs.append((Reconstruct(*about, epoch=9), masking.reconstruct(mask)))
+        pairs.append((Reconstruct(*about, epoch=9), masking.reconstruct(mask, load_pretrained(pretrained)[0])))
     for request, expected in pairs:
         reply = asked(service, receive(through_a_pipe(request)))
         answer = decode(reply, request.answer_type())
         for name, value in vars(expected).items():
             np.testing.assert_array_equal(getattr(answer, name), value, err_msg=name)
+
+
+def test_what_is_asked_of_one_frame_is_drawn_once(pretrained, monkeypatch):
+    """The mask, its reconstruction and the curves share distribution and mask; another frame or setting has its own."""
+    drawn, distributed = [], []
+    monkeypatch.setattr(frame_masking, "draw_masks", lambda *a: drawn.append(1) or draw_masks(*a))
+    monkeypatch.setattr(
+        frame_masking, "vascular_distribution", lambda *a: distributed.append(1) or vascular_distribution(*a)
+    )
+    service, schedule = Service(), MaskingSchedule(64, epochs=10)
+    about = (frame(), anatomy(96, 80), schedule)
+    mask = service.mask_preview(MaskPreview(*about, "", epoch=4))
+    service.reconstruct(Reconstruct(*about, str(pretrained), epoch=4))
+    service.masking_over_epochs(MaskingOverEpochs(*about, ""))
+    assert (len(drawn), len(distributed)) == (1, 1)
+    others = [(255 - about[0], *about[1:]), (about[0], ~about[1], schedule), (*about[:2], replace(schedule, seed=1))]
+    for other in (*others, about):
+        found = service.mask_preview(MaskPreview(*other, "", epoch=4))
+        same = [np.array_equal(getattr(found, name), getattr(mask, name)) for name in ("image", "f", "masked")]
+        assert all(same) is (other is about)
+    assert (len(drawn), len(distributed)) == (5, 5)
 
 
 def asked(service, message: Message) -> Message:

@@ -100,8 +100,8 @@ def test_any_value_of_an_encoders_card_too(tmp_path, place):
             continue
         own = model.autoencoder
         sizes = {"input_size": own.patch_embed.img_size[0], "patch_size": own.patch_size}
-        masking = FrameMasking(FRAME, FRAME > 128, MaskingSchedule(epochs=1, **sizes), model)
-        assert np.isfinite(masking.reconstruct(masking.mask(0)).reconstruction).all()
+        masking = FrameMasking(FRAME, FRAME > 128, MaskingSchedule(epochs=1, **sizes))
+        assert np.isfinite(masking.reconstruct(masking.mask(0), model).reconstruction).all()
     assert longest < 700 + len(str(tmp_path))
 
 
