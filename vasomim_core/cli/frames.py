@@ -97,7 +97,6 @@ class Segment(Batch):
     def run(self) -> dict[str, Any]:
         """Write the masks."""
         from vasomim_core.errors import ConfigError
-        from vasomim_core.inference.prediction import predict
         from vasomim_core.models.registry import load_model
 
         if self.threshold is not None and not 0 <= self.threshold <= 1:
@@ -117,7 +116,7 @@ class Segment(Batch):
 
             dark = (255 - grey if self.inverted else grey for grey in grey_frames(angiogram))
             probabilities: Iterator[NDArray[np.float32]]
-            probabilities = (predict(model, grey, self.mirrored, self.tile) for grey in dark)
+            probabilities = (model.predict(grey, self.mirrored, self.tile) for grey in dark)
             if self.probability:
                 probabilities = passing_pages(target.with_name(f"{target.name}_probability.tif"), probabilities)
             masks = (counted(p >= threshold) for p in probabilities)

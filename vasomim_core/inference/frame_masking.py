@@ -18,7 +18,6 @@ from vasomim_core.config import Mode
 from vasomim_core.data.augment import cut_out
 from vasomim_core.data.unlabelled_frame import with_anatomy
 from vasomim_core.errors import ConfigError, InputError
-from vasomim_core.inference.prediction import check_plane
 from vasomim_core.masking.results import Mask, MaskingResult, OverEpochs, Reconstruction
 from vasomim_core.masking.sampling import (
     co_guided_anatomy,
@@ -31,6 +30,7 @@ from vasomim_core.masking.sampling import (
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models import objectives
 from vasomim_core.models.catalogue import Preprocessing, find_model
+from vasomim_core.models.prediction import check_plane
 from vasomim_core.models.preprocessing import normalise
 from vasomim_core.models.registry import load_pretrained
 from vasomim_core.models.vasomim import VasoMIM

@@ -39,6 +39,7 @@ from vasomim_core.models.catalogue import find_model, version_of
 
 if TYPE_CHECKING:
     from vasomim_core.inference.frame_masking import FrameMasking
+    from vasomim_core.models.prediction import Model
     from vasomim_core.models.vasomim import VasoMIM
 
 Handlers = Mapping[type[Request[Any]], Callable[[Any], Any]]
@@ -83,13 +84,12 @@ class Service:
 
     def segment(self, request: Segment) -> Segmentation:
         """Segment a frame."""
-        from vasomim_core.inference.prediction import check_plane, predict, uncertainty
+        from vasomim_core.models.prediction import uncertainty
 
-        check_plane("frame", request.frame, "uint8")
         version = version_of(request.model)
-        model = self._model("load_model", request.model)
+        model: Model = self._model("load_model", request.model)
         start = time.perf_counter()
-        probability = predict(model, request.frame, request.mirrored)
+        probability = model.predict(request.frame, request.mirrored)
         return Segmentation(
             probability=probability,
             seconds=time.perf_counter() - start,

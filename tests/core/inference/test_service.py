@@ -19,7 +19,6 @@ from vasomim_core.errors import CheckpointError, ConfigError, InputError
 from vasomim_core.inference import frame_masking
 from vasomim_core.inference.frame_masking import FrameMasking
 from vasomim_core.inference.messages import Failure, Message, decode, encode, receive, send
-from vasomim_core.inference.prediction import predict, uncertainty
 from vasomim_core.inference.requests import (
     Environment,
     Hello,
@@ -36,6 +35,7 @@ from vasomim_core.masking.sampling import draw_masks, vascular_distribution
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import WEIGHTS, Card
 from vasomim_core.models.checkpoint import save_checkpoint
+from vasomim_core.models.prediction import uncertainty
 from vasomim_core.models.registry import load_model, load_pretrained
 from vasomim_core.models.unext import UNeXt
 
@@ -162,7 +162,7 @@ def test_each_request_knows_its_answer():
 def test_segmenting_is_predicting(service, mirrored):
     answer = service.segment(Segment(frame(), "vasomim-demo", mirrored))
     model = load_model("vasomim-demo")
-    expected = predict(model, frame(), mirrored)
+    expected = model.predict(frame(), mirrored)
     np.testing.assert_array_equal(answer.probability, expected)
     np.testing.assert_array_equal(answer.uncertainty, uncertainty(expected))
     assert answer.threshold == model.card.preprocessing.threshold

@@ -69,9 +69,8 @@ assert type(error) is CheckpointError and "known models: vasomim-base, vasomim-d
 assert isinstance(engine.call(Hello()).result(), Environment)
 assert "torch" not in sys.modules
 
-from vasomim_core.inference.prediction import predict
 from vasomim_core.models.registry import load_model
-assert np.array_equal(answer.probability, predict(load_model("vasomim-demo"), frame, True))
+assert np.array_equal(answer.probability, load_model("vasomim-demo").predict(frame, True))
 """
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
