@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_vasomim.background import engine
 from napari_vasomim.canvas import layers
 from napari_vasomim.masking.animation import ANIMATION_STEPS
+from napari_vasomim.masking.answers import REST_MS
 from napari_vasomim.masking.layers import FROM_MODEL, VIEWS
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from vasomim_core.anatomy import extract_anatomy
@@ -27,7 +28,7 @@ from vasomim_core.masking.schedule import MaskingSchedule, guidance_strength
 from vasomim_core.models.catalogue import ENCODER, WEIGHTS
 
 from ..happenings import HAPPENINGS, happen
-from ..mouse import click
+from ..mouse import click, settle
 
 ALL = {role for roles in VIEWS.values() for role in roles}
 
@@ -206,9 +207,10 @@ def test_quick_steps_through_the_cine_leave_no_heat_map_on_the_wrong_frame(model
         expected[index] = shown(model, image, "masking ratio").copy()
     for index in (1, 6, 1, 6, 1):
         model.dims.set_current_step(0, index)
-        qtbot.wait(40)
+        settle()
     settled(qtbot, panel)
-    qtbot.wait(600)
+    engine.shared().call(Hello()).result(60)  # whatever was asked before is answered by now
+    settle()
     for index, share in expected.items():
         np.testing.assert_array_equal(layers.find(model, "masking ratio", image).data[index], share)
 
@@ -349,7 +351,6 @@ def test_a_cancelled_animation_stops_though_a_call_is_running(model, beside, qtb
     qtbot.waitUntil(lambda: panel.export.progress.bar.value() >= 3)
     os.kill(pid, signal.SIGSTOP)
     try:
-        qtbot.wait(50)  # what was answered before arrives
         qtbot.waitUntil(lambda: panel.export.film.drawing.future.running())
         click(qtbot, panel.export.progress.cancel)
         before = len(calls)
@@ -358,7 +359,7 @@ def test_a_cancelled_animation_stops_though_a_call_is_running(model, beside, qtb
     finally:
         os.kill(pid, signal.SIGCONT)
     engine.shared().call(Hello()).result(60)
-    qtbot.wait(200)
+    settle()
     assert calls[before:] == []
     assert not path.exists()
     panel.export.save_animation(path)
@@ -485,9 +486,10 @@ def test_the_window_closes_while_masks_are_drawn(make_napari_viewer, qtbot, stil
     os.kill(pid, signal.SIGSTOP)
     try:
         panel.seed.setValue(8)
-        viewer.close()  # the last window takes the child with it
+        with qtbot.waitSignal(panel.destroyed):  # so that nothing of it can ask later
+            viewer.close()  # the last window takes the child with it
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
-    qtbot.wait(400)  # the heat map's rest would be over
+    qtbot.wait(REST_MS + 100)  # a rest that outlived its panel would be over
     assert engine.shared().state == "off"
