@@ -39,7 +39,6 @@ from vasomim_core.correction.lumen import painted
 from vasomim_core.correction.mask_tools import branch_at, cut, grow, piece_at
 from vasomim_core.correction.paths import MinimalPaths
 from vasomim_core.evaluation.metrics import dsc
-from vasomim_core.inference.prediction import predict
 from vasomim_core.labels.labelled import open_labels
 from vasomim_core.models.catalogue import DEFAULT_MODEL
 from vasomim_core.models.registry import load_model
@@ -406,7 +405,7 @@ def cases(
         chosen = labels[first :: max(1, len(labels) // frames)][:frames]
         triples = ((one.name, one.frame(), one.mask()) for one in chosen)
     for name, frame, truth in triples:
-        probability = predict(loaded, frame)
+        probability = loaded.predict(frame)
         start = np.zeros_like(truth) if from_scratch else probability >= loaded.card.preprocessing.threshold
         yield Case(name, frame, truth, probability, start)
 

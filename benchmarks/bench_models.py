@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from timing import compare, smallest
 
-from vasomim_core.inference.prediction import predict, probability
 from vasomim_core.models.catalogue import WEIGHTS, Preprocessing
+from vasomim_core.models.prediction import probability
 from vasomim_core.models.registry import load_model
 from vasomim_core.models.segmenter import unet
 from vasomim_core.synthetic import synthesize
@@ -24,7 +24,7 @@ def main() -> None:
         values = sum(parameter.numel() for parameter in model.network.parameters())
         compare(
             f"{path.stem}, {path.stat().st_size / 1e6:.1f} MB, {values / 1e6:.2f} M values",
-            ("predict", lambda model=model: predict(model, frame)),
+            ("predict", lambda model=model: model.predict(frame)),
             ("U-Net of width 32", lambda: probability(plain, whole, frame)),
             repeats=1 if little else 7,
         )

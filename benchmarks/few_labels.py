@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from vasomim_core.config import FinetuneConfig, Training
 from vasomim_core.evaluation.metrics import mean_overlap
 from vasomim_core.files import write_png
-from vasomim_core.inference.prediction import predict
 from vasomim_core.labels.labelled import open_labels
 from vasomim_core.models.registry import load_model
 from vasomim_core.synthetic import synthesize
@@ -72,7 +71,7 @@ def score(model: str, frames: list[Labelled]) -> str:
     if loaded.card.kind == "autoencoder":
         return "–"
     threshold = loaded.card.preprocessing.threshold
-    overlap, line = mean_overlap((predict(loaded, frame) >= threshold, truth) for frame, truth in frames)
+    overlap, line = mean_overlap((loaded.predict(frame) >= threshold, truth) for frame, truth in frames)
     return f"{overlap:.1f} / {line:.1f}"
 
 

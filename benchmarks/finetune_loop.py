@@ -40,6 +40,7 @@ def main() -> None:
     from napari_vasomim.widgets.train import FinetunePanel
     from napari_vasomim.widgets.workbench import Workbench
     from vasomim_core.evaluation.metrics import mean_overlap
+    from vasomim_core.inference.requests import Segment
     from vasomim_core.labels.labelled import open_labels
     from vasomim_core.labels.labelset import LabelSet
 
@@ -53,8 +54,8 @@ def main() -> None:
 
     def score(model: str) -> tuple[float, float]:
         def found(frame: NDArray[np.uint8]) -> NDArray[np.bool_]:
-            answer = engine.shared().call("segment", frame=frame, model=model).result()
-            return answer["probability"] >= answer["threshold"]
+            answer = engine.shared().call(Segment(frame, model)).result()
+            return answer.probability >= answer.threshold
 
         return mean_overlap((found(frame.frame()), frame.mask()) for frame in scored)
 

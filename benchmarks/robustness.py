@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vasomim_core.evaluation.metrics import mean_overlap
-from vasomim_core.inference.prediction import predict
 from vasomim_core.labels.labelled import open_labels
 from vasomim_core.models.registry import load_model
 from vasomim_core.reading import to_uint8
@@ -114,7 +113,7 @@ def main() -> None:
 
         def pair(k: int, change: Change = change) -> tuple[Mask, Mask]:
             changed, truth = change(*pairs[k], np.random.default_rng(k))
-            return predict(model, to_uint8(np.ascontiguousarray(changed))) >= threshold, truth
+            return model.predict(to_uint8(np.ascontiguousarray(changed))) >= threshold, truth
 
         score, line = mean_overlap(map(pair, range(len(pairs))))
         whole = score if whole is None else whole

@@ -15,13 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from io import BufferedReader, BufferedWriter
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from psygnal import EmitLoopError, Signal
 
 from vasomim_core import errors
 from vasomim_core.errors import InputError, VasoMIMError
-from vasomim_core.inference.messages import Message, encode, receive, send
+from vasomim_core.inference.messages import Failure, Message, decode, encode, receive, send
+from vasomim_core.inference.requests import Hello, Request
+
+Answer = TypeVar("Answer")
 
 State = Literal["off", "starting", "idle", "busy"]
 COMMAND = (sys.executable, "-P", "-m", "vasomim_core.inference.service")  # -P: no module from the current folder
@@ -45,7 +48,7 @@ class EngineError(VasoMIMError):
 
 
 class Engine:
-    """Calls methods of `inference.service.Service` in a child process, one at a time, in the order of the calls.
+    """Asks `inference.service.Service` in a child process, one request at a time, in the order of the calls.
 
     The child starts at the first call, and again at the next call after it has died or was closed. It ends with this
     process, however that ends.
@@ -79,20 +82,19 @@ class Engine:
                 return "busy" if self._child is not None and self._child.ready else "starting"
             return "off" if self._child is None else "idle"
 
-    def call(self, method: str, /, **arguments: Any) -> Future[dict[str, Any]]:
+    def call(self, request: Request[Answer]) -> Future[Answer]:
         """Ask for something; returns at once, from any thread.
 
         Args:
-            method: a method of `vasomim_core.inference.service.Service`.
-            arguments: JSON values, paths and arrays. Arrays are read when their turn comes: do not change them.
+            request: its arrays are read when its turn comes: do not change them.
 
         Returns:
-            The answer's values, arrays among them. Cancelled while it waits, the request never reaches the child.
-            It fails with the errors that the method names, or with `EngineError`.
+            The answer. Cancelled while it waits, the request never reaches the child. It fails with the errors that
+            the service names, or with `EngineError`.
         """
-        future: Future[dict[str, Any]] = Future()
+        future: Future[Answer] = Future()
         with self._changed:
-            self._waiting.append(_Call(future, method, arguments))
+            self._waiting.append(_Call(future, request))
             if self._thread is None:
                 atexit.register(self.close)
                 self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
@@ -143,15 +145,13 @@ class Engine:
             call.future.set_exception(error)
         return True
 
-    def _answer(self, call: _Call, closed: int) -> dict[str, Any]:
-        request = encode(Message(call.method, call.arguments))  # what cannot be sent starts no child
+    def _answer(self, call: _Call, closed: int) -> Any:
+        request = encode(call.request)  # what cannot be sent starts no child
         child = self._living_child(closed)
         reply = child.ask(request)
         if reply is None:
             raise self._loss(child, closed)
-        if reply.kind == "error":
-            raise _error(reply.values)
-        return reply.values
+        return _answer_in(reply, call.request)
 
     def _living_child(self, closed: int) -> _Child:
         child = self._child
@@ -168,12 +168,14 @@ class Engine:
             if wanted:
                 self._child = child
         self._tell()
-        hello = child.ask(encode(Message("hello", {}))) if wanted else None
+        hello = child.ask(encode(Hello())) if wanted else None
         if hello is None:
             raise self._loss(child, closed)
-        if hello.kind == "error":
+        try:
+            _answer_in(hello, Hello())
+        except VasoMIMError:
             self._loss(child, closed)
-            raise _error(hello.values)
+            raise
         child.ready = True
         self._tell()
         return child
@@ -201,9 +203,8 @@ class Engine:
 
 @dataclass(frozen=True)
 class _Call:
-    future: Future[dict[str, Any]]
-    method: str
-    arguments: dict[str, Any]
+    future: Future[Any]
+    request: Request[Any]
 
 
 class _Child:
@@ -268,12 +269,15 @@ class _Child:
                 self._last_line = stderr[-1] or self._last_line
 
 
-def _error(values: dict[str, Any]) -> VasoMIMError:
-    """The child's error as one of this process."""
-    kind = getattr(errors, values["type"], None)
+def _answer_in(reply: Message, request: Request[Answer]) -> Answer:
+    """The answer that a reply holds; a failure is raised as an error of this process."""
+    if reply.kind != Failure.__name__:
+        return decode(reply, request.answer_type())
+    failure = decode(reply, Failure)
+    kind = getattr(errors, failure.type, None)
     if isinstance(kind, type) and issubclass(kind, VasoMIMError):
-        return kind(values["message"])
-    return EngineError(values["message"], values["report"])
+        raise kind(failure.message)
+    raise EngineError(failure.message, failure.report)
 
 
 @cache

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
-from typing import Any
+from typing import TypeVar
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QCoreApplication, QObject, Qt, Signal
 
+T = TypeVar("T")
+
 
 def deliver(
-    future: Future[dict[str, Any]],
+    future: Future[T],
     parent: QObject,
-    done: Callable[[dict[str, Any]], None],
-    failed: Callable[[Exception], None],
+    done: Callable[[T], object],
+    failed: Callable[[Exception], object],
 ) -> None:
     """Call back in the thread of the window, from its event loop, when a future has come true or failed.
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from qtpy.QtCore import QObject
 
 from napari_vasomim.background.futures import deliver
 from napari_vasomim.notify import tell, told
 
+T = TypeVar("T")
+
 # Two at a time: more would only take the processor from the window. OpenCV and NumPy let go of the interpreter.
 _pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="vasomim")
+
+
+def submit(work: Callable[[], T]) -> Future[T]:
+    """Do a piece of work in a thread; it touches no Qt object and no layer's display."""
+    return _pool.submit(work)
 
 
 def beside(
@@ -29,7 +36,7 @@ def beside(
         done: gets the result.
         failed: gets the error.
     """
-    deliver(_pool.submit(work), parent, told(done), told(failed))
+    deliver(submit(work), parent, told(done), told(failed))
 
 
 class Newest:

@@ -12,10 +12,11 @@ from psygnal import Signal
 from qtpy.QtCore import QObject
 
 from napari_vasomim.background import engine
-from napari_vasomim.background.futures import deliver
+from napari_vasomim.background.sequencer import Sequencer
 from napari_vasomim.background.threads import beside
-from napari_vasomim.masking.answers import Asked, request
-from napari_vasomim.notify import inform, tell, told
+from napari_vasomim.masking.answers import Asked
+from napari_vasomim.notify import inform, tell
+from vasomim_core.inference.requests import MaskPreview
 from vasomim_core.masking.figures import save_animation
 from vasomim_core.masking.results import Mask
 
@@ -32,7 +33,7 @@ class MaskAnimation:
 
     Attributes:
         at_work: until it is written, cancelled, or has failed.
-        call: the mask that is being drawn.
+        drawing: asks for the masks.
     """
 
     stepped = Signal(int, int)
@@ -42,37 +43,30 @@ class MaskAnimation:
 
     def __init__(self, parent: QObject, path: Path, asked: Asked):
         self._parent, self._path, self._asked = parent, path, asked
-        self._steps = sorted({round(e) for e in np.linspace(0, asked.schedule.epochs - 1, ANIMATION_STEPS)})
         self._masks: list[Mask] = []
-        self.call: Future[dict[str, Any]] | None = None
+        steps = sorted({round(e) for e in np.linspace(0, asked.schedule.epochs - 1, ANIMATION_STEPS)})
+        self.drawing = Sequencer(parent, steps, self._ask, self._keep, self._write, self._failed, self.stepped.emit)
         self.at_work = False
 
     def start(self) -> None:
         """Draw, then write."""
         self.at_work = True
-        self._draw()
+        self.drawing.start()
 
     def cancel(self) -> None:
         """Stop, and write nothing."""
-        if self.call is not None:
-            self.call.cancel()
+        self.drawing.cancel()
         self._end()
 
-    def _draw(self) -> None:
-        done = len(self._masks)
-        self.stepped.emit(done, len(self._steps))
-        if done == len(self._steps):
-            frame = self._asked.vessels.frame
-            beside(self._parent, lambda: save_animation(self._path, frame, self._masks), self._written, self._failed)
-            return
-        this = replace(self._asked, epoch=self._steps[done])
-        self.call = engine.shared().call("mask_preview", **request("mask_preview", this))
-        deliver(self.call, self._parent, told(self._drawn), self._failed)
+    def _ask(self, epoch: int) -> Future[Mask]:
+        return engine.shared().call(replace(self._asked, epoch=epoch).request(MaskPreview))
 
-    def _drawn(self, answer: dict[str, Any]) -> None:
-        if self.at_work:
-            self._masks.append(Mask(**answer))
-            self._draw()
+    def _keep(self, epoch: int, mask: Mask) -> None:
+        self._masks.append(mask)
+
+    def _write(self) -> None:
+        frame = self._asked.vessels.frame
+        beside(self._parent, lambda: save_animation(self._path, frame, self._masks), self._written, self._failed)
 
     def _written(self, _: Any) -> None:
         self._end()

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from napari_vasomim.canvas import layers, results
 from napari_vasomim.canvas.canvas import Canvas
-from napari_vasomim.masking.answers import Asked, Vessels
-from vasomim_core.masking.figures import kinds, on_pixels
+from napari_vasomim.masking.answers import Asked
+from napari_vasomim.masking.vessels import Vessels
+from vasomim_core.masking.figures import BY_CHANCE, GUIDED, kinds, on_pixels
 from vasomim_core.masking.results import Mask, OverEpochs, Reconstruction
 
 VIEWS: dict[str, tuple[str, ...]] = {
@@ -39,6 +40,12 @@ STYLES: dict[str, dict[str, Any]] = {
     "difference": {"colormap": "PiYG", "contrast_limits": (-1, 1)},
     "mask": {"opacity": 0.55},
 }
+
+LEGEND = (
+    f'masked: <span style="color: {GUIDED}">■</span> for its vessels &nbsp; '
+    f'<span style="color: {BY_CHANCE}">■</span> by chance'
+)
+"""What the colours of a mask mean, for `plain.Marked`."""
 
 
 class MaskLayers:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,15 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QDialog, QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_vasomim.background import engine
-from napari_vasomim.background.futures import deliver
+from napari_vasomim.background.sequencer import Sequencer
 from napari_vasomim.background.threads import Newest
-from napari_vasomim.notify import told
 from napari_vasomim.plain import Marked, plain_label
 from napari_vasomim.widgets.kit import SPACE, Progress, header, hint
 from vasomim_core.config import FinetuneConfig
 from vasomim_core.errors import RunError, VasoMIMError
 from vasomim_core.evaluation.metrics import dsc
 from vasomim_core.figures import overlay
+from vasomim_core.inference.requests import Segment, Segmentation
 from vasomim_core.labels.labelled import LabelledFrame, labels_fingerprint, open_labels, training_and_validation
 from vasomim_core.models.catalogue import find_model, read_card
 from vasomim_core.training.run_data import read_run_data
@@ -80,64 +81,47 @@ class BeforeAfter(QDialog):
         scroll.setWidget(inside)
         layout.addWidget(scroll, 1)
         self._frames: list[LabelledFrame] = []
-        self._models: list[str | None] = []
+        self._models: dict[int, str] = {}  # by column: before, after
         self._reading = Newest(self, self._begin, self._failed)
         self._reading.ask(self._read)
 
-    def _read(self) -> tuple[list[LabelledFrame], list[str | None], list[str]]:
+    def _read(self) -> tuple[list[LabelledFrame], dict[int, str], list[str]]:
         config = load_config(self._run)
         if not isinstance(config, FinetuneConfig):
             raise RunError(f"{self._run.name} is no finetuning run; choose one")
         held_out, changed = _held_out(self._run, config)
-        before = None
-        try:  # an encoder alone cannot segment, and a model may have been removed since
+        models = {1: str(self._run / MODEL)}
+        with suppress(VasoMIMError):  # an encoder alone cannot segment, and a model may have been removed since
             if config.init and read_card(find_model(config.init)).segments:
-                before = str(find_model(config.init))
-        except VasoMIMError:
-            before = None
-        notes = [] if before else [NO_BEFORE]
-        if changed:
-            notes.append(changed)
-        return held_out, [before, str(self._run / MODEL)], notes
+                models = {0: str(find_model(config.init)), **models}
+        notes = [] if 0 in models else [NO_BEFORE]
+        return held_out, models, notes + ([changed] if changed else [])
 
-    def _begin(self, found: tuple[list[LabelledFrame], list[str | None], list[str]]) -> None:
+    def _begin(self, found: tuple[list[LabelledFrame], dict[int, str], list[str]]) -> None:
         self._frames, self._models, notes = found
         self.notes.setText("\n".join(notes))
         self.notes.setVisible(bool(notes))
-        self._next(0, 0)
+        places = [(row, column) for row in range(len(self._frames)) for column in self._models]
+        Sequencer(
+            self, places, self._ask, self._compare, self.progress.hide, self._failed, self.progress.show_step
+        ).start()
 
-    def _next(self, row: int, column: int) -> None:
-        if row == len(self._frames):
-            self.progress.hide()
-            return
-        try:
-            frame, truth = self._frames[row].frame(), np.asarray(self._frames[row].mask(), bool)
-        except (VasoMIMError, OSError) as error:  # the labels may have gone since
-            self._failed(error)
-            return
-        model = self._models[column]
-        self.progress.show_step(2 * row + column, 2 * len(self._frames))
-        if column == 0 and row < SHOWN:
-            self._show(row, 0, frame, self._frames[row].name)
+    def _ask(self, place: tuple[int, int]) -> Future[Segmentation]:
+        row, column = place
+        labelled = self._frames[row]
+        self._pair = frame, _ = labelled.frame(), np.asarray(labelled.mask(), bool)  # they may have gone since
+        if row < SHOWN and column == min(self._models):
+            self._show(row, 0, frame, labelled.name)
+        return engine.shared().call(Segment(frame, self._models[column]))
 
-        def done(answer: dict[str, Any]) -> None:
-            found = answer["probability"] >= answer["threshold"]
-            score = 100 * dsc(found, truth)
-            (self.before, self.after)[column].append(score)
-            if row < SHOWN:
-                self._show(row, column + 1, _compared(frame, found, truth), f"DSC {score:.1f}")
-            self._summarise()
-            self._next(*((row + 1, 0) if column else (row, 1)))
-
-        if model is None:
-            self._next(row, 1)
-        else:
-            deliver(
-                engine.shared().call("segment", frame=frame, model=model, mirrored=False),
-                self,
-                told(done),
-                self._failed,
-            )
+    def _compare(self, place: tuple[int, int], answer: Segmentation) -> None:
+        (row, column), (frame, truth) = place, self._pair
+        found = answer.probability >= answer.threshold
+        score = 100 * dsc(found, truth)
+        (self.before, self.after)[column].append(score)
+        if row < SHOWN:
+            self._show(row, column + 1, _compared(frame, found, truth), f"DSC {score:.1f}")
+        self._summarise()
 
     def _summarise(self) -> None:
         parts = [

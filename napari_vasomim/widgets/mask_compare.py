@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,40 +10,24 @@ import cv2
 import numpy as np
 from napari.utils.colormaps import ensure_colormap
 from numpy.typing import NDArray
-from qtpy.QtCore import QRectF, Qt
-from qtpy.QtGui import QColor, QImage, QLinearGradient, QPainter, QPalette, QPixmap
-from qtpy.QtWidgets import (
-    QDialog,
-    QDoubleSpinBox,
-    QFileDialog,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QDialog, QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_vasomim.background.threads import beside
 from napari_vasomim.masking.answers import Asked, MaskAnswers
-from napari_vasomim.notify import inform, tell, told
+from napari_vasomim.masking.layers import LEGEND
+from napari_vasomim.masking.saving import ask_numbers, ask_path, save_figure, save_numbers
+from napari_vasomim.notify import tell, told
 from napari_vasomim.plain import Marked, make_plain, plain_label
 from napari_vasomim.session import Session
-from napari_vasomim.widgets.curves import plotting
 from napari_vasomim.widgets.kit import SPACE, button, choice, follow, header, hint, row
-from vasomim_core.config import Sampler
+from napari_vasomim.widgets.pictures import ColourBar, Picture
+from napari_vasomim.widgets.schedule_form import SAMPLERS
+from napari_vasomim.widgets.vessel_curves import VesselCurves
 from vasomim_core.errors import InputError
-from vasomim_core.masking.figures import BY_CHANCE, GUIDED, in_words, on_pixels, picture, save_comparison
-from vasomim_core.masking.results import MaskingResult, OverEpochs, save_csv, save_npz
-from vasomim_core.masking.schedule import MaskingSchedule
+from vasomim_core.inference.requests import MaskingOverEpochs, MaskPreview, Reconstruct
+from vasomim_core.masking.figures import in_words, on_pixels, picture, save_comparison
+from vasomim_core.masking.results import MaskingResult, OverEpochs
+from vasomim_core.masking.schedule import MaskingSchedule, Sampler
 
-SAMPLERS: tuple[tuple[str, Sampler], ...] = (
-    ("proportional to f", "anatomy"),
-    ("largest f (top-k)", "top-k"),
-    ("uniform (MAE)", "uniform"),
-)
-NUMBERS = "NumPy arrays (*.npz);;Tables of patches and epochs (*.csv)"
-SIDE = 200  # px, of a picture at least
 RATIO_COLOURS = "viridis"
 TITLES = {"mask": "mask", "ratio": "masking ratio", "drawn": "masked patches drawn"}
 
@@ -122,8 +105,8 @@ class CompareWindow(QDialog):
         self.sampler.currentIndexChanged.connect(changed)
         for spin in (self.mask_ratio, self.beta_start, self.beta_end):
             spin.valueChanged.connect(changed)
-        follow(self, self._of_a.answered, self._answered)
-        follow(self, self._of_b.answered, self._answered)
+        follow(self, self._of_a.answered, self._draw)
+        follow(self, self._of_b.answered, self._draw)
         follow(self, self._of_b.failed, tell)
         self._show_model(False)
         self.resize(1040, 660)  # fits a screen of 1366×768, too
@@ -151,9 +134,8 @@ class CompareWindow(QDialog):
 
     def ask_figure(self) -> None:
         """Ask where, then write the figure."""
-        path, _ = QFileDialog.getSaveFileName(self, "Save figure", "masking-a-b.png", "PNG (*.png)")
-        if path:
-            self.save_figure(Path(path).with_suffix(".png"))
+        if path := ask_path(self, "Save figure", "masking-a-b.png"):
+            self.save_figure(path)
 
     def save_figure(self, path: Path) -> None:
         """Write both side by side with their settings as one PNG.
@@ -162,7 +144,7 @@ class CompareWindow(QDialog):
             InputError: something was not computed yet.
         """
         a, b = self.results().values()
-        beside(self, lambda: save_comparison(path, a, b), lambda _: inform(f"The figure is in {path.name}."))
+        save_figure(self, path, lambda path: save_comparison(path, a, b))
 
     def ask_numbers(self) -> None:
         """Ask where, then write the numbers."""
@@ -183,17 +165,15 @@ class CompareWindow(QDialog):
         if self._asked is not None:
             self.ask(self._asked)
 
-    def _answered(self, *_: Any) -> None:
-        self._draw()
-
-    def _draw(self) -> None:
+    def _draw(self, *_: Any) -> None:
         """Show what is known of A and B by now; what is not known yet stays blank."""
         if self._asked is None or not self.isVisible():
             return
         vessels, size = self._asked.vessels, self._asked.vessels.size
         known: dict[str, OverEpochs] = {}
         for which, answers, asked in (("A", self._of_a, self._asked), ("B", self._of_b, self._b(self._asked))):
-            mask, over, made = (answers.get(m, asked) for m in ("mask_preview", "masking_over_epochs", "reconstruct"))
+            mask, over = answers.get(MaskPreview, asked), answers.get(MaskingOverEpochs, asked)
+            made = answers.get(Reconstruct, asked)
             self.pictures["mask", which].put(None if mask is None else picture(vessels.frame, mask))
             if over is not None:
                 known[which] = over
@@ -217,122 +197,6 @@ class CompareWindow(QDialog):
         self._changed()
 
 
-class Picture(QLabel):
-    """A picture that grows with its window and keeps its shape."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._whole = QPixmap()
-        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.setMinimumSize(SIDE, SIDE)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
-
-    def put(self, rgb: NDArray[np.uint8] | None) -> None:
-        """Show this, uint8 (H, W, 3); None = nothing."""
-        self._whole = QPixmap()
-        if rgb is not None:
-            rgb = np.ascontiguousarray(rgb)
-            height, width, _ = rgb.shape
-            self._whole = QPixmap.fromImage(QImage(rgb.data, width, height, 3 * width, QImage.Format.Format_RGB888))
-        self._fit()
-
-    def has_picture(self) -> bool:
-        """Whether something is shown."""
-        return not self._whole.isNull()
-
-    def resizeEvent(self, event: Any) -> None:
-        """Fit it anew."""
-        super().resizeEvent(event)
-        self._fit()
-
-    def _fit(self) -> None:
-        keep, smooth = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
-        self.setPixmap(self._whole.scaled(self.size(), keep, smooth) if self.has_picture() else self._whole)
-
-
-class ColourBar(QWidget):
-    """The colours from 0 to 1, from below to above."""
-
-    def __init__(self, colours: str):
-        super().__init__()
-        self._colours = ensure_colormap(colours).map(np.linspace(0, 1, 17))
-        self.setFixedWidth(38)
-
-    def paintEvent(self, event: Any) -> None:
-        """Draw bar and numbers."""
-        painter = QPainter(self)
-        high = self.fontMetrics().height()
-        bar = QRectF(2, high / 2, 12, self.height() - high)
-        gradient = QLinearGradient(bar.bottomLeft(), bar.topLeft())
-        for place, colour in zip(np.linspace(0, 1, len(self._colours)), self._colours, strict=True):
-            gradient.setColorAt(float(place), QColor.fromRgbF(*map(float, colour)))
-        painter.fillRect(bar, gradient)
-        painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
-        for value in (0.0, 0.5, 1.0):
-            middle = bar.bottom() - value * bar.height()
-            painter.drawText(QRectF(17, middle - high / 2, 24, high), Qt.AlignmentFlag.AlignVCenter, f"{value:g}")
-        painter.end()
-
-
-class VesselCurves(QWidget):
-    """How much of the vessels is masked in each epoch: patches in full lines, pixels dashed; A orange, B blue."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        pg = plotting()
-        self._plot = pg.PlotWidget()
-        item = self._plot.getPlotItem()
-        item.hideButtons()
-        item.setMenuEnabled(False)
-        item.setMouseEnabled(False, False)
-        item.setYRange(0, 1, padding=0.04)
-        item.setLabel("bottom", "epoch")
-        item.getAxis("left").setTicks([[(share, f"{share:g}") for share in (0, 0.25, 0.5, 0.75, 1)]])
-        item.showGrid(x=False, y=True, alpha=0.25)
-        self._plot.setBackground(None)
-        self._lines = {}
-        for which, colour in (("A", GUIDED), ("B", BY_CHANCE)):
-            for name, style in (("vessel_patches", Qt.PenStyle.SolidLine), ("vessel_pixels", Qt.PenStyle.DashLine)):
-                self._lines[which, name] = item.plot(pen=pg.mkPen(colour, width=2, style=style))
-        self._epoch = pg.InfiniteLine(angle=90, pen=pg.mkPen("#888888", style=Qt.PenStyle.DotLine))
-        item.addItem(self._epoch)
-        legend = Marked(_CURVES)
-        legend.setToolTip("For each epoch the mean over 128 masks, drawn from the seed of the panel")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(legend)
-        column.addWidget(self._plot, 1)
-        self.setMinimumSize(SIDE, SIDE)
-
-    def show_curves(self, known: Mapping[str, OverEpochs], epoch: int) -> None:
-        """Show those of A and B that are known, and which epoch's masks are above."""
-        for (which, name), line in self._lines.items():
-            over = known.get(which)
-            values = np.empty(0) if over is None else getattr(over, name)
-            there = np.isfinite(values)  # a frame without vessels has none that could be masked
-            line.setData(np.empty(0) if over is None else over.epochs[there], values[there])
-        self._epoch.setValue(epoch)
-
-
-def ask_numbers(parent: QWidget, name: str) -> Path | None:
-    """Ask where numbers are to be written, and as what."""
-    path, kind = QFileDialog.getSaveFileName(parent, "Save numbers", name, NUMBERS)
-    if not path:
-        return None
-    given = Path(path).suffix.lower()
-    return Path(path).with_suffix(given if given in (".npz", ".csv") else ".csv" if "csv" in kind else ".npz")
-
-
-def save_numbers(parent: QWidget, path: Path, results: Mapping[str, MaskingResult]) -> None:
-    """Write results as NPZ or CSV, by the name of the file, and tell where they are."""
-    if path.suffix == ".npz":
-        beside(parent, lambda: save_npz(path, results), lambda _: inform(f"The numbers are in {path.name}."))
-    else:
-        told_in = "The numbers are in {0.name} (patches) and {1.name} (epochs)."
-        beside(parent, lambda: save_csv(path, results), lambda files: inform(told_in.format(*files)))
-
-
 def _title(text: str) -> QLabel:
     """The heading of a picture; it leaves the width to the pictures."""
     made = header(text)
@@ -354,13 +218,3 @@ def _in_shape(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.u
     """Grey levels (S, S) in the shape of the frame, uint8 (H, W, 3)."""
     grey = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)).round().astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
-
-
-LEGEND = (
-    f'masked: <span style="color: {GUIDED}">■</span> for its vessels &nbsp; '
-    f'<span style="color: {BY_CHANCE}">■</span> by chance'
-)
-_CURVES = (
-    f'<span style="color: {GUIDED}">■</span> A &nbsp; <span style="color: {BY_CHANCE}">■</span> B &nbsp; '
-    "full line: vessel patches, dashed: vessel pixels"
-)

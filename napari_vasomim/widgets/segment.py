@@ -3,48 +3,28 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QMessageBox
+from qtpy.QtWidgets import QCheckBox, QMessageBox
+from superqt.utils import qdebounced, signals_blocked
 
 from napari_vasomim.background import engine
-from napari_vasomim.background.futures import deliver
-from napari_vasomim.canvas import frames, layers, results
+from napari_vasomim.background.sequencer import Sequencer
+from napari_vasomim.canvas import frames, layers
 from napari_vasomim.notify import counted, tell, told
 from napari_vasomim.plain import message_box
 from napari_vasomim.prediction import Prediction
-from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
+from napari_vasomim.prediction_layers import PredictionLayers
+from napari_vasomim.widgets.kit import Panel, Progress, button, hint, row, slider
+from napari_vasomim.widgets.model_choice import ModelChoice
 from vasomim_core.errors import VasoMIMError
+from vasomim_core.inference.requests import Segment, Segmentation
 from vasomim_core.labels.labelled import LEAST_VESSEL
 from vasomim_core.models import catalogue
 
-FILE = "use a file…"
-
-
-@dataclass(eq=False)
-class Task:
-    """Frames to segment; model and mirroring are those of the click, whatever is chosen meanwhile.
-
-    Attributes:
-        layer: the angiogram.
-        model: name or path.
-        mirrored: average with the mirrored frame.
-        waiting: frames still to do.
-        total: number of frames.
-        call: the engine's answer that is waited for.
-    """
-
-    layer: Image
-    model: str
-    mirrored: bool
-    waiting: list[int]
-    total: int
-    call: Future[dict[str, Any]] | None = None
+REST_MS = 150
+"""After the last move of the threshold, until the frames that are not seen follow."""
 
 
 class SegmentPanel(Panel):
@@ -56,7 +36,11 @@ class SegmentPanel(Panel):
     def build(self) -> None:
         """Make the widgets."""
         form = self.section("Model")
-        self.model = choice(tooltip="The models in the package and those that your runs have made")
+        self.model = ModelChoice(
+            catalogue.SEGMENTING,
+            "a pretrained {kind}; finetune it before it can segment",
+            "The models in the package and those that your runs have made",
+        )
         form.addRow("model", self.model)
         self.about = hint()
         self.body.addWidget(self.about)
@@ -84,12 +68,11 @@ class SegmentPanel(Panel):
         self.meaning.hide()
         self.body.addWidget(self.meaning)
 
-        self._task: Task | None = None
-        self._redraw = QTimer(self)
-        self._redraw.setSingleShot(True)
-        self._redraw.timeout.connect(told(self._show_others))
-        self._moved_for: Image | None = None
-        self.model.activated.connect(told(self._model_chosen))
+        self._shown = PredictionLayers(self.session)
+        self._task: Sequencer[int, Segmentation] | None = None
+        self._task_of: Image | None = None
+        self._paint_all_soon = qdebounced(told(self._shown.paint_all), timeout=REST_MS, parent=self)
+        self.model.chosen.connect(told(self._model_chosen))
         self.threshold.valueChanged.connect(told(self._threshold_moved))
         self.outline.toggled.connect(told(self._style))
         self.uncertain.toggled.connect(told(self._style))
@@ -117,22 +100,52 @@ class SegmentPanel(Panel):
     def cancel(self) -> None:
         """Stop; the frames that are done stay, and what the engine still works at is dropped."""
         if self._task is not None:
-            if self._task.call is not None:
-                self._task.call.cancel()
             self._finish("Cancelled; the frames that are done stay.")
 
-    def _start(self, frames: list[int]) -> None:
+    def _start(self, indices: list[int]) -> None:
         layer = self.session.need_angiogram()
-        if self._task is not None or not self._may_replace(layer, frames):
+        if self._task is not None or not self._may_replace(layer, indices):
             return
-        self._task = Task(layer, self.session.model, self.mirrored.isChecked(), frames, len(frames))
+        model, mirrored = self.session.model, self.mirrored.isChecked()  # of the click, whatever is chosen meanwhile
+
+        def ask(index: int) -> Future[Segmentation]:
+            return engine.shared().call(Segment(frames.grey(layer, index), model, mirrored))
+
+        def keep(index: int, answer: Segmentation) -> None:
+            if layer in self.viewer.layers:
+                self._shown.keep(layer, index, answer, model, mirrored)
+                self._show_threshold()
+            if layer not in self.viewer.layers:
+                self._finish()
+
+        self._task_of, self._task = layer, Sequencer(self, indices, ask, keep, self._finish, self._failed, self._step)
         self.now.setEnabled(False)
         self.all.setEnabled(False)
         what = "Starting the model for" if engine.shared().state == "off" else "Segmenting"
         self.state.setText(f"{what} {layer.name}…")
-        self._next(self._task)
+        self._task.start()
 
-    def _may_replace(self, layer: Image, frames: list[int]) -> bool:
+    def _step(self, done: int, total: int) -> None:
+        self.progress.show_step(done, total if total > 1 else 0, "frame %v of %m")
+
+    def _failed(self, error: Exception) -> None:
+        self._finish(str(error) if isinstance(error, VasoMIMError) else "")
+        tell(error)
+
+    def _finish(self, sentence: str = "") -> None:
+        if self._task is not None:
+            self._task.cancel()
+        self._task = None
+        self.progress.hide()
+        self._angiogram_changed()
+        if sentence:
+            self.state.setText(sentence)
+
+    def _pixels_changed(self, layer: Image) -> None:
+        if self._task is not None and self._task_of is layer:
+            self.cancel()
+
+    def _may_replace(self, layer: Image, indices: list[int]) -> bool:
         """Frames of another model must not stay beside those of this one; ask before any is lost."""
         prediction, model = self.session.predictions.get(layer), self.session.model
         try:
@@ -141,7 +154,7 @@ class SegmentPanel(Panel):
             return True  # the engine tells of it, and nothing is replaced
         if prediction is None or prediction.by(model, self.mirrored.isChecked(), version):
             return True
-        lost = len(set(prediction.frames) - set(frames))
+        lost = len(set(prediction.frames) - set(indices))
         if not lost:
             return True
         other = prediction.model + (" with mirror images" if prediction.mirrored else "")
@@ -156,177 +169,43 @@ class SegmentPanel(Panel):
         box.exec_()
         return box.clickedButton() is clear
 
-    def _next(self, task: Task) -> None:
-        total = task.total if task.total > 1 else 0
-        self.progress.show_step(task.total - len(task.waiting), total, "frame %v of %m")
-        index = task.waiting.pop(0)
-
-        def done(answer: dict[str, Any]) -> None:
-            if task is not self._task:
-                return
-            try:
-                if task.layer in self.viewer.layers:
-                    self._keep(task, index, answer)
-                if task.waiting and task.layer in self.viewer.layers:
-                    self._next(task)
-                else:
-                    self._finish()
-            except Exception as error:
-                failed(error)
-
-        def failed(error: Exception) -> None:
-            if task is self._task:
-                self._finish(str(error) if isinstance(error, VasoMIMError) else "")
-                tell(error)
-
-        try:
-            frame = frames.grey(task.layer, index)
-        except Exception as error:
-            failed(error)
-            return
-        task.call = engine.shared().call("segment", frame=frame, model=task.model, mirrored=task.mirrored)
-        deliver(task.call, self, done, failed)
-
-    def _keep(self, task: Task, index: int, answer: dict[str, Any]) -> None:
-        layer = task.layer
-        prediction = self.session.predictions.get(layer)
-        if prediction is None or not prediction.by(task.model, task.mirrored, answer["version"]):
-            size = (frames.frame_count(layer), *frames.frame_size(layer))
-            model = {"model": answer["model"], "asked": task.model, "version": answer["version"]}
-            prediction = Prediction(shape=size, mirrored=task.mirrored, threshold=answer["threshold"], **model)
-            self.session.predictions[layer] = prediction
-            # Frames of another model must not stay beside those of this one.
-            results.clear_results(self.viewer, layer, ("prediction", "probability", "uncertainty"))
-            self._show_threshold()
-        prediction.keep(index, answer["probability"], float(answer["uncertainty"].mean()))
-        self._paint(layer, prediction, index)
-        results.put_frame(
-            self.viewer,
-            layer,
-            "probability",
-            index,
-            answer["probability"].astype(np.float32),
-            "probability",
-            visible=False,
-            colormap="magma",
-            blending="additive",
-            contrast_limits=(0, 1),
-        )
-        results.put_frame(
-            self.viewer,
-            layer,
-            "uncertainty",
-            index,
-            answer["uncertainty"].astype(np.float32),
-            "uncertainty",
-            visible=self.uncertain.isChecked(),
-            colormap="yellow",
-            blending="additive",
-            contrast_limits=(0, 1),
-            opacity=0.8,
-        )
-        prediction.seconds, prediction.device = answer["seconds"], answer["device"]
-        self.session.predicted.emit(prediction)
-
-    def _pixels_changed(self, layer: Image) -> None:
-        if self._task is not None and self._task.layer is layer:
-            self.cancel()
-
-    def _finish(self, sentence: str = "") -> None:
-        self._task = None
-        self.progress.hide()
-        self._angiogram_changed()
-        if sentence:
-            self.state.setText(sentence)
-
     # The result
 
-    def _paint(self, layer: Image, prediction: Prediction, index: int) -> None:
-        results.put_frame(self.viewer, layer, "prediction", index, prediction.mask(index), "prediction")
-        self._style()
+    def _prediction(self) -> Prediction | None:
+        layer = self.session.angiogram
+        return self.session.predictions.get(layer) if layer is not None else None
 
     def _threshold_moved(self, value: float) -> None:
-        layer = self.session.angiogram
-        prediction = self.session.predictions.get(layer) if layer is not None else None
+        layer, prediction = self.session.angiogram, self._prediction()
         if layer is None or prediction is None:
             return
         prediction.threshold = float(value)
         if self.session.index in prediction:
-            self._paint(layer, prediction, self.session.index)
-        self._moved_for = layer
-        self._redraw.start(150)  # the frames that are not seen follow when the slider rests
-
-    def _show_others(self) -> None:
-        layer = self._moved_for
-        prediction = self.session.predictions.get(layer) if layer is not None else None
-        shown = layers.find(self.viewer, "prediction", layer) if layer is not None else None
-        if prediction is None or shown is None or shown.ndim == 2:
-            return
-        for index in prediction.frames:
-            shown.data[index] = prediction.mask(index)
-        shown.refresh()  # another frame may be shown by now
+            self._shown.paint(layer, self.session.index)
+        self._paint_all_soon(layer)
 
     def _style(self, *_: Any) -> None:
-        layer = self.session.angiogram
-        shown = layers.find(self.viewer, "prediction", layer) if layer is not None else None
-        if shown is not None:
-            shown.contour = 2 if self.outline.isChecked() else 0
-        uncertainty = layers.find(self.viewer, "uncertainty", layer) if layer is not None else None
-        if uncertainty is not None:
-            uncertainty.visible = self.uncertain.isChecked()
+        self._shown.outline, self._shown.uncertain = self.outline.isChecked(), self.uncertain.isChecked()
+        self._shown.style(self.session.angiogram)
+
+    def _show_threshold(self) -> None:
+        if (prediction := self._prediction()) is not None:
+            with signals_blocked(self.threshold):
+                self.threshold.setValue(prediction.threshold)
 
     # Model and state
 
     def _fill_models(self, *_: Any) -> None:
-        self._cards = {name: card for name, card in catalogue.models().items() if card.segments}
-        self.model.blockSignals(True)
-        self.model.clear()
-        for name in self._cards:
-            self.model.addItem(name, name)
-        active = self.session.model
-        if active not in self._cards and Path(active).exists():
-            self.model.addItem(spoken(active), active)
-        self.model.addItem(FILE, FILE)
-        row_ = self.model.findData(active)
-        if row_ < 0:  # the active model is gone
+        if not self.model.offers(self.session.model):  # it is gone
             self.session.model = catalogue.DEFAULT_MODEL
-            row_ = self.model.findData(catalogue.DEFAULT_MODEL)
-        self.model.setCurrentIndex(row_)
-        self.model.blockSignals(False)
-        self._describe_model()
-
-    def _model_chosen(self, *_: Any) -> None:
-        name = self.model.currentData()
-        if name == FILE:
-            path, _ = QFileDialog.getOpenFileName(self, "A model file", "", "VasoMIM models (*.safetensors)")
-            self.use_file(path)
-        else:
-            self.session.model = name
-        self._describe_model()
-
-    def use_file(self, path: str) -> None:
-        """Make a model file the active model; an unusable one is told, and the model stays."""
-        try:
-            if path:
-                card = catalogue.read_card(Path(path))
-                if not card.segments:
-                    raise catalogue.CheckpointError(
-                        f"{Path(path).name} is a pretrained {card.kind}; finetune it before it can segment"
-                    )
-                self.session.model = path
-        except Exception as error:
-            tell(error)
-        self._fill_models()
-
-    def _describe_model(self) -> None:
-        card = self._cards.get(self.session.model)
-        lines = [card.description] if card is not None and card.description else []
-        for where, scores in (card.scores if card is not None else {}).items():
-            if isinstance(scores, dict) and "dsc" in scores:
-                lines.append(f"DSC {scores['dsc']:.1f} on {where} ({scores.get('frames', '?')} frames)")
-        self.about.setText("\n".join(lines))
-        self.about.setVisible(bool(lines))
+        self.model.fill(self.session.model)
+        words, card = self.model.words(), self.model.card
+        self.about.setText(words)
+        self.about.setVisible(bool(words))
         self.mirrored.setVisible(card is None or not card.preprocessing.mirrored)  # the others always do
+
+    def _model_chosen(self, name: str) -> None:
+        self.session.model = name
 
     def _angiogram_changed(self, *_: Any) -> None:
         layer = self.session.angiogram
@@ -337,19 +216,10 @@ class SegmentPanel(Panel):
         self._style()
         self._describe()
 
-    def _show_threshold(self) -> None:
-        layer = self.session.angiogram
-        prediction = self.session.predictions.get(layer) if layer is not None else None
-        if prediction is not None:
-            self.threshold.blockSignals(True)
-            self.threshold.setValue(prediction.threshold)
-            self.threshold.blockSignals(False)
-
     def _describe(self, *_: Any) -> None:
         if self._task is not None:
             return
-        layer = self.session.angiogram
-        prediction = self.session.predictions.get(layer) if layer is not None else None
+        layer, prediction = self.session.angiogram, self._prediction()
         if layer is None:
             self.state.setText("No angiogram is open: drop a file onto the window, or use File ▸ Open Sample.")
         elif prediction is None:
@@ -368,9 +238,3 @@ def _about_the_shown(prediction: Prediction, index: int, layer: Image) -> str:
     if prediction.mask(index).mean() >= LEAST_VESSEL or layers.facts(layer).chosen.bright_vessels:
         return ""
     return " Little was found here: if vessels are bright in this image, tick “inverted” on top and segment it again."
-
-
-def spoken(model: str) -> str:
-    """What a model is called: its name, or that of its file; a run's model is called like the run."""
-    path = Path(model)
-    return path.parent.name if path.name == "model.safetensors" else path.stem

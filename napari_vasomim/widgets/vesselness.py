@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -13,13 +14,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox
 from superqt import QLabeledDoubleRangeSlider
 
-from napari_vasomim.background.threads import Newest
+from napari_vasomim.background.sequencer import Sequencer
+from napari_vasomim.background.threads import Newest, submit
 from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.notify import tell, told
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
 from vasomim_core.anatomy import extract_anatomy, frangi, sato
-from vasomim_core.anatomy.extraction import Robust
-from vasomim_core.config import Mode
+from vasomim_core.anatomy.extraction import Mode, Robust
 
 SCALES = 4
 DEFAULT_SIGMAS = (1.5, 6.0)
@@ -42,25 +43,12 @@ class Settings:
     percentile: float = 90.0
 
 
-@dataclass(eq=False)
-class Cine:
-    """A cine at work; its settings are those of the click, whatever the sliders do meanwhile.
-
-    Attributes:
-        layer: the angiogram.
-        settings: of all frames.
-        waiting: frames still to do.
-        total: number of frames.
-    """
-
-    layer: Image
-    settings: Settings
-    waiting: list[int]
-    total: int
+Found = tuple[NDArray[np.float32], NDArray[np.bool_]]
+"""Vesselness (H, W), scaled to [0, 1], and anatomy (H, W)."""
 
 
-def look(frame: NDArray[np.uint8], settings: Settings) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Vesselness (H, W) float32, scaled to [0, 1], and anatomy (H, W) bool of a frame with dark vessels."""
+def look(frame: NDArray[np.uint8], settings: Settings) -> Found:
+    """Filter a frame with dark vessels."""
     key = frame.tobytes(), frame.shape
     response = _response(*key, settings.filter, settings.sigmas)
     if settings.mode == "filter":
@@ -132,8 +120,9 @@ class VesselnessPanel(Panel):
         self.state = hint()
         self.body.addWidget(self.state)
 
-        self._cine: Cine | None = None
-        self._work = Newest(self, self._show, self._failed)
+        self._cine: Sequencer[int, Found] | None = None
+        self._cine_of: Image | None = None
+        self._preview = Newest(self, self._show)
         moved = told(self._moved)
         self.filter.currentIndexChanged.connect(moved)
         self.sigmas.valueChanged.connect(moved)
@@ -156,39 +145,54 @@ class VesselnessPanel(Panel):
 
     def show_frame(self) -> None:
         """Filter the shown frame."""
-        self._ask(self.session.need_angiogram(), self.session.index, self.settings())
+        layer, index, settings = self.session.need_angiogram(), self.session.index, self.settings()
+        pixels = layer.data
+
+        def work() -> tuple[Image, Any, int, Found]:
+            return layer, pixels, index, look(frames.grey(layer, index), settings)
+
+        self._preview.ask(work)
 
     def show_cine(self) -> None:
-        """Filter every frame, the shown one first."""
-        layer = self.session.need_angiogram()
-        first = self.session.index
-        count = frames.frame_count(layer)
-        self._cine = Cine(layer, self.settings(), [(first + k) % count for k in range(count)], count)
+        """Filter every frame, the shown one first; the settings are those of the click."""
+        layer, first, settings = self.session.need_angiogram(), self.session.index, self.settings()
+        count, pixels = frames.frame_count(layer), layer.data
+
+        def ask(index: int) -> Future[Found]:
+            return submit(lambda: look(frames.grey(layer, index), settings))
+
+        def each(index: int, found: Found) -> None:
+            if layer in self.viewer.layers:
+                self._show((layer, pixels, index, found))
+            else:
+                self.cancel()
+
+        def done() -> None:
+            self.cancel()
+            if settings != self.settings():
+                self._moved()
+
+        self._preview.forget()
+        self._cine_of = layer
+        indices = [(first + k) % count for k in range(count)]
+        self._cine = Sequencer(self, indices, ask, each, done, self._failed, self._show_step)
         self._angiogram_changed()
-        self._go_on(self._cine)
+        self._cine.start()
 
     def cancel(self) -> None:
-        """Stop after the frame at work; what is done stays."""
-        self._work.forget()
+        """Stop; what is done stays."""
+        self._preview.forget()
+        if self._cine is not None:
+            self._cine.cancel()
         self._cine = None
         self.progress.hide()
         self._angiogram_changed()
 
-    def _ask(self, layer: Image, index: int, settings: Settings, cine: Cine | None = None) -> None:
-        pixels = layer.data
-        self._work.ask(lambda: (layer, pixels, index, *look(frames.grey(layer, index), settings), cine))
+    def _show_step(self, done: int, total: int) -> None:
+        self.progress.show_step(done, total, "frame %v of %m")
 
-    def _go_on(self, cine: Cine) -> None:
-        if not cine.waiting or cine.layer not in self.viewer.layers:
-            self.cancel()
-            if cine.settings != self.settings():
-                self._moved()
-            return
-        self.progress.show_step(cine.total - len(cine.waiting), cine.total, "frame %v of %m")
-        self._ask(cine.layer, cine.waiting.pop(0), cine.settings, cine)
-
-    def _show(self, result: tuple[Image, Any, int, NDArray[np.float32], NDArray[np.bool_], Cine | None]) -> None:
-        layer, pixels, index, response, anatomy, cine = result
+    def _show(self, result: tuple[Image, Any, int, Found]) -> None:
+        layer, pixels, index, (response, anatomy) = result
         if layer in self.viewer.layers and layer.data is pixels:
             style: dict[str, Any] = {"colormap": "inferno", "blending": "additive", "opacity": 0.6}
             results.put_frame(
@@ -196,8 +200,6 @@ class VesselnessPanel(Panel):
             )
             results.put_frame(self.viewer, layer, "anatomy", index, anatomy, "anatomy")
             self.state.setText(f"{100 * anatomy.mean():.1f} % of this frame is vessel.")
-        if cine is not None and cine is self._cine:
-            self._go_on(cine)
 
     def _failed(self, error: Exception) -> None:
         self.cancel()
@@ -212,7 +214,7 @@ class VesselnessPanel(Panel):
         self.session.set_bright_vessels(bool(self.ridges.currentData()))
 
     def _pixels_changed(self, layer: Image) -> None:
-        if self._cine is not None and self._cine.layer is layer:
+        if self._cine is not None and self._cine_of is layer:
             self.cancel()
 
     def _angiogram_changed(self, *_: Any) -> None:

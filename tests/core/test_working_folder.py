@@ -95,8 +95,9 @@ import numpy as np
 from napari_vasomim.background import engine
 from napari_vasomim.runs import jobs
 from vasomim_core.config import FinetuneConfig, Training
-answer = engine.shared().call("segment", frame=np.zeros((64, 64), np.uint8), model="vasomim-demo").result()
-assert answer["model"] == "vasomim-demo"
+from vasomim_core.inference.requests import Segment
+answer = engine.shared().call(Segment(np.zeros((64, 64), np.uint8), "vasomim-demo")).result()
+assert answer.model == "vasomim-demo"
 small = dict(architecture="unext", frame_size=64, input_size=64, training=Training(epochs=1, device="cpu"))
 status = jobs.start(FinetuneConfig(Path("."), Path({str(tmp_path / "child")!r}), **small)).wait()
 assert status.state == "finished", status.message

@@ -26,6 +26,7 @@ from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.segment import SegmentPanel
 from napari_vasomim.widgets.vesselness import VesselnessPanel
 from napari_vasomim.widgets.workbench import Workbench
+from vasomim_core.inference.requests import Hello
 
 
 @pytest.fixture(autouse=True)
@@ -230,7 +231,7 @@ def test_the_inference_child_ends_with_the_last_window(windows, still, monkeypat
     engine.shared().close()
     before = {p.pid for p in psutil.Process().children(recursive=True)}
     one, other = windows(still), windows()
-    engine.shared().call("hello").result(60)
+    engine.shared().call(Hello()).result(60)
     child = {p.pid for p in psutil.Process().children(recursive=True)} - before
     assert child
     assert close(one)

@@ -16,7 +16,6 @@ from vasomim_core.evaluation.metrics import dsc, evaluate_masks
 from vasomim_core.figures import Panel, masked_frame, overlay, save_panels
 from vasomim_core.files import write_json, write_png
 from vasomim_core.inference.frame_masking import mask_frame
-from vasomim_core.inference.prediction import predict
 from vasomim_core.labels.labelled import LabelledFrame, open_labels, split_by_group, take_fraction
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import read_card
@@ -93,7 +92,7 @@ def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict
     segmenter = load_model(model)
     for labelled_frame in open_labels(held_out):
         frame = labelled_frame.frame()
-        mask = predict(segmenter, frame) >= segmenter.card.preprocessing.threshold
+        mask = segmenter.predict(frame) >= segmenter.card.preprocessing.threshold
         write_png(output / "prediction" / f"{labelled_frame.name}.png", mask.astype(np.uint8) * 255)
         write_png(output / "filter" / f"{labelled_frame.name}.png", extract_anatomy(frame).astype(np.uint8) * 255)
     scores = evaluate_masks(output / "prediction", held_out).to_dict()
@@ -125,7 +124,7 @@ def draw(path: Path, labelled: LabelledFrame, model: Path, pretrained: Path, see
     view = masking.reconstruction
     assert view is not None  # a model was given
     segmenter = load_model(model)
-    predicted = predict(segmenter, frame) >= segmenter.card.preprocessing.threshold
+    predicted = segmenter.predict(frame) >= segmenter.card.preprocessing.threshold
     response = sato(frame)
     grey = (0.0, 255.0)
     panels = [

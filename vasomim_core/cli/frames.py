@@ -99,7 +99,6 @@ class Segment(Batch):
     def run(self) -> dict[str, Any]:
         """Write the masks."""
         from vasomim_core.errors import ConfigError
-        from vasomim_core.inference.prediction import predict
         from vasomim_core.models.registry import load_model
 
         if self.threshold is not None and not 0 <= self.threshold <= 1:
@@ -119,7 +118,7 @@ class Segment(Batch):
 
             greys = grey_frames(angiogram, GreyLevels(bright_vessels=self.inverted))
             probabilities: Iterator[NDArray[np.float32]]
-            probabilities = (predict(model, grey, self.mirrored, self.tile) for grey in greys)
+            probabilities = (model.predict(grey, self.mirrored, self.tile) for grey in greys)
             if self.probability:
                 probabilities = passing_pages(target.with_name(f"{target.name}_probability.tif"), probabilities)
             masks = (counted(p >= threshold) for p in probabilities)

@@ -1,1 +1,1 @@
-"""From a frame to what a model says of it: in this process, or in a child that a window asks."""
+"""The masking of one frame, and the child process that a window asks for it and for segmentations."""

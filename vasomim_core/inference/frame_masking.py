@@ -18,7 +18,6 @@ from vasomim_core.config import Mode
 from vasomim_core.data.augment import cut_out
 from vasomim_core.data.unlabelled_frame import with_anatomy
 from vasomim_core.errors import ConfigError, InputError
-from vasomim_core.inference.prediction import check_plane
 from vasomim_core.masking.results import Mask, MaskingResult, OverEpochs, Reconstruction
 from vasomim_core.masking.sampling import (
     co_guided_anatomy,
@@ -31,6 +30,7 @@ from vasomim_core.masking.sampling import (
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models import objectives
 from vasomim_core.models.catalogue import Preprocessing, find_model
+from vasomim_core.models.prediction import check_plane
 from vasomim_core.models.preprocessing import normalise
 from vasomim_core.models.registry import load_pretrained
 from vasomim_core.models.vasomim import VasoMIM
@@ -50,8 +50,10 @@ class FrameMasking:
         frame: uint8 (H, W), vessels dark.
         anatomy: bool (H, W); `data.unlabelled_frame.with_anatomy` gives both as pretraining has them.
         schedule: the settings.
-        model: that draws what is masked, loaded for the schedule's input size; see `registry.load_pretrained`. Of
-            its own settings only the patch size counts.
+        guide: the model whose segmentor guides, too: needed for co-guidance alone.
+
+    A model is loaded for the schedule's input size, see `registry.load_pretrained`; of its own settings only the patch
+    size counts.
 
     Raises:
         ConfigError: a setting out of range, or one that the model does not permit.
@@ -63,43 +65,41 @@ class FrameMasking:
         frame: NDArray[np.uint8],
         anatomy: NDArray[np.bool_],
         schedule: MaskingSchedule,
-        model: VasoMIM | None = None,
+        guide: VasoMIM | None = None,
     ):
         schedule.check()
         check_plane("frame", frame, "uint8")
         check_plane("anatomy", anatomy, "bool")
         if frame.shape != anatomy.shape:
             raise InputError(f"the anatomy is {_size(anatomy)}, the frame {_size(frame)}; extract it from this frame")
-        self.schedule, self._model = schedule, model
-        if model is not None:
-            own, side = model.autoencoder.patch_size, model.autoencoder.patch_embed.img_size[0]
-            if own != schedule.patch_size:
-                raise ConfigError(f"the patch size is {schedule.patch_size} px; this model's patches are of {own} px")
-            if side != schedule.input_size:
-                raise ConfigError(f"the input size is {schedule.input_size} px; the model was loaded for {side} px")
+        self.schedule = schedule
         box = (0, 0, frame.shape[1], frame.shape[0])
         self._image, found = cut_out(frame, anatomy.astype(np.uint8), box, schedule.input_size)
         self._anatomy = found > 0
         self._vessels = vascular_distribution(torch.from_numpy(self._anatomy)[None], schedule.patch_size)
         self._f = self._vessels
         if schedule.co_guidance:
-            guide = co_guided_anatomy(torch.from_numpy(self._anatomy)[None], self._seen_by_segmentor())
-            self._f = vascular_distribution(guide, schedule.patch_size)
+            soft = co_guided_anatomy(torch.from_numpy(self._anatomy)[None], self._seen_by(guide))
+            self._f = vascular_distribution(soft, schedule.patch_size)
         rows = schedule.input_size // schedule.patch_size
         self._grid = (rows, rows)
+        self._masks: dict[int, Mask] = {}
 
     def mask(self, epoch: int) -> Mask:
-        """The mask of an epoch. A seed gives all epochs the same luck: what changes is the guidance alone.
+        """The mask of an epoch, drawn once. A seed gives all epochs the same luck: the guidance alone changes.
 
         Raises:
             ConfigError: no such epoch.
         """
+        if epoch in self._masks:
+            return self._masks[epoch]
         schedule = self.schedule
         beta = schedule.beta(epoch)
         noise = mask_noise(schedule.seed, 0, *self._f.shape)
         masks = draw_masks(self._f, schedule.mask_ratio, beta, noise, schedule.sampler)
         f, masked, guided = (plane.reshape(self._grid).numpy() for plane in (self._f, *masks))
-        return Mask(self._image, self._anatomy, f, masked, guided, epoch, beta)
+        self._masks[epoch] = Mask(self._image, self._anatomy, f, masked, guided, epoch, beta)
+        return self._masks[epoch]
 
     def over_epochs(self) -> OverEpochs:
         """What the whole schedule does, each epoch with luck of its own."""
@@ -115,14 +115,14 @@ class FrameMasking:
         )
 
     @torch.inference_mode()
-    def reconstruct(self, mask: Mask) -> Reconstruction:
-        """Let the model draw what a mask of this frame hides.
+    def reconstruct(self, mask: Mask, model: VasoMIM) -> Reconstruction:
+        """Let a model draw what a mask of this frame hides.
 
         Raises:
-            ConfigError: there is no model.
+            ConfigError: the model's patches or input are not those of the schedule.
         """
-        autoencoder, segmentor = self._need_model().autoencoder, self._need_model().segmentor
-        images = self._normalised()
+        autoencoder, segmentor = model.autoencoder, model.segmentor
+        images = self._normalised(model)
         masked = torch.from_numpy(mask.masked).reshape(1, -1).to(images.device)
         predicted = autoencoder(images, masked, int(mask.masked.sum()))
         target, mean, std = objectives.normalised_patches(images, autoencoder.patch_size)
@@ -146,20 +146,20 @@ class FrameMasking:
             }
         )
 
-    def _need_model(self) -> VasoMIM:
-        if self._model is None:
-            raise ConfigError("no model is given; choose a pretrained one")
-        return self._model
-
     @torch.inference_mode()
-    def _seen_by_segmentor(self) -> Tensor:
-        if self._model is None or self._model.segmentor is None:
+    def _seen_by(self, guide: VasoMIM | None) -> Tensor:
+        if guide is None or guide.segmentor is None:
             raise ConfigError("co-guidance asks a model's segmentor; choose a pretrained model that has one")
-        return self._model.segmentor(self._normalised()).cpu()
+        return guide.segmentor(self._normalised(guide)).cpu()
 
-    def _normalised(self) -> Tensor:
-        device = self._need_model().autoencoder.pos_embed.device
-        return normalise(torch.from_numpy(self._image.copy())[None].to(device), Preprocessing())
+    def _normalised(self, model: VasoMIM) -> Tensor:
+        schedule, autoencoder = self.schedule, model.autoencoder
+        own, side = autoencoder.patch_size, autoencoder.patch_embed.img_size[0]
+        if own != schedule.patch_size:
+            raise ConfigError(f"the patch size is {schedule.patch_size} px; this model's patches are of {own} px")
+        if side != schedule.input_size:
+            raise ConfigError(f"the input size is {schedule.input_size} px; the model was loaded for {side} px")
+        return normalise(torch.from_numpy(self._image.copy())[None].to(autoencoder.pos_embed.device), Preprocessing())
 
 
 def mask_frame(
@@ -194,7 +194,7 @@ def mask_frame(
         model=find_model(model).stem if model else "",
         mask=mask,
         over_epochs=masking.over_epochs(),
-        reconstruction=masking.reconstruct(mask) if loaded is not None else None,
+        reconstruction=masking.reconstruct(mask, loaded) if loaded is not None else None,
     )
 
 

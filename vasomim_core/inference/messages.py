@@ -1,23 +1,27 @@
-"""What the window and its inference child say to each other: a line of JSON, then the bytes of the arrays it announces.
+"""How requests and answers travel: a line of JSON, then the bytes of the arrays it announces.
 
-    {"kind": "segment", "values": {"model": "vasomim-fast"}, "arrays": [["frame", "uint8", [512, 512]]]}
+    {"kind": "Segment", "values": {"model": "vasomim-fast", "mirrored": false}, "arrays": [["frame", "uint8", [9, 9]]]}
 
-The kind of a request is its method; that of a reply is "answer" or "error". Nothing is ever unpickled.
+The kind is the name of a dataclass, the values and arrays are its fields. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, is_dataclass
 from io import BufferedReader
-from typing import Any, BinaryIO, NamedTuple
+from types import UnionType
+from typing import Any, BinaryIO, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vasomim_core.config import from_dict
 from vasomim_core.errors import InputError
+
+T = TypeVar("T")
 
 DTYPES = frozenset({"bool", "uint8", "uint16", "int32", "int64", "float32", "float64"})
 LONGEST_HEADER = 1 << 20  # bytes
@@ -27,30 +31,69 @@ CHUNK = 1 << 20  # bytes read or written at once: whoever else needs the interpr
 
 
 class Message(NamedTuple):
-    """A request or a reply; arrays are values among the others."""
+    """What has arrived, before `decode` makes an object of it; arrays are values among the others."""
 
     kind: str
     values: dict[str, Any]
 
 
-def encode(message: Message) -> list[memoryview]:
-    """A message as the bytes to send.
+@dataclass(frozen=True)
+class Failure:
+    """The answer to a request that ended in an error.
+
+    Attributes:
+        type: name of the error's class.
+        message: a sentence for a person.
+        report: where in the code something unexpected happened, for the developers; "" = the error is for a person.
+    """
+
+    type: str
+    message: str
+    report: str = ""
+
+
+def encode(sent: Any) -> list[memoryview]:
+    """A request or an answer as the bytes to send.
 
     Args:
-        message: its values are JSON values, paths, or arrays of one of `DTYPES` (which are not copied).
+        sent: a dataclass; its fields are JSON values, dataclasses of such, or arrays of one of `DTYPES` (which are not
+            copied).
 
     Raises:
         InputError: arrays too large or of another type.
-        TypeError: a value that is neither JSON nor an array.
+        TypeError: a field that is nothing of that.
     """
-    arrays = {k: _in_order(v) for k, v in message.values.items() if isinstance(v, np.ndarray)}
+    kind, values = type(sent).__name__, vars(sent)
+    arrays = {k: _in_order(v) for k, v in values.items() if isinstance(v, np.ndarray)}
     announced = [(name, array.dtype.name, array.shape) for name, array in arrays.items()]
     _check(announced)
-    plain = {k: v for k, v in message.values.items() if k not in arrays}
-    line = json.dumps({"kind": message.kind, "values": plain, "arrays": announced}, default=_plain).encode() + b"\n"
+    plain = {k: v for k, v in values.items() if k not in arrays}
+    line = json.dumps({"kind": kind, "values": plain, "arrays": announced}, default=_plain).encode() + b"\n"
     if len(line) > LONGEST_HEADER:
-        raise InputError(f"the values of {message.kind!r} take {len(line)} bytes; give large data as arrays")
+        raise InputError(f"the values of {kind} take {len(line)} bytes; give large data as arrays")
     return [memoryview(line), *(_bytes_of(array) for array in arrays.values())]
+
+
+def decode(message: Message, kind: type[T]) -> T:
+    """The object that was sent.
+
+    Args:
+        message: what has arrived.
+        kind: the dataclass that it is expected to be.
+
+    Raises:
+        ConfigError: a setting in it is unknown, or out of its range.
+        InputError: a field is missing, unknown, or of another type.
+    """
+    hints, values = get_type_hints(kind), dict(message.values)
+    if values.keys() != hints.keys():
+        raise InputError(f"{message.kind} came with {', '.join(values) or 'nothing'}; give {', '.join(hints)}")
+    for name, hint in hints.items():
+        if is_dataclass(hint) and isinstance(hint, type) and isinstance(values[name], dict):
+            values[name] = from_dict(hint, values[name])
+        elif not isinstance(values[name], _classes(hint)):
+            raise InputError(f"{name} is {type(values[name]).__name__}; give {getattr(hint, '__name__', hint)}")
+    return kind(**values)
 
 
 def send(stream: BinaryIO, parts: list[memoryview]) -> None:
@@ -114,4 +157,9 @@ def _in_order(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else os.fspath(value)
+    return value.item() if isinstance(value, np.generic) else asdict(value)
+
+
+def _classes(hint: Any) -> tuple[type, ...]:
+    """What `isinstance` takes for a type hint."""
+    return tuple(get_origin(h) or h for h in (get_args(hint) if isinstance(hint, UnionType) else (hint,)))

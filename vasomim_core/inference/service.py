@@ -6,12 +6,10 @@ in order, until its input closes. What a request and a reply look like: `vasomim
 
 from __future__ import annotations
 
-import gc
 import os
 import platform
 import queue
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -21,148 +19,126 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from vasomim_core.errors import ConfigError, InputError, VasoMIMError
-from vasomim_core.inference.messages import Message, encode, receive, send
-from vasomim_core.masking.schedule import MaskingSchedule
-from vasomim_core.models.catalogue import DEFAULT_MODEL, find_model, version_of
-from vasomim_core.schema import from_dict
+from vasomim_core.inference.messages import Failure, Message, decode, encode, receive, send
+from vasomim_core.inference.requests import (
+    Environment,
+    Hello,
+    MaskingOverEpochs,
+    MaskingRequest,
+    MaskPreview,
+    Reconstruct,
+    Request,
+    Segment,
+    Segmentation,
+)
+from vasomim_core.masking.results import Mask, OverEpochs, Reconstruction
+from vasomim_core.models.catalogue import find_model, version_of
 
 if TYPE_CHECKING:
     from vasomim_core.inference.frame_masking import FrameMasking
+    from vasomim_core.models.prediction import Model
+    from vasomim_core.models.vasomim import VasoMIM
+
+Handlers = Mapping[type[Request[Any]], Callable[[Any], Any]]
+"""What answers each kind of request."""
 
 
 class Service:
-    """What the child does. Each method takes the values of a request and returns those of the answer."""
+    """What the child does.
+
+    A request that cannot be answered raises a `CheckpointError` (no such model, or none of the kind that is needed), a
+    `ConfigError` (a setting out of range, or one that the model does not permit), or an `InputError` (arrays that are
+    not what they should be, or do not fit each other).
+    """
 
     def __init__(self) -> None:
         # The time of the last change is part of the key: a file that was written again is read again.
         self._loaded = lru_cache(maxsize=2)(_load)
+        self._kept: tuple[tuple[Any, ...], FrameMasking] | None = None
 
-    def methods(self) -> dict[str, Callable[..., dict[str, Any]]]:
-        """The methods by name."""
+    def handlers(self) -> Handlers:
+        """What answers each kind of request."""
         return {
-            "hello": self.hello,
-            "segment": self.segment,
-            "mask_preview": self.mask_preview,
-            "masking_over_epochs": self.masking_over_epochs,
-            "reconstruct": self.reconstruct,
-            "unload": self.unload,
+            Hello: self.hello,
+            Segment: self.segment,
+            MaskPreview: self.mask_preview,
+            MaskingOverEpochs: self.masking_over_epochs,
+            Reconstruct: self.reconstruct,
         }
 
-    def hello(self) -> dict[str, Any]:
-        """The place of work: `torch` (version), `device` ("cpu", "cuda:0"), `device_name`, `threads`."""
+    def hello(self, _: Hello) -> Environment:
+        """Load torch, and say where it computes."""
         import torch
 
         _choose_threads()
         cuda = torch.cuda.is_available()
-        return {
-            "torch": str(torch.__version__),
-            "device": f"cuda:{torch.cuda.current_device()}" if cuda else "cpu",
-            "device_name": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-        }
+        return Environment(
+            torch=str(torch.__version__),
+            device=f"cuda:{torch.cuda.current_device()}" if cuda else "cpu",
+            device_name=torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
+            threads=torch.get_num_threads(),
+        )
 
-    def segment(self, frame: NDArray[np.uint8], model: str = DEFAULT_MODEL, mirrored: bool = False) -> dict[str, Any]:
-        """Segment a frame; the two models used last stay loaded.
+    def segment(self, request: Segment) -> Segmentation:
+        """Segment a frame."""
+        from vasomim_core.models.prediction import uncertainty
 
-        Args:
-            frame: uint8 (H, W).
-            model: name or path of a segmenter.
-            mirrored: average with the frame flipped left to right; some models always do.
-
-        Returns:
-            `probability` and `uncertainty` (bits), float32 (H, W) in [0, 1]; `seconds` without loading; `device`;
-            `model`, its name; `version`, see `catalogue.version_of`; `threshold`, the probability from which this
-            model's pixels count as vessel.
-
-        Raises:
-            CheckpointError: no such model, or one that does not segment.
-            InputError: not a grey 8-bit frame.
-        """
-        from vasomim_core.inference.prediction import check_plane, predict, uncertainty
-
-        check_plane("frame", frame, "uint8")
-        version = version_of(model)
-        loaded = self._model("load_model", model)
+        version = version_of(request.model)
+        model: Model = self._model("load_model", request.model)
         start = time.perf_counter()
-        probability = predict(loaded, frame, mirrored)
-        seconds = time.perf_counter() - start
-        return {
-            "probability": probability,
-            "uncertainty": uncertainty(probability),
-            "seconds": seconds,
-            "device": str(loaded.device),
-            "model": loaded.name,
-            "version": version,
-            "threshold": loaded.card.preprocessing.threshold,
-        }
+        probability = model.predict(request.frame, request.mirrored)
+        return Segmentation(
+            probability=probability,
+            seconds=time.perf_counter() - start,
+            uncertainty=uncertainty(probability),
+            device=str(model.device),
+            model=model.name,
+            version=version,
+            threshold=model.card.preprocessing.threshold,
+        )
 
-    def mask_preview(self, epoch: int = 0, **masking: Any) -> dict[str, Any]:
-        """The mask of one epoch.
+    def mask_preview(self, request: MaskPreview) -> Mask:
+        """Draw the mask of an epoch."""
+        return self._masking(request).mask(request.epoch)
 
-        Args:
-            epoch: e, from 0.
-            masking: `frame`, `anatomy`, `schedule` and `model`, see `_masking`.
+    def masking_over_epochs(self, request: MaskingOverEpochs) -> OverEpochs:
+        """Draw the masks of all epochs."""
+        return self._masking(request).over_epochs()
 
-        Returns:
-            The values of `masking_results.Mask`.
+    def reconstruct(self, request: Reconstruct) -> Reconstruction:
+        """Let a pretrained model draw what the mask of an epoch hides."""
+        model = self._pretrained(request)
+        if model is None:
+            raise ConfigError("no model is given; choose a pretrained one")
+        masking = self._masking(request)
+        return masking.reconstruct(masking.mask(request.epoch), model)
 
-        Raises:
-            CheckpointError: no such model, or one that was not pretrained.
-            ConfigError: a setting out of range, or one that the model does not permit.
-            InputError: frame and anatomy that do not fit.
-        """
-        return vars(self._masking(**masking).mask(epoch))
-
-    def masking_over_epochs(self, **masking: Any) -> dict[str, Any]:
-        """What the whole schedule does: arguments and errors as for `mask_preview`.
-
-        Returns:
-            The values of `masking_results.OverEpochs`.
-        """
-        return vars(self._masking(**masking).over_epochs())
-
-    def reconstruct(self, epoch: int = 0, **masking: Any) -> dict[str, Any]:
-        """Let a pretrained model draw what is masked in one epoch: arguments and errors as for `mask_preview`.
-
-        Returns:
-            The values of `masking_results.Reconstruction`.
-        """
-        this = self._masking(**masking)
-        return vars(this.reconstruct(this.mask(epoch)))
-
-    def unload(self) -> dict[str, Any]:
-        """Forget all models and give their memory back, that of the GPU too."""
-        self._loaded.cache_clear()
-        gc.collect()
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return {}
-
-    def _masking(
-        self, frame: NDArray[np.uint8], anatomy: NDArray[np.bool_], schedule: dict[str, Any], model: str = ""
-    ) -> FrameMasking:
-        """The masking of a frame.
-
-        Args:
-            frame: uint8 (H, W).
-            anatomy: bool (H, W).
-            schedule: the fields of a `MaskingSchedule`.
-            model: name or path of a pretrained autoencoder; "" = none.
-        """
+    def _masking(self, request: MaskingRequest[Any]) -> FrameMasking:
+        """That of the request before where this one is about the same: a mask is drawn once, whoever asks for it."""
         from vasomim_core.inference.frame_masking import FrameMasking
 
-        settings = from_dict(MaskingSchedule, schedule)
-        network = self._model("load_pretrained", model, input_size=settings.input_size)[0] if model else None
-        return FrameMasking(frame, anatomy, settings, network)
+        frame, anatomy, schedule = request.frame, request.anatomy, request.schedule
+        guide = self._pretrained(request) if schedule.co_guidance else None
+        about = (*_content(frame), *_content(anatomy), schedule, guide)
+        if self._kept is None or self._kept[0] != about:
+            self._kept = about, FrameMasking(frame, anatomy, schedule, guide)
+        return self._kept[1]
+
+    def _pretrained(self, request: MaskingRequest[Any]) -> VasoMIM | None:
+        if not request.model:
+            return None
+        return self._model("load_pretrained", request.model, input_size=request.schedule.input_size)[0]
 
     def _model(self, loader: str, name_or_path: str, **options: Any) -> Any:
         path = find_model(name_or_path)
         return self._loaded(loader, path, version_of(path), **options)
+
+
+def _content(array: NDArray[Any]) -> tuple[str, tuple[int, ...], bytes]:
+    return array.dtype.name, array.shape, array.tobytes()
 
 
 def _load(loader: str, path: Path, changed: int, **options: Any) -> Any:
@@ -181,21 +157,22 @@ def _choose_threads() -> None:
         torch.set_num_threads(threads - 1)
 
 
-def reply_to(request: Message, methods: Mapping[str, Callable[..., dict[str, Any]]]) -> list[memoryview]:
-    """The answer to a request, or the error that it ended in, encoded.
+def reply_to(message: Message, handlers: Handlers) -> list[memoryview]:
+    """The answer to a request, or the `Failure` that it ended in, encoded.
 
-    An error carries `type`, `message` (a sentence for a person) and `report`: where in the code something unexpected
-    happened, without any value, since one may name a person; empty for the errors that are meant for a person.
+    What is reported of something unexpected holds no value, since one may name a person.
     """
     try:
-        if request.kind not in methods:
-            raise ConfigError(f"unknown method {request.kind!r}; choose one of {', '.join(methods)}")
-        return encode(Message("answer", methods[request.kind](**request.values)))
+        kinds = {kind.__name__: kind for kind in handlers}
+        if message.kind not in kinds:
+            raise ConfigError(f"unknown request {message.kind!r}; choose one of {', '.join(kinds)}")
+        kind = kinds[message.kind]
+        return encode(handlers[kind](decode(message, kind)))
     except VasoMIMError as error:
-        return encode(Message("error", {"type": type(error).__name__, "message": str(error), "report": ""}))
+        return encode(Failure(type(error).__name__, str(error)))
     except Exception as error:
         report = "".join([*traceback.format_tb(error.__traceback__), type(error).__name__])
-        return encode(Message("error", {"type": type(error).__name__, "message": _sentence(error), "report": report}))
+        return encode(Failure(type(error).__name__, _sentence(error), report))
 
 
 def _sentence(error: Exception) -> str:
@@ -205,7 +182,7 @@ def _sentence(error: Exception) -> str:
     return f"the inference process met something unexpected ({type(error).__name__}: {first}); please report it"
 
 
-def serve(methods: Mapping[str, Callable[..., dict[str, Any]]]) -> None:
+def serve(handlers: Handlers) -> None:
     """Answer requests until standard input closes; then this process ends at once, whatever it is doing.
 
     Standard output carries messages alone: what any library prints goes to standard error.
@@ -219,7 +196,7 @@ def serve(methods: Mapping[str, Callable[..., dict[str, Any]]]) -> None:
     waiting: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(requests, waiting), daemon=True).start()
     while True:
-        reply = reply_to(waiting.get(), methods)
+        reply = reply_to(waiting.get(), handlers)
         try:
             send(replies, reply)
         except BrokenPipeError:
@@ -242,4 +219,4 @@ def _receive(stream: BufferedReader, waiting: queue.SimpleQueue[Message]) -> Non
 if __name__ == "__main__":
     # Before torch loads: threads that spin while they wait make a frame 20 times slower beside a finetuning run.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    serve(Service().methods())
+    serve(Service().handlers())

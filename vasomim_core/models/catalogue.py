@@ -30,6 +30,8 @@ DEFAULT_MODEL = "vasomim-fast"
 """The packaged model that segments where no other is asked for."""
 ENCODER = "vasomim-encoder"
 """The packaged pretrained autoencoder."""
+SEGMENTING = ("segmenter", "segmentor")
+"""Kinds of models that find vessels."""
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -87,7 +89,7 @@ class Card:
     @property
     def segments(self) -> bool:
         """Whether the model finds vessels in a frame."""
-        return self.kind in ("segmenter", "segmentor")
+        return self.kind in SEGMENTING
 
 
 @dataclass(frozen=True)

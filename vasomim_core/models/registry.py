@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from vasomim_core.models.catalogue import Card, find_model, read_card
 from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.effunet import EffUNet, small_effunet
 from vasomim_core.models.mae import MaskedAutoencoder
+from vasomim_core.models.prediction import Model
 from vasomim_core.models.segmenter import ViTSegmenter, resunet, unet
 from vasomim_core.models.unext import UNeXt
 from vasomim_core.models.vasomim import SEGMENTOR, VasoMIM
@@ -29,16 +30,6 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "unext": UNeXt,
     "vit": ViTSegmenter,
 }
-
-
-@dataclass
-class Model:
-    """A network ready to use: in eval mode, on its device, with the card that says how to feed it."""
-
-    name: str
-    network: nn.Module
-    card: Card
-    device: torch.device
 
 
 def load_pretrained(

@@ -13,7 +13,6 @@ from vasomim_core.data.augment import finetuning_crop
 from vasomim_core.data.store import FrameStore, Pair, build_store
 from vasomim_core.errors import RunError
 from vasomim_core.evaluation.metrics import mean_overlap
-from vasomim_core.inference.prediction import probability
 from vasomim_core.labels.labelled import (
     LabelledFrame,
     check_labels,
@@ -24,6 +23,7 @@ from vasomim_core.labels.labelled import (
 )
 from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.checkpoint import save_checkpoint
+from vasomim_core.models.prediction import probability
 from vasomim_core.training.crops import Crops
 from vasomim_core.training.events import EventLog
 from vasomim_core.training.optimisation import layer_decayed_groups

@@ -14,7 +14,6 @@ from vasomim_core.errors import CheckpointError, LabelError
 from vasomim_core.evaluation.calibration import AS_TRAINED, calibrate
 from vasomim_core.evaluation.metrics import mean_overlap
 from vasomim_core.evaluation.reliability import Reliability, best_threshold, fit
-from vasomim_core.inference.prediction import predict
 from vasomim_core.labels.labelled import LabelledFrame
 from vasomim_core.models.catalogue import find_model, read_card
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
@@ -65,7 +64,7 @@ def package(
     loaded = replace(loaded, card=replace(loaded.card, preprocessing=as_trained))
     pairs, everywhere, near = [], [], []
     for done, frame in enumerate(validation, 1):
-        p, truth = predict(loaded, frame.frame()), np.asarray(frame.mask(), bool)
+        p, truth = loaded.predict(frame.frame()), np.asarray(frame.mask(), bool)
         pairs.append((p, truth))
         everywhere.append(Reliability.of(p, truth))
         close = _around(p >= 0.5)  # and not what is true, which the model could not know

@@ -79,7 +79,7 @@ def test_mask_distribution_and_losses_are_those_of_a_training_step(network, pair
     np.testing.assert_array_equal(mask.anatomy, anatomy > 127)
     np.testing.assert_array_equal(mask.f.ravel(), seen["f"][0])
     np.testing.assert_array_equal(mask.masked.ravel(), seen["mask"][0])
-    made = masking.reconstruct(mask)
+    made = masking.reconstruct(mask, network)
     assert made.l_rec == pytest.approx(losses["reconstruction"].item(), rel=1e-6)
     assert made.l_cons == pytest.approx(losses["consistency"].item(), rel=1e-6)
 
@@ -98,7 +98,7 @@ def test_the_reconstruction_is_of_the_mask_that_is_shown(network, pair):
     for change in ({}, {"sampler": "uniform"}, {"mask_ratio": 0.9}, {"seed": 6}):
         masking = FrameMasking(*pair, replace(SCHEDULE, **change), network)
         mask = masking.mask(19)
-        made = masking.reconstruct(mask)
+        made = masking.reconstruct(mask, network)
         hidden = np.kron(mask.masked, np.ones((16, 16), bool))
         np.testing.assert_array_equal(made.filled[~hidden], mask.image[~hidden])
         np.testing.assert_array_equal(made.filled[hidden], made.reconstruction[hidden])
@@ -118,7 +118,7 @@ def test_the_reconstruction_depends_on_visible_patches_alone(network, pair):
     # The same mean and deviation, which I′ takes from the true patch.
     other._image[patch] = other._image[patch][::-1]
     np.testing.assert_allclose(
-        other.reconstruct(mask).reconstruction, masking.reconstruct(mask).reconstruction, atol=1e-3
+        other.reconstruct(mask, network).reconstruction, masking.reconstruct(mask, network).reconstruction, atol=1e-3
     )
 
 
@@ -127,9 +127,10 @@ def test_a_model_draws_at_other_sizes(pair, size):
     model, card = load_pretrained(ENCODER, "cpu", size)
     schedule = replace(SCHEDULE, input_size=size)
     made = FrameMasking(*pair, schedule, model)
-    assert made.reconstruct(made.mask(0)).reconstruction.shape == (size, size)
+    assert made.reconstruct(made.mask(0), model).reconstruction.shape == (size, size)
+    other = FrameMasking(*pair, replace(schedule, input_size=64))
     with pytest.raises(ConfigError, match=f"loaded for {size} px"):
-        FrameMasking(*pair, replace(schedule, input_size=64), model)
+        other.reconstruct(other.mask(0), model)
     same = load_pretrained(ENCODER, "cpu", card.options["input_size"])[0].state_dict()
     for name, tensor in load_pretrained(ENCODER, "cpu")[0].state_dict().items():
         assert torch.equal(tensor, same[name]), name

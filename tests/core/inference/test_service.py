@@ -8,19 +8,34 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from vasomim_core.errors import CheckpointError, ConfigError, InputError
+from vasomim_core.inference import frame_masking
 from vasomim_core.inference.frame_masking import FrameMasking
-from vasomim_core.inference.messages import Message, encode, receive, send
-from vasomim_core.inference.prediction import predict, uncertainty
+from vasomim_core.inference.messages import Failure, Message, decode, encode, receive, send
+from vasomim_core.inference.requests import (
+    Environment,
+    Hello,
+    MaskingOverEpochs,
+    MaskPreview,
+    Reconstruct,
+    Request,
+    Segment,
+    Segmentation,
+)
 from vasomim_core.inference.service import Service, reply_to
+from vasomim_core.masking.results import Mask, OverEpochs, Reconstruction
+from vasomim_core.masking.sampling import draw_masks, vascular_distribution
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import WEIGHTS, Card
 from vasomim_core.models.checkpoint import save_checkpoint
+from vasomim_core.models.prediction import uncertainty
 from vasomim_core.models.registry import load_model, load_pretrained
 from vasomim_core.models.unext import UNeXt
 
@@ -40,13 +55,34 @@ def anatomy(height: int = 64, width: int = 96) -> np.ndarray:
     return m
 
 
-MASKING = {"frame": frame(64, 96), "anatomy": anatomy(), "schedule": {}}
+SEGMENT = {"frame": frame(), "model": "vasomim-demo", "mirrored": False}
+MASKING = {"frame": frame(64, 96), "anatomy": anatomy(), "schedule": {}, "model": ""}
+PREVIEW = MASKING | {"epoch": 0}
 
 
-def through_a_pipe(*messages: Message) -> io.BufferedReader:
+@dataclass(eq=False)
+class Sent:
+    x: Any
+
+
+@dataclass(eq=False)
+class Mixed:
+    empty: Any
+    strided: Any
+    swapped: Any
+    flags: Any
+    large: Any
+    text: str
+    number: float
+    none: None
+    list: Any
+    schedule: MaskingSchedule
+
+
+def through_a_pipe(*sent: Any) -> io.BufferedReader:
     stream = io.BytesIO()
-    for message in messages:
-        send(stream, encode(message))
+    for one in sent:
+        send(stream, encode(one))
     return io.BufferedReader(io.BytesIO(stream.getvalue()))
 
 
@@ -58,14 +94,16 @@ def test_messages_arrive_as_they_were_sent():
         "flags": np.eye(3, dtype=bool),
         "large": np.random.default_rng(0).random((700, 900)),
     }
-    plain = {"text": "β = ½\n", "number": 0.1, "none": None, "list": [1, 2]}
-    stream = through_a_pipe(Message("a", arrays | plain), Message("b", {"x": np.float32(2)}))
+    schedule = MaskingSchedule(64, sampler="top-k")
+    plain = {"text": "β = ½\n", "number": 0.1, "none": None, "list": [1, 2], "schedule": schedule}
+    stream = through_a_pipe(Mixed(**arrays, **plain), Sent(np.float32(2)))
     first, second = receive(stream), receive(stream)
-    assert {k: v for k, v in first.values.items() if k in plain} == plain
+    assert {k: v for k, v in first.values.items() if k in plain} == plain | {"schedule": vars(schedule)}
+    assert first.kind == "Mixed"
     for name, array in arrays.items():
         np.testing.assert_array_equal(first.values[name], array)
         assert first.values[name].dtype == array.dtype.newbyteorder("=")
-    assert second == Message("b", {"x": 2.0})
+    assert second == Message("Sent", {"x": 2.0})
     assert receive(stream) is None
 
 
@@ -86,7 +124,7 @@ def test_what_is_no_message_is_refused_before_memory_is_taken(line):
 
 
 def test_a_message_cut_off_is_none():
-    stream = through_a_pipe(Message("a", {"x": np.zeros(1000)}))
+    stream = through_a_pipe(Sent(np.zeros(1000)))
     whole = stream.read()
     for length in (0, 10, len(whole) - 1):
         assert receive(io.BufferedReader(io.BytesIO(whole[:length]))) is None
@@ -94,104 +132,154 @@ def test_a_message_cut_off_is_none():
 
 def test_what_cannot_be_sent_is_refused():
     with pytest.raises(InputError, match="complex"):
-        encode(Message("a", {"x": np.zeros(3, complex)}))
+        encode(Sent(np.zeros(3, complex)))
     with pytest.raises(InputError, match="too large"):
-        encode(Message("a", {"x": np.broadcast_to(np.zeros(1, np.uint8), (1 << 16, (1 << 14) + 1))}))
+        encode(Sent(np.broadcast_to(np.zeros(1, np.uint8), (1 << 16, (1 << 14) + 1))))
     with pytest.raises(TypeError):
-        encode(Message("a", {"x": object()}))
+        encode(Sent(object()))
+
+
+def test_a_request_and_an_answer_come_back_as_they_were():
+    schedule = MaskingSchedule(64, sampler="top-k", beta_end=1.0, epochs=10, seed=7)
+    request = MaskPreview(frame(64, 96), anatomy(), schedule, "m", epoch=3)
+    again = decode(receive(through_a_pipe(request)), MaskPreview)
+    assert (again.schedule, again.model, again.epoch) == (schedule, "m", 3)
+    np.testing.assert_array_equal(again.frame, request.frame)
+    np.testing.assert_array_equal(again.anatomy, request.anatomy)
+    image = np.zeros((2, 2), np.float32)
+    for made in (Reconstruction(image, image, 0.5), Reconstruction(image, image, 0.5, image, image, 0.25)):
+        answer = decode(receive(through_a_pipe(made)), Reconstruction)
+        assert (answer.l_rec, answer.l_cons) == (made.l_rec, made.l_cons)
+        assert (answer.vessels is None) is (made.vessels is None)
+
+
+def test_each_request_knows_its_answer():
+    kinds = {Hello: Environment, Segment: Segmentation, MaskPreview: Mask, MaskingOverEpochs: OverEpochs}
+    assert {kind: kind.answer_type() for kind in Service().handlers()} == kinds | {Reconstruct: Reconstruction}
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_segmenting_is_predicting(service, mirrored):
-    answer = service.segment(frame(), "vasomim-demo", mirrored)
+    answer = service.segment(Segment(frame(), "vasomim-demo", mirrored))
     model = load_model("vasomim-demo")
-    expected = predict(model, frame(), mirrored)
-    np.testing.assert_array_equal(answer["probability"], expected)
-    np.testing.assert_array_equal(answer["uncertainty"], uncertainty(expected))
-    assert answer["threshold"] == model.card.preprocessing.threshold
-    assert (answer["model"], answer["device"]) == ("vasomim-demo", str(model.device))
+    expected = model.predict(frame(), mirrored)
+    np.testing.assert_array_equal(answer.probability, expected)
+    np.testing.assert_array_equal(answer.uncertainty, uncertainty(expected))
+    assert answer.threshold == model.card.preprocessing.threshold
+    assert (answer.model, answer.device) == ("vasomim-demo", str(model.device))
 
 
 def test_a_model_file_that_was_written_again_is_read_again(tmp_path):
     service, path = Service(), tmp_path / "m.safetensors"
     shutil.copy(WEIGHTS / "vasomim-demo.safetensors", path)
-    before = service.segment(frame(), str(path))["probability"]
+    before = service.segment(Segment(frame(), str(path))).probability
     torch.manual_seed(0)
     save_checkpoint(path, UNeXt().state_dict(), Card("segmenter", "unext"))
-    assert not np.array_equal(service.segment(frame(), str(path))["probability"], before)
-    service.unload()
-    assert not np.array_equal(service.segment(frame(), str(path))["probability"], before)
+    assert not np.array_equal(service.segment(Segment(frame(), str(path))).probability, before)
 
 
 @pytest.mark.parametrize("with_model", [False, True])
 def test_masking_is_that_of_the_engine(service, pretrained, with_model):
     schedule = MaskingSchedule(64, sampler="top-k", beta_start=0.0, beta_end=1.0, epochs=10, seed=7)
     image, m = frame(), anatomy(96, 80)
-    masking = FrameMasking(image, m, schedule, load_pretrained(pretrained)[0] if with_model else None)
-    asked = {"frame": image, "anatomy": m, "schedule": vars(schedule), "model": str(pretrained) if with_model else ""}
+    masking = FrameMasking(image, m, schedule)
+    about = (image, m, schedule, str(pretrained) if with_model else "")
     mask = masking.mask(9)
     assert (mask.masked != masking.mask(0).masked).any()
-    pairs = [
-        (service.mask_preview(epoch=9, **asked), mask),
-        (service.masking_over_epochs(**asked), masking.over_epochs()),
-    ]
+    pairs = [(MaskPreview(*about, epoch=9), mask), (MaskingOverEpochs(*about), masking.over_epochs())]
     if with_model:
-        pairs.append((service.reconstruct(epoch=9, **asked), masking.reconstruct(mask)))
-    for answer, expected in pairs:
-        encode(Message("answer", answer))
-        assert answer.keys() == vars(expected).keys()
+        pairs.append((Reconstruct(*about, epoch=9), masking.reconstruct(mask, load_pretrained(pretrained)[0])))
+    for request, expected in pairs:
+        reply = asked(service, receive(through_a_pipe(request)))
+        answer = decode(reply, request.answer_type())
         for name, value in vars(expected).items():
-            np.testing.assert_array_equal(answer[name], value, err_msg=name)
+            np.testing.assert_array_equal(getattr(answer, name), value, err_msg=name)
+
+
+def test_what_is_asked_of_one_frame_is_drawn_once(pretrained, monkeypatch):
+    """The mask, its reconstruction and the curves share distribution and mask; another frame or setting has its own."""
+    drawn, distributed = [], []
+    monkeypatch.setattr(frame_masking, "draw_masks", lambda *a: drawn.append(1) or draw_masks(*a))
+    monkeypatch.setattr(
+        frame_masking, "vascular_distribution", lambda *a: distributed.append(1) or vascular_distribution(*a)
+    )
+    service, schedule = Service(), MaskingSchedule(64, epochs=10)
+    about = (frame(), anatomy(96, 80), schedule)
+    mask = service.mask_preview(MaskPreview(*about, "", epoch=4))
+    service.reconstruct(Reconstruct(*about, str(pretrained), epoch=4))
+    service.masking_over_epochs(MaskingOverEpochs(*about, ""))
+    assert (len(drawn), len(distributed)) == (1, 1)
+    others = [(255 - about[0], *about[1:]), (about[0], ~about[1], schedule), (*about[:2], replace(schedule, seed=1))]
+    for other in (*others, about):
+        found = service.mask_preview(MaskPreview(*other, "", epoch=4))
+        same = [np.array_equal(getattr(found, name), getattr(mask, name)) for name in ("image", "f", "masked")]
+        assert all(same) is (other is about)
+    assert (len(drawn), len(distributed)) == (5, 5)
+
+
+def asked(service, message: Message) -> Message:
+    return receive(io.BufferedReader(io.BytesIO(b"".join(reply_to(message, service.handlers())))))
 
 
 @pytest.mark.parametrize(
-    ("method", "values", "error", "says"),
+    ("kind", "values", "error", "says"),
     [
-        ("segment", {"frame": frame(), "model": "nobody"}, CheckpointError, "known models: .*vasomim-demo"),
-        ("segment", {"frame": frame() / 255}, InputError, "float64"),
-        ("segment", {"frame": "text"}, InputError, "frame is str"),
-        ("mask_preview", MASKING | {"schedule": {"patch_size": 0}}, ConfigError, "patch_size is 0"),
-        ("mask_preview", MASKING | {"schedule": {"patch_size": 24}}, ConfigError, "does not divide into patches of 24"),
-        ("mask_preview", MASKING | {"schedule": {"sampler": "best"}}, ConfigError, "sampler is 'best'"),
-        ("mask_preview", MASKING | {"epoch": 200}, ConfigError, "epoch 200 of 200"),
-        ("mask_preview", MASKING | {"schedule": {"co_guidance": True}}, ConfigError, "asks a model's segmentor"),
-        ("mask_preview", MASKING | {"frame": frame()}, InputError, "64×96 px.*96×80 px"),
-        ("masking_over_epochs", MASKING | {"frame": anatomy()}, InputError, "frame is bool"),
-        ("reconstruct", MASKING, ConfigError, "no model is given"),
-        ("reconstruct", MASKING | {"model": "vasomim-encoder", "schedule": {"patch_size": 8}}, ConfigError, "16 px"),
-        ("reconstruct", MASKING | {"model": "vasomim-fast"}, CheckpointError, "is a segmenter"),
-        ("explode", {}, ConfigError, "unknown method 'explode'.*segment"),
+        ("Segment", SEGMENT | {"model": "nobody"}, CheckpointError, "known models: .*vasomim-demo"),
+        ("Segment", SEGMENT | {"frame": frame() / 255}, InputError, "float64"),
+        ("Segment", SEGMENT | {"frame": "text"}, InputError, "frame is str"),
+        ("Segment", SEGMENT | {"model": 5}, InputError, "model is int; give str"),
+        ("Segment", SEGMENT | {"x": 1}, InputError, "came with frame, model, mirrored, x; give frame, model, mirrored"),
+        ("Segment", {}, InputError, "Segment came with nothing; give frame"),
+        ("MaskPreview", PREVIEW | {"schedule": {"patch_size": 0}}, ConfigError, "patch_size is 0"),
+        ("MaskPreview", PREVIEW | {"schedule": {"patch_size": 24}}, ConfigError, "divide into patches of 24"),
+        ("MaskPreview", PREVIEW | {"schedule": {"sampler": "best"}}, ConfigError, "sampler is 'best'"),
+        ("MaskPreview", PREVIEW | {"schedule": {"luck": 1}}, ConfigError, "unknown setting 'luck'"),
+        ("MaskPreview", PREVIEW | {"schedule": 3}, InputError, "schedule is int; give MaskingSchedule"),
+        ("MaskPreview", PREVIEW | {"epoch": 200}, ConfigError, "epoch 200 of 200"),
+        ("MaskPreview", PREVIEW | {"schedule": {"co_guidance": True}}, ConfigError, "asks a model's segmentor"),
+        ("MaskPreview", PREVIEW | {"frame": frame()}, InputError, "64×96 px.*96×80 px"),
+        ("MaskingOverEpochs", MASKING | {"frame": anatomy()}, InputError, "frame is bool"),
+        ("Reconstruct", PREVIEW, ConfigError, "no model is given"),
+        ("Reconstruct", PREVIEW | {"model": "vasomim-encoder", "schedule": {"patch_size": 8}}, ConfigError, "16 px"),
+        ("Reconstruct", PREVIEW | {"model": "vasomim-fast"}, CheckpointError, "is a segmenter"),
+        ("Explode", {}, ConfigError, "unknown request 'Explode'.*Segment"),
     ],
 )
-def test_bad_requests_get_a_sentence(service, method, values, error, says):
-    reply = receive(io.BufferedReader(io.BytesIO(b"".join(reply_to(Message(method, values), service.methods())))))
-    assert reply.kind == "error"
-    assert (reply.values["type"], reply.values["report"]) == (error.__name__, "")
+def test_bad_requests_get_a_sentence(service, kind, values, error, says):
+    failure = decode(asked(service, Message(kind, values)), Failure)
+    assert (failure.type, failure.report) == (error.__name__, "")
     with pytest.raises(error, match=says):
-        raise error(reply.values["message"])
+        raise error(failure.message)
 
 
 def test_the_unexpected_gets_a_report_without_values():
-    def lose(name):
-        raise KeyError(name)
+    @dataclass(frozen=True)
+    class Lose(Request[Environment]):
+        name: str
 
-    request = Message("lose", {"name": "Doe^Jane"})
-    reply = receive(io.BufferedReader(io.BytesIO(b"".join(reply_to(request, {"lose": lose})))))
-    assert "in lose" in reply.values["report"]
-    assert "KeyError" in reply.values["report"]
-    assert "Doe" not in reply.values["report"]
+    def lose(request):
+        raise KeyError(request.name)
+
+    message = Message("Lose", {"name": "Doe^Jane"})
+    reply = receive(io.BufferedReader(io.BytesIO(b"".join(reply_to(message, {Lose: lose})))))
+    failure = decode(reply, Failure)
+    assert "in lose" in failure.report
+    assert "KeyError" in failure.report
+    assert "Doe" not in failure.report
 
 
 def test_the_child_ends_in_the_midst_of_its_work_when_its_parent_is_killed(tmp_path):
     """The parent is killed while its child sleeps in a request of ten minutes."""
     child = "import time, os; from vasomim_core.inference.service import serve\n"
-    child += "def work(): print(os.getpid(), flush=True); time.sleep(600)\n"
-    child += "serve({'work': work})"
+    child += "from vasomim_core.inference.requests import Hello\n"
+    child += "def work(_): print(os.getpid(), flush=True); time.sleep(600)\n"
+    child += "serve({Hello: work})"
     parent = f"""
 import subprocess, sys
-from vasomim_core.inference.messages import Message, encode, send
+from vasomim_core.inference.messages import encode, send
+from vasomim_core.inference.requests import Hello
 child = subprocess.Popen([sys.executable, "-c", {child!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-send(child.stdin, encode(Message("work", {{}})))
+send(child.stdin, encode(Hello()))
 child.wait()
 """
     with subprocess.Popen([sys.executable, "-c", parent], stderr=subprocess.PIPE) as process:

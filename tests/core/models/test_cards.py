@@ -17,7 +17,6 @@ from safetensors.torch import load_file, save_file
 from vasomim_core.cli import run
 from vasomim_core.errors import CheckpointError, ConfigError, VasoMIMError
 from vasomim_core.inference.frame_masking import FrameMasking
-from vasomim_core.inference.prediction import predict
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import WEIGHTS, find_model, models, read_card, register, survey
 from vasomim_core.models.registry import load_model, load_pretrained
@@ -79,7 +78,7 @@ def test_any_value_of_a_segmenters_card_is_used_or_refused(tmp_path, place):
     for value in ODD:
         written(tmp_path / "m.safetensors", DEMO, changed(card_of(DEMO), place, value))
         try:
-            found = predict(load_model(tmp_path / "m.safetensors"), FRAME)
+            found = load_model(tmp_path / "m.safetensors").predict(FRAME)
         except CheckpointError as error:
             longest = max(longest, len(str(error)))
             continue
@@ -100,8 +99,8 @@ def test_any_value_of_an_encoders_card_too(tmp_path, place):
             continue
         own = model.autoencoder
         sizes = {"input_size": own.patch_embed.img_size[0], "patch_size": own.patch_size}
-        masking = FrameMasking(FRAME, FRAME > 128, MaskingSchedule(epochs=1, **sizes), model)
-        assert np.isfinite(masking.reconstruct(masking.mask(0)).reconstruction).all()
+        masking = FrameMasking(FRAME, FRAME > 128, MaskingSchedule(epochs=1, **sizes))
+        assert np.isfinite(masking.reconstruct(masking.mask(0), model).reconstruction).all()
     assert longest < 700 + len(str(tmp_path))
 
 
@@ -129,7 +128,7 @@ def test_any_value_of_an_encoders_card_too(tmp_path, place):
 def test_what_is_wrong_is_named(tmp_path, place, value, sentence):
     written(tmp_path / "m.safetensors", DEMO, changed(card_of(DEMO), place, value))
     with pytest.raises(CheckpointError, match=sentence):
-        predict(load_model(tmp_path / "m.safetensors"), FRAME)
+        load_model(tmp_path / "m.safetensors").predict(FRAME)
 
 
 def test_sizes_that_the_tensors_do_not_have_take_no_memory(tmp_path, monkeypatch):

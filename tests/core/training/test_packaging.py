@@ -8,7 +8,6 @@ import pytest
 from vasomim_core.errors import CheckpointError, LabelError
 from vasomim_core.evaluation.metrics import mean_overlap
 from vasomim_core.inference.frame_masking import FrameMasking
-from vasomim_core.inference.prediction import predict
 from vasomim_core.labels.labelled import open_labels
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import find_model, read_card
@@ -34,7 +33,7 @@ def test_the_probability_becomes_honest_and_the_masks_the_best(frames, tmp_path)
     assert scores["frames"] == 4
     assert scores["ece_near"] < scores["ece_near_as_trained"]  # as it was trained, it was never calibrated
     model, threshold = load_model(packaged), card.preprocessing.threshold
-    probabilities = [predict(model, frame.frame()) for frame in frames]
+    probabilities = [model.predict(frame.frame()) for frame in frames]
     truths = [np.asarray(frame.mask(), bool) for frame in frames]
 
     def score(t):
@@ -44,7 +43,7 @@ def test_the_probability_becomes_honest_and_the_masks_the_best(frames, tmp_path)
     assert all(score(t) <= scores["dsc"] + 0.05 for t in (0.2, 0.3, 0.4, 0.5, 0.6))
     # What is true changes what the probability means, not which pixel comes before which.
     package("vasomim-demo", frames[:2], tmp_path / "other.safetensors")
-    other = predict(load_model(tmp_path / "other.safetensors"), frames[0].frame())
+    other = load_model(tmp_path / "other.safetensors").predict(frames[0].frame())
     assert not np.allclose(probabilities[0], other)
     assert np.all(np.diff(other.ravel()[np.argsort(probabilities[0], axis=None)]) >= -1e-5)
 
@@ -53,9 +52,9 @@ def test_a_mirrored_model_says_so_and_is_averaged_wherever_it_is_used(frames, tm
     package("vasomim-demo", frames[:2], tmp_path / "mirrored.safetensors", mirrored=True)
     model, frame = load_model(tmp_path / "mirrored.safetensors"), frames[0].frame()
     assert model.card.preprocessing.mirrored
-    p = predict(model, frame)
-    np.testing.assert_allclose(predict(model, frame[:, ::-1]), p[:, ::-1], atol=1e-5)
-    np.testing.assert_array_equal(predict(model, frame, mirrored=True), p)
+    p = model.predict(frame)
+    np.testing.assert_allclose(model.predict(frame[:, ::-1]), p[:, ::-1], atol=1e-5)
+    np.testing.assert_array_equal(model.predict(frame, mirrored=True), p)
 
 
 def test_two_frames_are_the_least(frames, tmp_path):
@@ -70,11 +69,9 @@ def test_an_encoder_is_halved_and_still_draws_the_same(pretrained, frames, tmp_p
     assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * pretrained.stat().st_size
     frame, mask = frames[0].frame(), np.asarray(frames[0].mask(), bool)
     schedule = MaskingSchedule().for_model(card.options)
-    maskings = (
-        FrameMasking(frame, mask, schedule, load_pretrained(path, "cpu")[0])
-        for path in (tmp_path / "half.safetensors", pretrained)
-    )
-    drawn, expected = (masking.reconstruct(masking.mask(0)).reconstruction for masking in maskings)
+    masking = FrameMasking(frame, mask, schedule)
+    models = (load_pretrained(path, "cpu")[0] for path in (tmp_path / "half.safetensors", pretrained))
+    drawn, expected = (masking.reconstruct(masking.mask(0), model).reconstruction for model in models)
     np.testing.assert_allclose(drawn, expected, atol=0.01 * np.ptp(expected))
     with pytest.raises(CheckpointError, match="--validation"):
         package_encoder("vasomim-demo", tmp_path / "x.safetensors")

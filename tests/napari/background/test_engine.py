@@ -16,51 +16,20 @@ from qtpy.QtCore import QObject, QThread
 
 from napari_vasomim.background.engine import Engine, EngineError
 from napari_vasomim.background.futures import deliver
-from vasomim_core.errors import LabelError
+from vasomim_core.errors import InputError, LabelError
+from vasomim_core.inference.requests import Hello
+
+from . import misbehaving
+from .misbehaving import Chat, Fail, Leave, Mislead, Note, Refuse, Wait
+
+CHILD = [sys.executable, misbehaving.__file__]
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[3]), "OMP_NUM_THREADS": "1"}
-
-# A child without torch, which starts at once and misbehaves on demand.
-CHILD = """
-import os, sys, time
-from vasomim_core.errors import LabelError
-from vasomim_core.inference.service import serve
-
-seen = []
-
-def chat(**values):
-    print("printed")
-    sys.stdout.flush()
-    os.write(1, b"written\\n")
-    return values
-
-def note(number):
-    seen.append(number)
-    return {"seen": seen, "pid": os.getpid()}
-
-def wait(path):
-    open(path + ".begun", "w").close()
-    while not os.path.exists(path):
-        time.sleep(0.01)
-    return {}
-
-def leave():
-    print("the last words", file=sys.stderr, flush=True)
-    os._exit(3)
-
-def refuse():
-    raise LabelError("no label here; make one")
-
-def fail():
-    return 1 / 0
-
-serve({f.__name__: f for f in (chat, note, wait, leave, refuse, fail)} | {"hello": dict})
-"""
 
 
 @pytest.fixture
 def engine():
-    engine = Engine([sys.executable, "-c", CHILD])
+    engine = Engine(CHILD)
     yield engine
     engine.close()
 
@@ -90,18 +59,18 @@ def test_the_real_child_segments_while_torch_stays_out():
 import sys, numpy as np
 from napari_vasomim.background.engine import Engine
 from vasomim_core.errors import CheckpointError
+from vasomim_core.inference.requests import Environment, Hello, Segment
 
 frame = np.random.default_rng(0).integers(0, 255, (96, 80), dtype=np.uint8)
 engine = Engine()
-answer = engine.call("segment", frame=frame, model="vasomim-demo", mirrored=True).result()
-error = engine.call("segment", frame=frame, model="nobody").exception()
+answer = engine.call(Segment(frame, "vasomim-demo", mirrored=True)).result()
+error = engine.call(Segment(frame, "nobody")).exception()
 assert type(error) is CheckpointError and "known models: vasomim-base, vasomim-demo" in str(error), error
-assert set(engine.call("hello").result()) == {"torch", "device", "device_name", "threads"}
+assert isinstance(engine.call(Hello()).result(), Environment)
 assert "torch" not in sys.modules
 
-from vasomim_core.inference.prediction import predict
 from vasomim_core.models.registry import load_model
-assert np.array_equal(answer["probability"], predict(load_model("vasomim-demo"), frame, True))
+assert np.array_equal(answer.probability, load_model("vasomim-demo").predict(frame, True))
 """
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -109,76 +78,81 @@ assert np.array_equal(answer["probability"], predict(load_model("vasomim-demo"),
 
 def test_values_and_arrays_go_both_ways_whatever_the_child_prints(engine):
     big = np.random.default_rng(0).random((900, 1000)).astype(np.float32)
-    answer = engine.call("chat", big=big, text="β", mask=big > 0.5).result(20)
-    np.testing.assert_array_equal(answer["big"], big)
-    np.testing.assert_array_equal(answer["mask"], big > 0.5)
-    assert answer["text"] == "β"
+    answer = engine.call(Chat("β", big, big > 0.5)).result(20)
+    np.testing.assert_array_equal(answer.big, big)
+    np.testing.assert_array_equal(answer.mask, big > 0.5)
+    assert answer.text == "β"
     engine.close()
     assert {"printed", "written"} <= set(engine.last_stderr().split("\n"))
 
 
 def test_errors_keep_their_kind_and_the_child_goes_on(engine):
     with pytest.raises(LabelError, match="no label here"):
-        engine.call("refuse").result(20)
+        engine.call(Refuse()).result(20)
     with pytest.raises(EngineError, match="ZeroDivisionError") as caught:
-        engine.call("fail").result(20)
+        engine.call(Fail()).result(20)
     assert "in fail" in caught.value.report
     with pytest.raises(TypeError):
-        engine.call("chat", x=object()).result(20)
-    assert engine.call("note", number=1).result(20)["seen"] == [1]
+        engine.call(Chat(object())).result(20)
+    assert engine.call(Note(1)).result(20).seen == [1]
+
+
+def test_an_answer_that_is_not_what_the_request_promises_is_an_error(engine):
+    with pytest.raises(InputError, match="text is int; give str"):
+        engine.call(Mislead()).result(20)
 
 
 def test_a_child_that_dies_says_its_last_words_and_is_replaced(engine, states):
     with pytest.raises(EngineError, match="ended with code 3: the last words; the next request starts it again"):
-        engine.call("leave").result(20)
+        engine.call(Leave()).result(20)
     assert "the last words" in engine.last_stderr()
     states.wait_for("off")
-    assert engine.call("note", number=1).result(20)["seen"] == [1]
+    assert engine.call(Note(1)).result(20).seen == [1]
     states.wait_for("idle")
     assert states.told == ["starting", "busy", "off", "starting", "busy", "idle"]
 
 
 def test_a_killed_child_is_replaced_at_work_and_at_rest(engine, tmp_path):
-    pid = engine.call("note", number=1).result(20)["pid"]
-    waits = engine.call("wait", path=tmp_path / "never")
+    pid = engine.call(Note(1)).result(20).pid
+    waits = engine.call(Wait(str(tmp_path / "never")))
     while not (tmp_path / "never.begun").exists():
         time.sleep(0.01)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(EngineError, match="SIGKILL"):
         waits.result(20)
-    pid = engine.call("note", number=2).result(20)["pid"]
+    pid = engine.call(Note(2)).result(20).pid
     os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert engine.call("note", number=3).result(20)["seen"] == [3]
+    assert engine.call(Note(3)).result(20).seen == [3]
 
 
 def test_cancelled_calls_never_reach_the_child(engine, states, tmp_path):
-    first = engine.call("wait", path=tmp_path / "go")
-    queued = [engine.call("note", number=n) for n in range(20)]
+    first = engine.call(Wait(str(tmp_path / "go")))
+    queued = [engine.call(Note(n)) for n in range(20)]
     assert [future.cancel() for future in queued[5:]] == [True] * 15
     (tmp_path / "go").touch()
-    assert first.result(20) == {}
-    assert queued[4].result(20)["seen"] == [0, 1, 2, 3, 4]
+    first.result(20)
+    assert queued[4].result(20).seen == [0, 1, 2, 3, 4]
     states.wait_for("idle")
-    assert engine.call("note", number=99).result(20)["seen"] == [0, 1, 2, 3, 4, 99]
+    assert engine.call(Note(99)).result(20).seen == [0, 1, 2, 3, 4, 99]
 
 
 def test_many_threads_may_call(engine):
     answers = {}
 
     def ask(n):
-        answers[n] = engine.call("chat", n=n, x=np.full(1000, n)).result(20)
+        answers[n] = engine.call(Chat(str(n), np.full(1000, float(n), np.float32))).result(20)
 
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
-    assert all(answers[n]["n"] == n and (answers[n]["x"] == n).all() for n in range(8))
+    assert all(answers[n].text == str(n) and (answers[n].big == n).all() for n in range(8))
 
 
 def test_closing_ends_the_child_and_what_waits_for_it(engine, states, tmp_path):
-    pid = engine.call("note", number=1).result(20)["pid"]
-    running = engine.call("wait", path=tmp_path / "never")
-    waiting = engine.call("note", number=2)
+    pid = engine.call(Note(1)).result(20).pid
+    running = engine.call(Wait(str(tmp_path / "never")))
+    waiting = engine.call(Note(2))
     states.wait_for("busy")
     engine.close()
     with pytest.raises(ProcessLookupError):
@@ -187,12 +161,12 @@ def test_closing_ends_the_child_and_what_waits_for_it(engine, states, tmp_path):
     for future in (running, waiting):
         with pytest.raises(EngineError, match="closed"):
             future.result(20)
-    assert engine.call("note", number=3).result(20)["seen"] == [3]
+    assert engine.call(Note(3)).result(20).seen == [3]
 
 
 def test_closing_while_the_child_starts_leaves_none():
     engine = Engine([sys.executable, "-c", "import time; time.sleep(60)"])  # starts for as long as one likes
-    future = engine.call("note", number=1)
+    future = engine.call(Note(1))
     while engine.state != "starting":
         time.sleep(0.01)
     engine.close()
@@ -211,18 +185,19 @@ def test_closing_while_the_child_starts_leaves_none():
 )
 def test_a_child_that_cannot_start_is_a_sentence(command, says):
     with pytest.raises(EngineError, match=says):
-        Engine(command).call("hello").result(20)
+        Engine(command).call(Hello()).result(20)
 
 
 def test_a_listener_that_fails_harms_nobody(engine):
     engine.state_changed.connect(lambda state: 1 / 0)
-    assert engine.call("note", number=1).result(20)["seen"] == [1]
+    assert engine.call(Note(1)).result(20).seen == [1]
 
 
 def test_the_child_goes_with_its_process():
     code = f"""
 from napari_vasomim.background.engine import Engine
-print(Engine([{sys.executable!r}, "-c", {CHILD!r}]).call("note", number=1).result(20)["pid"])
+from tests.napari.background.misbehaving import Note
+print(Engine({CHILD!r}).call(Note(1)).result(20).pid)
 """
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True, capture_output=True)
     with pytest.raises(ProcessLookupError):
@@ -234,15 +209,15 @@ def test_outcomes_are_delivered_in_the_windows_thread(engine, qtbot):
     parent, told = QObject(), []
 
     def done(values):
-        told.append((values["n"], QThread.currentThread() is parent.thread() or threading.current_thread()))
+        told.append((values.text, QThread.currentThread() is parent.thread() or threading.current_thread()))
 
-    deliver(engine.call("chat", n=1), parent, done, told.append)
+    deliver(engine.call(Chat("1")), parent, done, told.append)
     qtbot.waitUntil(lambda: len(told) == 1)
-    deliver(engine.call("refuse"), parent, done, told.append)
+    deliver(engine.call(Refuse()), parent, done, told.append)
     qtbot.waitUntil(lambda: len(told) == 2)
-    assert told[0] == (1, True)
+    assert told[0] == ("1", True)
     assert isinstance(told[1], LabelError)
-    future = engine.call("chat", n=3)
+    future = engine.call(Chat("3"))
     future.result(20)
     deliver(future, parent, done, told.append)
     assert len(told) == 2  # never inside the call itself
@@ -252,15 +227,15 @@ def test_outcomes_are_delivered_in_the_windows_thread(engine, qtbot):
 def test_nothing_is_delivered_to_the_deleted_nor_of_the_cancelled(engine, qtbot, tmp_path):
     told: list[object] = []
     gone, stays = QObject(), QObject()
-    first = engine.call("wait", path=tmp_path / "go")
+    first = engine.call(Wait(str(tmp_path / "go")))
     deliver(first, gone, told.append, told.append)
-    cancelled = engine.call("chat")
+    cancelled = engine.call(Chat("never"))
     deliver(cancelled, stays, told.append, told.append)
     cancelled.cancel()
     gone.deleteLater()
     with qtbot.waitSignal(gone.destroyed):
         pass
     (tmp_path / "go").touch()
-    deliver(engine.call("chat", last=True), stays, told.append, told.append)
+    deliver(engine.call(Chat("last")), stays, told.append, told.append)
     qtbot.waitUntil(lambda: bool(told))
-    assert told == [{"last": True}]
+    assert [answer.text for answer in told] == ["last"]

@@ -103,10 +103,13 @@ def test_a_deleted_parent_hears_nothing(qapp, qtbot):
     work = Work(1)
     Newest(parent, got.append).ask(work)
     beside(parent, work, got.append)
-    parent.deleteLater()
-    qtbot.wait(10)
+    with qtbot.waitSignal(parent.destroyed):
+        parent.deleteLater()
     work.go.set()
-    qtbot.wait(100)
+    both, after, other = threading.Barrier(2), [], QObject()
+    for _ in range(2):  # begins once both threads have done with what came before
+        beside(other, both.wait, after.append)
+    qtbot.waitUntil(lambda: len(after) == 2)
     assert got == []
 
 

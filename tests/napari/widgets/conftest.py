@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_vasomim.background import engine
+from vasomim_core.inference.requests import Hello
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,13 +16,13 @@ def _one_child():
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What the engine was asked for, as (method, arguments)."""
+    """The requests that the engine was asked."""
     asked, call = [], engine.shared().call
 
-    def counted(method, **arguments):
-        if method != "hello":
-            asked.append((method, arguments))
-        return call(method, **arguments)
+    def counted(request):
+        if not isinstance(request, Hello):
+            asked.append(request)
+        return call(request)
 
     monkeypatch.setattr(engine.shared(), "call", counted)
     return asked

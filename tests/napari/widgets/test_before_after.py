@@ -17,10 +17,13 @@ from napari_vasomim.widgets.before_after import CHANGED, NO_BEFORE, SINCE, Befor
 from vasomim_core.config import FinetuneConfig, PretrainConfig
 from vasomim_core.errors import InputError
 from vasomim_core.files import write_json, write_png
+from vasomim_core.inference.requests import Segmentation
 from vasomim_core.labels.labelled import labels_fingerprint, open_labels, training_and_validation
 from vasomim_core.models.catalogue import Card
 from vasomim_core.synthetic import write_samples
 from vasomim_core.training.runs import load_config, save_config
+
+from ..mouse import settle
 
 
 @pytest.fixture
@@ -47,8 +50,8 @@ def asked(monkeypatch) -> list[tuple[str, np.ndarray, Future]]:
     """What the inference child is asked, as (model, frame, future)."""
     calls = []
 
-    def call(method, *, frame, model, mirrored):
-        calls.append((Path(model).name, frame, Future()))
+    def call(request):
+        calls.append((Path(request.model).name, request.frame, Future()))
         return calls[-1][2]
 
     monkeypatch.setattr(engine.shared(), "call", call)
@@ -69,7 +72,7 @@ def opened(qtbot, run, asked):
 
 def answer(qtbot, asked, number, probability):
     qtbot.waitUntil(lambda: len(asked) > number, timeout=10_000)
-    asked[number][2].set_result({"probability": probability, "threshold": 0.5})
+    asked[number][2].set_result(Segmentation(probability, probability, 0.1, "cpu", "m", 0, 0.5))
 
 
 def test_only_held_out_frames_by_the_old_and_the_new_model_with_their_means(qtbot, run, asked, held_out):
@@ -155,7 +158,7 @@ def test_closed_while_it_works_nothing_more_is_asked(qtbot, run, asked, held_out
     with qtbot.waitSignal(dialog.destroyed):
         dialog.close()
     answer(qtbot, asked, 0, np.zeros((96, 96), np.float32))
-    qtbot.wait(100)
+    settle()
     assert len(asked) == 1
     assert notifications == []
 

@@ -16,6 +16,7 @@ from napari_vasomim._reader import read
 from napari_vasomim.canvas import layers
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from vasomim_core.files import write_png
+from vasomim_core.inference.requests import MaskPreview
 from vasomim_core.masking.figures import on_pixels
 from vasomim_core.models.catalogue import ENCODER
 
@@ -32,8 +33,7 @@ def wait_for(qtbot, panel):
 
 
 def choose_model(panel, path):
-    panel.use_model(str(path))
-    panel.model.activated.emit(panel.model.currentIndex())
+    panel.model.use(str(path))
 
 
 def open_file(model, path):
@@ -60,8 +60,8 @@ def test_the_reconstruction_is_of_the_mask_on_the_canvas(model, beside, qtbot, s
     choose_model(panel, pretrained)
     first = wait_for(qtbot, panel)
     before = shown(model, image, "reconstruction").copy()
-    panel.sampler.setCurrentIndex(panel.sampler.findData("uniform"))
-    panel.mask_ratio.setValue(0.9)
+    panel.schedule.sampler.setCurrentIndex(panel.schedule.sampler.findData("uniform"))
+    panel.schedule.mask_ratio.setValue(0.9)
     result = wait_for(qtbot, panel)
     assert np.abs(shown(model, image, "reconstruction") - before).max() > 1
     assert (result.mask.masked != first.mask.masked).any()
@@ -78,13 +78,13 @@ def test_a_models_size_is_taken_and_can_be_set(model, beside, qtbot, still, pret
     model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
     assert (panel.settings().input_size, panel.settings().patch_size) == (224, 16)
-    panel.patch_size.setCurrentIndex(0)
+    panel.schedule.patch_size.setCurrentIndex(0)
     wait_for(qtbot, panel)
     choose_model(panel, pretrained)
     assert (panel.settings().input_size, panel.settings().patch_size) == (64, 16)
     assert wait_for(qtbot, panel).reconstruction.reconstruction.shape == (64, 64)
-    panel.input_size.setValue(128)
-    panel.co_guidance.setChecked(True)
+    panel.schedule.input_size.setValue(128)
+    panel.schedule.co_guidance.setChecked(True)
     result = wait_for(qtbot, panel)
     assert result.reconstruction.reconstruction.shape == (128, 128)
     assert result.schedule.co_guidance
@@ -92,16 +92,16 @@ def test_a_models_size_is_taken_and_can_be_set(model, beside, qtbot, still, pret
     panel.model.setCurrentIndex(0)
     panel.model.activated.emit(0)
     assert (panel.settings().input_size, panel.settings().co_guidance) == (224, False)
-    assert panel.patch_size.isEnabled()
+    assert panel.schedule.patch_size.isEnabled()
     wait_for(qtbot, panel)
 
 
 def set_up(panel, path):
     choose_model(panel, path)
-    panel.sampler.setCurrentIndex(panel.sampler.findData("top-k"))
-    panel.mask_ratio.setValue(0.75)
-    panel.beta_end.setValue(0.9)
-    panel.epochs.setValue(20)
+    panel.schedule.sampler.setCurrentIndex(panel.schedule.sampler.findData("top-k"))
+    panel.schedule.mask_ratio.setValue(0.75)
+    panel.schedule.beta_end.setValue(0.9)
+    panel.schedule.epochs.setValue(20)
     panel.epoch.setValue(7)
     panel.seed.setValue(3)
 
@@ -119,10 +119,10 @@ def test_the_command_repeats_the_panels_numbers(
     panel = beside(model, MaskPreviewPanel)
     set_up(panel, pretrained)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "panel.npz"), "NPZ (*.npz)"))
-    click(qtbot, panel.numbers)
+    click(qtbot, panel.export.numbers)
     assert "still being drawn" in notifications.pop().message
     wait_for(qtbot, panel)
-    click(qtbot, panel.numbers)
+    click(qtbot, panel.export.numbers)
     qtbot.waitUntil((tmp_path / "panel.npz").exists, timeout=20_000)
     options = ["--sampler=top-k", "--mask-ratio=0.75", "--beta-end=0.9", "--epochs=20", "--epoch=7", "--seed=3"]
     where = ["--output", str(tmp_path / "out"), "--model", str(pretrained)]
@@ -148,7 +148,7 @@ def test_the_script_runs_as_it_is_and_gives_the_panels_arrays(
     set_up(panel, pretrained)
     result = wait_for(qtbot, panel)
     QApplication.clipboard().setText("")
-    click(qtbot, panel.python)
+    click(qtbot, panel.export.python)
     qtbot.waitUntil(lambda: "mask_frame(" in QApplication.clipboard().text(), timeout=20_000)
     script = tmp_path / "script.py"
     script.write_text(QApplication.clipboard().text() + "\nimport numpy\nnumpy.savez('out.npz', **result.arrays())\n")
@@ -161,10 +161,10 @@ def test_the_script_runs_as_it_is_and_gives_the_panels_arrays(
 def test_tables_of_patches_and_epochs(model, beside, qtbot, still, tmp_path, monkeypatch):
     model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
-    panel.epochs.setValue(9)
+    panel.schedule.epochs.setValue(9)
     result = wait_for(qtbot, panel)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "t"), "Tables (*.csv)"))
-    click(qtbot, panel.numbers)
+    click(qtbot, panel.export.numbers)
     qtbot.waitUntil((tmp_path / "t_curves.csv").exists, timeout=20_000)
     with open(tmp_path / "t.csv", newline="") as file:
         assert sum(int(row["masked"]) for row in csv.DictReader(file)) == result.mask.masked.sum()
@@ -196,7 +196,7 @@ def test_two_schedules_side_by_side(model, beside, qtbot, still, pretrained, tmp
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: pytest.fail("nothing is to be saved"))
     model.add_image(still[:, :200])
     panel = beside(model, MaskPreviewPanel)
-    panel.epochs.setValue(40)
+    panel.schedule.epochs.setValue(40)
     click(qtbot, panel.compare)
     window = panel.comparison
     a, b = compared(qtbot, panel)
@@ -230,13 +230,13 @@ def test_two_schedules_side_by_side(model, beside, qtbot, still, pretrained, tmp
     window.close()
     panel.seed.setValue(7)
     wait_for(qtbot, panel)
-    assert window._of_b.get("mask_preview", window._b(panel.asked())) is None  # nobody looks
+    assert window._of_b.get(MaskPreview, window._b(panel.asked())) is None  # nobody looks
 
 
 def test_the_numbers_of_a_comparison(model, beside, qtbot, still, tmp_path, monkeypatch, notifications):
     model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
-    panel.epochs.setValue(9)
+    panel.schedule.epochs.setValue(9)
     click(qtbot, panel.compare)
     paths = iter([str(tmp_path / "ab.npz"), str(tmp_path / "ab.npz"), str(tmp_path / "ab.csv")])
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (next(paths), ""))
@@ -265,9 +265,9 @@ def test_the_comparison_closes_with_its_angiogram(model, beside, qtbot, still):
 
 def test_without_an_angiogram_there_is_nothing_to_compare_or_copy(model, beside, qtbot, notifications):
     panel = beside(model, MaskPreviewPanel)
-    for press in (panel.compare, panel.numbers, panel.python):
+    for press in (panel.compare, panel.export.numbers, panel.export.python):
         assert not press.isEnabled()
-    for press in (panel.compare, panel.python):
+    for press in (panel.compare, panel.export.python):
         press.clicked.emit()
         assert "No angiogram is open" in notifications.pop().message
 

@@ -17,16 +17,18 @@ from qtpy.QtWidgets import QFileDialog
 from napari_vasomim.background import engine
 from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.masking.animation import ANIMATION_STEPS
+from napari_vasomim.masking.answers import REST_MS
 from napari_vasomim.masking.layers import FROM_MODEL, VIEWS
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from vasomim_core.anatomy import extract_anatomy
+from vasomim_core.inference.requests import Hello, MaskingOverEpochs, MaskPreview, Reconstruct
 from vasomim_core.masking.figures import BY_CHANCE, GUIDED, kinds, on_pixels, picture
 from vasomim_core.masking.results import Mask
 from vasomim_core.masking.schedule import MaskingSchedule, guidance_strength
 from vasomim_core.models.catalogue import ENCODER, WEIGHTS
 
 from ..happenings import HAPPENINGS, happen
-from ..mouse import click
+from ..mouse import click, settle
 
 ALL = {role for roles in VIEWS.values() for role in roles}
 
@@ -58,16 +60,16 @@ def pretrained(tmp_path_factory):
 
 
 def settled(qtbot, panel, model_too=False):
-    """Wait until all that the panel says now has been drawn; the answers by method."""
-    methods = ["mask_preview", "masking_over_epochs", *(["reconstruct"] if model_too else [])]
+    """Wait until all that the panel says now has been drawn; the mask."""
+    kinds = [MaskPreview, MaskingOverEpochs, *([Reconstruct] if model_too else [])]
 
     def there():
         asked = panel.asked()
         assert asked is not None
-        assert all(panel.answers.get(method, asked) for method in methods)
+        assert all(panel.answers.get(kind, asked) for kind in kinds)
 
     qtbot.waitUntil(there, timeout=60_000)
-    return {method: panel.answers.get(method, panel.asked()) for method in methods}
+    return panel.answers.get(MaskPreview, panel.asked())
 
 
 def shown(viewer, image, role):
@@ -84,8 +86,7 @@ def choose(panel, path, monkeypatch):
 def test_mask_distribution_and_ratio_lie_on_the_angiogram(model, beside, qtbot, still):
     image = model.add_image(still[:250, :230], scale=(0.3, 0.4), translate=(7, -4), rotate=20)
     panel = beside(model, MaskPreviewPanel)
-    answers = settled(qtbot, panel)
-    mask = answers["mask_preview"]
+    mask = settled(qtbot, panel)
     assert mask.masked.shape == (14, 14)  # of 224 px, whatever the frame's size
     assert mask.masked.sum() == 98
     assert panel.state.text().startswith("β = 0.50: 98 of 196 patches are masked")
@@ -110,15 +111,15 @@ def test_mask_distribution_and_ratio_lie_on_the_angiogram(model, beside, qtbot, 
 def test_the_schedule_is_that_of_the_engine(model, beside, qtbot, still):
     image = model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
-    panel.epochs.setValue(41)
+    panel.schedule.epochs.setValue(41)
     assert panel.epoch.maximum() == panel.epoch.value() == 40
-    panel.mask_ratio.setValue(0.25)  # fewer than there are patches with vessels
-    panel.beta_start.setValue(0.1)
-    panel.beta_end.setValue(0.9)
+    panel.schedule.mask_ratio.setValue(0.25)  # fewer than there are patches with vessels
+    panel.schedule.beta_start.setValue(0.1)
+    panel.schedule.beta_end.setValue(0.9)
     guided = []
     for epoch in (0, 17, 40):
         panel.epoch.setValue(epoch)
-        answer = settled(qtbot, panel)["mask_preview"]
+        answer = settled(qtbot, panel)
         assert answer.beta == pytest.approx(guidance_strength(epoch, 41, 0.1, 0.9))
         assert f"β = {answer.beta:.2f}" in panel.state.text()
         guided.append(int((shown(model, image, "mask") == 1).sum()))
@@ -128,25 +129,26 @@ def test_the_schedule_is_that_of_the_engine(model, beside, qtbot, still):
 def test_every_setting_reaches_the_engine(model, beside, qtbot, still, calls):
     image = model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
-    panel.input_size.setValue(256)
-    panel.patch_size.setCurrentIndex(2)
-    panel.mask_ratio.setValue(0.75)
-    panel.beta_start.setValue(0.25)
-    panel.beta_end.setValue(1.0)
-    panel.epochs.setValue(50)
+    panel.schedule.input_size.setValue(256)
+    panel.schedule.patch_size.setCurrentIndex(2)
+    panel.schedule.mask_ratio.setValue(0.75)
+    panel.schedule.beta_start.setValue(0.25)
+    panel.schedule.beta_end.setValue(1.0)
+    panel.schedule.epochs.setValue(50)
     panel.epoch.setValue(12)
     panel.seed.setValue(9)
-    panel.sampler.setCurrentIndex(panel.sampler.findData("top-k"))
-    panel.anatomy.setCurrentIndex(panel.anatomy.findData("as-released"))
+    panel.schedule.sampler.setCurrentIndex(panel.schedule.sampler.findData("top-k"))
+    panel.schedule.anatomy.setCurrentIndex(panel.schedule.anatomy.findData("as-released"))
     settled(qtbot, panel)
     schedule = MaskingSchedule(256, 32, 0.75, "top-k", 0.25, 1.0, epochs=50, seed=9)
     assert panel.settings() == schedule
-    for method, more in (("mask_preview", {"epoch": 12}), ("masking_over_epochs", {})):
-        arguments = dict([asked for name, asked in calls if name == method][-1])
-        np.testing.assert_array_equal(arguments.pop("anatomy"), extract_anatomy(still, "as-released"))
-        np.testing.assert_array_equal(arguments.pop("frame"), still)
-        assert arguments == {"schedule": vars(schedule), "model": ""} | more
-    panel.sampler.setCurrentIndex(panel.sampler.findData("uniform"))
+    for kind in (MaskPreview, MaskingOverEpochs):
+        request = [asked for asked in calls if isinstance(asked, kind)][-1]
+        np.testing.assert_array_equal(request.anatomy, extract_anatomy(still, "as-released"))
+        np.testing.assert_array_equal(request.frame, still)
+        assert (request.schedule, request.model) == (schedule, "")
+        assert getattr(request, "epoch", 12) == 12
+    panel.schedule.sampler.setCurrentIndex(panel.schedule.sampler.findData("uniform"))
     settled(qtbot, panel)
     assert set(np.unique(shown(model, image, "mask"))) == {0, 2}
 
@@ -205,9 +207,10 @@ def test_quick_steps_through_the_cine_leave_no_heat_map_on_the_wrong_frame(model
         expected[index] = shown(model, image, "masking ratio").copy()
     for index in (1, 6, 1, 6, 1):
         model.dims.set_current_step(0, index)
-        qtbot.wait(40)
+        settle()
     settled(qtbot, panel)
-    qtbot.wait(600)
+    engine.shared().call(Hello()).result(60)  # whatever was asked before is answered by now
+    settle()
     for index, share in expected.items():
         np.testing.assert_array_equal(layers.find(model, "masking ratio", image).data[index], share)
 
@@ -221,7 +224,7 @@ def test_a_pretrained_model_draws_what_is_masked(
     assert panel.model.currentText() == "tiny-mae"
     assert panel.view.currentText() == "reconstruction I′"
     assert panel.settings().input_size == 64  # the model's
-    assert not panel.patch_size.isEnabled()
+    assert not panel.schedule.patch_size.isEnabled()
     settled(qtbot, panel, model_too=True)
     for role in ("reconstruction", "vessels in I", "vessels in I′", "difference"):
         plane = shown(model, image, role)
@@ -240,7 +243,7 @@ def test_a_pretrained_model_draws_what_is_masked(
         if words:
             assert words in notifications.pop().message
     path = tmp_path / "with-model.png"
-    panel.save_figure(path)
+    panel.export.save_figure(path)
     qtbot.waitUntil(path.exists, timeout=20_000)
     with Picture.open(path) as figure:
         assert figure.width > figure.height > 600  # two rows of five
@@ -269,15 +272,15 @@ def test_the_figure(model, beside, qtbot, still, tmp_path, monkeypatch, notifica
     panel = beside(model, MaskPreviewPanel)
     path = tmp_path / "figure.png"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(path.with_suffix("")), ""))
-    click(qtbot, panel.figure)
+    click(qtbot, panel.export.figure)
     assert "still being drawn" in notifications.pop().message
     assert not path.exists()
     settled(qtbot, panel)
     panel.epoch.setValue(0)
-    click(qtbot, panel.figure)  # the mask on the screen is not yet the one of this epoch
+    click(qtbot, panel.export.figure)  # the mask on the screen is not yet the one of this epoch
     assert "still being drawn" in notifications.pop().message
     settled(qtbot, panel)
-    click(qtbot, panel.figure)
+    click(qtbot, panel.export.figure)
     qtbot.waitUntil(path.exists, timeout=20_000)
     with Picture.open(path) as figure:
         assert figure.format == "PNG"
@@ -291,14 +294,14 @@ def test_the_figure(model, beside, qtbot, still, tmp_path, monkeypatch, notifica
 def test_what_cannot_be_written_is_said(model, beside, qtbot, still, tmp_path, notifications, save):
     model.add_image(still[:64, :64])
     panel = beside(model, MaskPreviewPanel)
-    panel.epochs.setValue(2)
+    panel.schedule.epochs.setValue(2)
     settled(qtbot, panel)
     (tmp_path / "file").write_text("not a folder")
-    getattr(panel, save)(tmp_path / "file" / "x.gif")
+    getattr(panel.export, save)(tmp_path / "file" / "x.gif")
     qtbot.waitUntil(lambda: bool(notifications), timeout=20_000)
     assert notifications.pop().message.startswith("x.gif cannot be written")
-    assert not panel.progress.isVisible()
-    assert panel.animation.isEnabled()
+    assert not panel.export.progress.isVisible()
+    assert panel.export.animation.isEnabled()
 
 
 def test_the_animation(model, beside, qtbot, still, tmp_path, monkeypatch, notifications):
@@ -306,17 +309,17 @@ def test_the_animation(model, beside, qtbot, still, tmp_path, monkeypatch, notif
     panel = beside(model, MaskPreviewPanel)
     path = tmp_path / "schedule.gif"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(path), ""))
-    click(qtbot, panel.animation)
+    click(qtbot, panel.export.animation)
     assert "still being found" in notifications.pop().message
     assert not path.exists()
     settled(qtbot, panel)
-    click(qtbot, panel.animation)
-    assert panel.progress.isVisible()
-    assert not panel.animation.isEnabled()
+    click(qtbot, panel.export.animation)
+    assert panel.export.progress.isVisible()
+    assert not panel.export.animation.isEnabled()
     qtbot.waitUntil(lambda: bool(notifications), timeout=60_000)
     assert notifications[-1].message == "The animation is in schedule.gif."
-    assert not panel.progress.isVisible()
-    assert panel.animation.isEnabled()
+    assert not panel.export.progress.isVisible()
+    assert panel.export.animation.isEnabled()
     with Picture.open(path) as animation:
         assert animation.size == (256, 256)
         assert animation.n_frames == ANIMATION_STEPS
@@ -329,11 +332,11 @@ def test_the_animation(model, beside, qtbot, still, tmp_path, monkeypatch, notif
 def test_a_short_schedule_has_a_frame_per_epoch(model, beside, qtbot, still, tmp_path):
     model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
-    panel.epochs.setValue(1)
+    panel.schedule.epochs.setValue(1)
     settled(qtbot, panel)
     assert panel.epoch.maximum() == 0
     path = tmp_path / "one.gif"
-    panel.save_animation(path)
+    panel.export.save_animation(path)
     qtbot.waitUntil(path.exists, timeout=20_000)
     with Picture.open(path) as animation:
         assert animation.n_frames == 1
@@ -344,23 +347,22 @@ def test_a_cancelled_animation_stops_though_a_call_is_running(model, beside, qtb
     panel = beside(model, MaskPreviewPanel)
     settled(qtbot, panel)
     path, pid = tmp_path / "never.gif", engine.shared()._child._process.pid
-    panel.save_animation(path)
-    qtbot.waitUntil(lambda: panel.progress.bar.value() >= 3)
+    panel.export.save_animation(path)
+    qtbot.waitUntil(lambda: panel.export.progress.bar.value() >= 3)
     os.kill(pid, signal.SIGSTOP)
     try:
-        qtbot.wait(50)  # what was answered before arrives
-        qtbot.waitUntil(lambda: panel.film.call.running())
-        click(qtbot, panel.progress.cancel)
+        qtbot.waitUntil(lambda: panel.export.film.drawing.future.running())
+        click(qtbot, panel.export.progress.cancel)
         before = len(calls)
-        assert not panel.progress.isVisible()
-        assert panel.animation.isEnabled()
+        assert not panel.export.progress.isVisible()
+        assert panel.export.animation.isEnabled()
     finally:
         os.kill(pid, signal.SIGCONT)
-    engine.shared().call("hello").result(60)
-    qtbot.wait(200)
+    engine.shared().call(Hello()).result(60)
+    settle()
     assert calls[before:] == []
     assert not path.exists()
-    panel.save_animation(path)
+    panel.export.save_animation(path)
     qtbot.waitUntil(path.exists, timeout=60_000)
 
 
@@ -437,12 +439,18 @@ def test_every_button_without_an_image_says_what_to_do(model, beside, qtbot, tmp
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "x"), ""))
     panel = beside(model, MaskPreviewPanel)
     assert "No angiogram is open" in panel.state.text()
-    for button in (panel.figure, panel.animation, panel.numbers, panel.python, panel.compare):
+    for button in (
+        panel.export.figure,
+        panel.export.animation,
+        panel.export.numbers,
+        panel.export.python,
+        panel.compare,
+    ):
         assert not button.isEnabled()
         button.clicked.emit()
         assert "No angiogram is open" in notifications.pop().message
     panel.again.clicked.emit()
-    panel.progress.cancel.clicked.emit()
+    panel.export.progress.cancel.clicked.emit()
     panel.view.setCurrentIndex(3)
     assert not list(tmp_path.glob("*.png"))
     assert not list(tmp_path.glob("*.gif"))
@@ -478,9 +486,10 @@ def test_the_window_closes_while_masks_are_drawn(make_napari_viewer, qtbot, stil
     os.kill(pid, signal.SIGSTOP)
     try:
         panel.seed.setValue(8)
-        viewer.close()  # the last window takes the child with it
+        with qtbot.waitSignal(panel.destroyed):  # so that nothing of it can ask later
+            viewer.close()  # the last window takes the child with it
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
-    qtbot.wait(400)  # the heat map's rest would be over
+    qtbot.wait(REST_MS + 100)  # a rest that outlived its panel would be over
     assert engine.shared().state == "off"

@@ -19,11 +19,13 @@ from napari_vasomim.background import engine
 from napari_vasomim.canvas import layers
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
-from napari_vasomim.widgets.segment import FILE, SegmentPanel
+from napari_vasomim.widgets.model_choice import FILE
+from napari_vasomim.widgets.segment import SegmentPanel
+from vasomim_core.inference.requests import Hello, Segment
 from vasomim_core.models.catalogue import FORMAT, WEIGHTS, Card, Preprocessing
 
 from ..happenings import HAPPENINGS, happen
-from ..mouse import click
+from ..mouse import click, settle
 
 DEMO = WEIGHTS / "vasomim-demo.safetensors"
 RESULTS = ("prediction", "probability", "uncertainty")
@@ -47,7 +49,7 @@ def child():
 @pytest.fixture
 def halted(qtbot):
     """Stops the child, so that what is asked of it stays unanswered for as long as a test wants."""
-    engine.shared().call("hello").result(60)
+    engine.shared().call(Hello()).result(60)
     pid = child()
     os.kill(pid, signal.SIGSTOP)
     yield pid
@@ -60,10 +62,10 @@ def held_at_the_third(calls, halted, monkeypatch):
     """Lets the child go on, and stops it again just before it is asked for a third frame."""
     call = engine.shared().call
 
-    def counted(method, **arguments):
+    def counted(request):
         if len(calls) == 2:
             os.kill(halted, signal.SIGSTOP)
-        return call(method, **arguments)
+        return call(request)
 
     monkeypatch.setattr(engine.shared(), "call", counted)
     os.kill(halted, signal.SIGCONT)
@@ -111,7 +113,7 @@ def test_the_threshold_acts_on_what_is_stored(model, beside, qtbot, cine, calls)
     panel = beside(model, SegmentPanel)
     click(qtbot, panel.all)
     done(qtbot, panel)
-    assert [method for method, _ in calls] == ["segment"] * 8
+    assert [type(request) for request in calls] == [Segment] * 8
     prediction = panel.session.predictions[image]
     masks = layers.find(model, "prediction", image)
     before = masks.data.copy()
@@ -158,7 +160,7 @@ def test_mirroring_outline_and_uncertainty(model, beside, qtbot, still, calls):
     panel.mirrored.setChecked(True)
     click(qtbot, panel.now)
     done(qtbot, panel)
-    assert [arguments["mirrored"] for _, arguments in calls] == [False, True]
+    assert [request.mirrored for request in calls] == [False, True]
     assert panel.session.predictions[image].mirrored
     mirrored = layers.find(model, "probability", image).data
     assert not np.array_equal(plain, mirrored)
@@ -181,8 +183,8 @@ def test_a_cancelled_cine_stops_and_stays_stopped(model, beside, qtbot, cine, ca
     assert not panel.progress.isVisible()
     kept = list(panel.session.predictions[image].frames)
     os.kill(held_at_the_third, signal.SIGCONT)
-    engine.shared().call("hello").result(60)
-    qtbot.wait(100)
+    engine.shared().call(Hello()).result(60)  # what was asked before is answered by now
+    settle()
     assert len(calls) == 3
     assert panel.session.predictions[image].frames == kept
     click(qtbot, panel.all)
@@ -235,9 +237,9 @@ def test_the_settings_of_the_click_count_for_the_whole_cine(model, beside, qtbot
     panel = beside(model, SegmentPanel)
     click(qtbot, panel.all)
     panel.mirrored.setChecked(True)
-    panel.use_file(str(shutil.copy(DEMO, tmp_path / "mine.safetensors")))
+    panel.model.use(str(shutil.copy(DEMO, tmp_path / "mine.safetensors")))
     done(qtbot, panel)
-    assert {(arguments["model"], arguments["mirrored"]) for _, arguments in calls} == {("vasomim-fast", False)}
+    assert {(request.model, request.mirrored) for request in calls} == {("vasomim-fast", False)}
     assert panel.session.predictions[image].model == "vasomim-fast"
 
 
@@ -346,7 +348,7 @@ def test_two_files_of_one_name_are_two_models(model, beside, qtbot, cine, tmp_pa
     panel = beside(model, SegmentPanel)
     for k, folder in enumerate(("a", "b")):
         (tmp_path / folder).mkdir()
-        panel.use_file(str(shutil.copy(DEMO, tmp_path / folder / "model.safetensors")))
+        panel.model.use(str(shutil.copy(DEMO, tmp_path / folder / "model.safetensors")))
         model.dims.set_current_step(0, k)
         click(qtbot, panel.now)
         done(qtbot, panel)
@@ -390,7 +392,7 @@ def test_a_model_that_was_replaced_under_its_name_is_another(model, beside, qtbo
     image = model.add_image(cine, name="run")
     panel = beside(model, SegmentPanel)
     file = shutil.copy(DEMO, tmp_path / "mine.safetensors")
-    panel.use_file(str(file))
+    panel.model.use(str(file))
     for index, later in ((0, 0), (1, 0), (2, 10)):
         os.utime(file, (file.stat().st_mtime + later,) * 2)
         model.dims.set_current_step(0, index)
@@ -515,5 +517,5 @@ def test_the_window_closes_while_the_engine_works(make_napari_viewer, qtbot, sti
     viewer.close()  # the last window takes the child with it
     with suppress(ProcessLookupError):
         os.kill(halted, signal.SIGCONT)
-    qtbot.wait(200)
+    settle()
     assert engine.shared().state == "off"

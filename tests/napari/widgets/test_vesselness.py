@@ -13,7 +13,7 @@ from napari_vasomim.canvas import frames, layers
 from napari_vasomim.widgets import vesselness
 from napari_vasomim.widgets.vesselness import Settings, VesselnessPanel, look
 
-from ..mouse import click
+from ..mouse import click, settle
 
 
 def shows(qtbot, model, image, index, expected):
@@ -33,19 +33,26 @@ class Gate:
     """Holds back `look` at each frame until it is let through."""
 
     def __init__(self, patch):
-        self.seen, self._open = [], threading.Semaphore(0)
+        self.seen, self.left, self._open = [], [], threading.Semaphore(0)
         patch.setattr(vesselness, "look", self._look)
 
     def _look(self, frame, settings):
         self.seen.append(settings)
-        assert self._open.acquire(timeout=20)
-        return look(frame, settings)
+        try:
+            assert self._open.acquire(timeout=20)
+            return look(frame, settings)
+        finally:
+            self.left.append(settings)
 
     def let(self, count=1):
         self._open.release(count)
 
+    def is_empty(self):
+        return len(self.left) == len(self.seen)
+
     def shut(self):
         self.seen.clear()
+        self.left.clear()
         while self._open.acquire(blocking=False):
             pass
 
@@ -55,7 +62,7 @@ def rest(qtbot, panel, gate):
     qtbot.waitUntil(panel.isVisible)
     panel.live.setChecked(False)
     gate.let(10)
-    qtbot.waitUntil(lambda: not panel._work.busy)
+    qtbot.waitUntil(lambda: not panel._preview.busy)
     gate.shut()
 
 
@@ -91,7 +98,8 @@ def test_the_preview_follows_the_frame_and_only_when_it_is_live(model, beside, q
     assert not panel.live.isChecked()
     model.dims.set_current_step(0, 2)
     panel.percentile.setValue(80)
-    qtbot.wait(200)
+    settle()
+    assert not panel._preview.busy
     assert not layers.find(model, "anatomy", image).data[2].any()
     click(qtbot, panel.now)
     shows(qtbot, model, image, 2, look(cine[2], Settings(percentile=80.0)))
@@ -125,13 +133,13 @@ def test_cancel_stops_and_keeps_what_is_done(model, beside, qtbot, cine, gate):
     qtbot.waitUntil(lambda: panel.progress.bar.value() == 2)
     click(qtbot, panel.progress.cancel)
     gate.let(20)
-    qtbot.waitUntil(lambda: not panel._work.busy)
-    qtbot.wait(100)
-    assert len(gate.seen) <= 3
+    qtbot.waitUntil(gate.is_empty)
+    settle()
+    assert len(gate.seen) == 3
     filled = layers.find(model, "anatomy", image).data.any(axis=(1, 2))
     first = panel.session.index
     assert filled[first : first + 2].all()
-    assert filled.sum() <= 3
+    assert filled.sum() == 2
     assert not panel.progress.isVisible()
     assert panel.all.isEnabled()
 
@@ -159,7 +167,8 @@ def test_what_happens_to_layers_while_a_cine_is_filtered(model, beside, qtbot, c
         model.layers.remove(layers.find(model, "anatomy", image))
     gate.let(20)
     qtbot.waitUntil(lambda: not panel.progress.isVisible(), timeout=10_000)
-    qtbot.waitUntil(lambda: not panel._work.busy)
+    qtbot.waitUntil(gate.is_empty)
+    settle()
     assert layers.find(model, "anatomy", other) is None
     if happening == "deleted":
         assert panel.session.angiogram is other
@@ -265,7 +274,8 @@ def test_the_window_closes_while_a_frame_is_filtered(make_napari_viewer, qtbot, 
     qtbot.waitUntil(lambda: len(gate.seen) == 1)
     viewer.close()
     gate.let(5)
-    qtbot.wait(200)
+    qtbot.waitUntil(gate.is_empty)
+    settle()
     assert layers.find(viewer, "anatomy", image) is None
 
 

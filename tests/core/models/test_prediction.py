@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from vasomim_core.errors import CheckpointError
-from vasomim_core.inference.prediction import predict, probability, uncertainty
+from vasomim_core.errors import CheckpointError, InputError
 from vasomim_core.models.catalogue import Card, Preprocessing
+from vasomim_core.models.prediction import probability, uncertainty
 from vasomim_core.models.registry import Model
 
 
@@ -81,7 +81,27 @@ def test_mirroring_averages_away_a_networks_sidedness():
 def test_a_pretrained_encoder_does_not_segment():
     card = Card("autoencoder", "mae")
     with pytest.raises(CheckpointError, match="finetune it"):
-        predict(Model("m", nn.Identity(), card, torch.device("cpu")), frame(64, 64))
+        Model("m", nn.Identity(), card, torch.device("cpu")).predict(frame(64, 64))
+
+
+def darkness() -> Model:
+    card = Card("segmenter", "unext", preprocessing=Preprocessing(frame_size=64, mirrored=True))
+    return Model("m", Darkness(), card, torch.device("cpu"))
+
+
+def test_a_model_predicts_as_its_card_says():
+    image = frame(96, 80)
+    expected = probability(Darkness(), Preprocessing(frame_size=64), image, mirrored=True)
+    np.testing.assert_array_equal(darkness().predict(image), expected)
+    model = darkness()
+    model.predict(image, tile=32)
+    assert set(model.network.sizes) == {(32, 32)}
+
+
+@pytest.mark.parametrize("wrong", [frame(64, 64) / 255, frame(64, 64)[None], frame(64, 64)[:0], "frame.png"])
+def test_what_is_no_frame_is_refused(wrong):
+    with pytest.raises(InputError, match=r"frame is .*; give one plane of uint8"):
+        darkness().predict(wrong)
 
 
 def test_uncertainty_is_largest_at_one_half():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,41 +14,55 @@ from torch.nn import functional as F
 
 from vasomim_core.errors import CheckpointError, InputError
 from vasomim_core.evaluation.calibration import calibrate
-from vasomim_core.models.catalogue import Preprocessing
+from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.preprocessing import normalise
-from vasomim_core.models.registry import Model
 
 
-def predict(
-    model: Model, frame: NDArray[np.uint8], mirrored: bool = False, tile: int | None = None
-) -> NDArray[np.float32]:
-    """Vessel probability of one frame.
+@dataclass
+class Model:
+    """A network ready to use.
 
-    Args:
-        model: a segmenter or segmentor from the registry.
-        frame: uint8 (H, W); see `vasomim_core.reading.to_uint8` for other types.
-        mirrored: average with the prediction of the frame flipped left to right (2× the time), also where the model
-            alone would not. Upside down is left out: no angiogram is, and averaging over it as well cost a model of
-            angiograms 2.6 points of DSC.
-        tile: side in pixels of overlapping tiles of the scaled frame; None = as the model was trained.
-
-    Returns:
-        float32 (H, W) in [0, 1].
-
-    Raises:
-        CheckpointError: the model does not segment, or not as its card says.
+    Attributes:
+        name: of the model, or of its file.
+        network: in eval mode, on its device.
+        card: says what it is and how it is fed.
+        device: that it computes on.
     """
-    if not model.card.segments:
-        raise CheckpointError(f"{model.name} is a pretrained {model.card.kind}; finetune it before it can segment")
-    try:
-        return probability(model.network, model.card.preprocessing, frame, model.device, mirrored, tile)
-    except (RuntimeError, InputError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or "allocate" in str(error):
-            raise
-        first = str(error).partition("\n")[0]
-        raise CheckpointError(
-            f"the card of {model.name} does not fit its network, which cannot take this frame ({first})"
-        ) from error
+
+    name: str
+    network: nn.Module
+    card: Card
+    device: torch.device
+
+    def predict(self, frame: NDArray[np.uint8], mirrored: bool = False, tile: int | None = None) -> NDArray[np.float32]:
+        """Vessel probability of one frame.
+
+        Args:
+            frame: uint8 (H, W), vessels dark; see `vasomim_core.reading.to_uint8` for other types.
+            mirrored: average with the prediction of the frame flipped left to right (2× the time), also where the
+                model alone would not. Upside down is left out: no angiogram is, and averaging over it as well cost a
+                model of angiograms 2.6 points of DSC.
+            tile: side in pixels of overlapping tiles of the scaled frame; None = as the model was trained.
+
+        Returns:
+            float32 (H, W) in [0, 1].
+
+        Raises:
+            CheckpointError: the model does not segment, or not as its card says.
+            InputError: not one grey 8-bit frame.
+        """
+        if not self.card.segments:
+            raise CheckpointError(f"{self.name} is a pretrained {self.card.kind}; finetune it before it can segment")
+        check_plane("frame", frame, "uint8")
+        try:
+            return probability(self.network, self.card.preprocessing, frame, self.device, mirrored, tile)
+        except (RuntimeError, InputError) as error:
+            if isinstance(error, torch.OutOfMemoryError) or "allocate" in str(error):
+                raise
+            first = str(error).partition("\n")[0]
+            raise CheckpointError(
+                f"the card of {self.name} does not fit its network, which cannot take this frame ({first})"
+            ) from error
 
 
 @torch.inference_mode()
@@ -59,7 +74,7 @@ def probability(
     mirrored: bool = False,
     tile: int | None = None,
 ) -> NDArray[np.float32]:
-    """`predict` for a bare network in eval mode: scale, pad, run, crop, scale back, calibrate."""
+    """`Model.predict` for a bare network in eval mode: scale, pad, run, crop, scale back, calibrate."""
     height, width = frame.shape
     image = normalise(torch.from_numpy(np.ascontiguousarray(frame))[None].to(device), preprocessing)
     factor = (preprocessing.frame_size or max(height, width)) / max(height, width)

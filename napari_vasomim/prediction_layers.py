@@ -1,0 +1,82 @@
+"""What a model said of an angiogram, on layers over it: the vessels, their probability, and where it is uncertain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.layers import Image
+
+from napari_vasomim.canvas import frames, layers, results
+from napari_vasomim.prediction import Prediction
+from napari_vasomim.session import Session
+from vasomim_core.inference.requests import Segmentation
+
+ROLES = ("prediction", "probability", "uncertainty")
+ON_TOP: dict[str, Any] = {"blending": "additive", "contrast_limits": (0, 1)}
+
+
+class PredictionLayers:
+    """Keeps what a model said in the session, and shows it.
+
+    Args:
+        session: what the panels share.
+
+    Attributes:
+        outline: show the border of the vessels alone.
+        uncertain: show where the model is uncertain.
+    """
+
+    def __init__(self, session: Session):
+        self._session, self._viewer = session, session.viewer
+        self.outline = False
+        self.uncertain = False
+
+    def keep(self, layer: Image, index: int, answer: Segmentation, asked: str, mirrored: bool) -> None:
+        """Take what a model said of a frame; frames of another model must not stay beside those of this one.
+
+        Args:
+            layer: the angiogram.
+            index: of the frame.
+            answer: what was said.
+            asked: name or path by which the model was asked for.
+            mirrored: whether the mirrored frame was to count, too.
+        """
+        prediction = self._session.predictions.get(layer)
+        if prediction is None or not prediction.by(asked, mirrored, answer.version):
+            size = (frames.frame_count(layer), *frames.frame_size(layer))
+            prediction = Prediction(answer.model, size, mirrored, answer.threshold, asked=asked, version=answer.version)
+            self._session.predictions[layer] = prediction
+            results.clear_results(self._viewer, layer, ROLES)
+        prediction.keep(index, answer.probability, float(answer.uncertainty.mean()))
+        prediction.seconds, prediction.device = answer.seconds, answer.device
+        self.paint(layer, index)
+        put = results.put_frame
+        style: dict[str, Any] = {"visible": False, "colormap": "magma", **ON_TOP}
+        put(self._viewer, layer, "probability", index, answer.probability, "probability", **style)
+        style = {"visible": self.uncertain, "colormap": "yellow", "opacity": 0.8, **ON_TOP}
+        put(self._viewer, layer, "uncertainty", index, answer.uncertainty, "uncertainty", **style)
+        self._session.predicted.emit(prediction)
+
+    def paint(self, layer: Image, index: int) -> None:
+        """Show the vessels of a frame at the threshold."""
+        prediction = self._session.predictions[layer]
+        results.put_frame(self._viewer, layer, "prediction", index, prediction.mask(index), "prediction")
+        self.style(layer)
+
+    def paint_all(self, layer: Image) -> None:
+        """Show the vessels of all frames of a run at the threshold."""
+        prediction, shown = self._session.predictions.get(layer), layers.find(self._viewer, "prediction", layer)
+        if prediction is None or shown is None or shown.ndim == 2:
+            return
+        for index in prediction.frames:
+            shown.data[index] = prediction.mask(index)
+        shown.refresh()
+
+    def style(self, layer: Image | None) -> None:
+        """Show outline and uncertainty, or not."""
+        if layer is None:
+            return
+        if (shown := layers.find(self._viewer, "prediction", layer)) is not None:
+            shown.contour = 2 if self.outline else 0
+        if (uncertainty := layers.find(self._viewer, "uncertainty", layer)) is not None:
+            uncertainty.visible = self.uncertain

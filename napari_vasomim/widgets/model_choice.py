@@ -1,0 +1,112 @@
+"""The choice of a model: one of the registered ones, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QSizePolicy
+from superqt.utils import signals_blocked
+
+from napari_vasomim import plain
+from napari_vasomim.notify import tell, told
+from vasomim_core.errors import CheckpointError
+from vasomim_core.models import catalogue
+from vasomim_core.models.catalogue import Card
+
+FILE = "use a file…"
+
+
+class ModelChoice(QComboBox):
+    """Offers the registered models of some kinds; `currentData` is the name or path of the one that is chosen.
+
+    Args:
+        kinds: what can be chosen.
+        refusal: what is said of a file of another kind, after its name: "a {kind}; choose …".
+        tooltip: what the model is for.
+        none: the words for no model, whose name is ""; "" = a model is needed.
+    """
+
+    chosen = Signal(str)
+    """A person has chosen this name or path."""
+
+    def __init__(self, kinds: Collection[str], refusal: str, tooltip: str, none: str = ""):
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setToolTip(plain.tooltip(tooltip))
+        self._kinds, self._refusal, self._none = kinds, refusal, none
+        self._cards: dict[str, Card] = {}
+        self._files: list[str] = []
+        self._last = ""
+        self.activated.connect(told(self._activated))
+
+    @property
+    def card(self) -> Card | None:
+        """The card of the chosen model; None where none is chosen, or it is gone."""
+        return self._cards.get(self.currentData())
+
+    def words(self) -> str:
+        """What the card of the chosen model says to a person."""
+        card = self.card
+        if card is None:
+            return ""
+        lines = [card.description] if card.description else []
+        for where, scores in card.scores.items():
+            if isinstance(scores, dict) and "dsc" in scores:
+                lines.append(f"DSC {scores['dsc']:.1f} on {where} ({scores.get('frames', '?')} frames)")
+        return "\n".join(lines)
+
+    def offers(self, name_or_path: str) -> bool:
+        """Whether there is such a model now."""
+        return name_or_path in self._registered() or Path(name_or_path).exists()
+
+    def fill(self, chosen: str) -> None:
+        """Offer what is registered now, with this name or path chosen; `chosen` is not emitted."""
+        self._cards = self._registered()
+        names = {"": self._none} if self._none else {}
+        names |= {name: name for name in self._cards}
+        names |= {file: spoken(file) for file in self._files if Path(file).exists()}
+        names.setdefault(chosen, spoken(chosen))  # also where it is gone: never another one without a word
+        with signals_blocked(self):
+            self.clear()
+            for name, text in {**names, FILE: FILE}.items():
+                self.addItem(text, name)
+            self.setCurrentIndex(self.findData(chosen))
+        self._last = chosen
+
+    def use(self, name_or_path: str) -> None:
+        """Choose a registered model or a file; one that cannot be used is told, and the choice stays."""
+        try:
+            if name_or_path and name_or_path not in self._registered():
+                self._check_file(Path(name_or_path))
+                self._files.append(name_or_path)
+        except Exception as error:
+            tell(error)
+            self.fill(self._last)
+        else:
+            self.fill(name_or_path)
+            self.chosen.emit(name_or_path)
+
+    def _check_file(self, path: Path) -> None:
+        card = catalogue.read_card(path)
+        if card.kind not in self._kinds:
+            raise CheckpointError(f"{path.name} is {self._refusal.format(kind=card.kind)}")
+
+    def _activated(self, row: int) -> None:
+        name = self.itemData(row)
+        if name == FILE:
+            name, _ = QFileDialog.getOpenFileName(self, "A model file", "", "VasoMIM models (*.safetensors)")
+            if not name:
+                self.fill(self._last)
+                return
+        self.use(name)
+
+    def _registered(self) -> dict[str, Card]:
+        return {name: card for name, card in catalogue.models().items() if card.kind in self._kinds}
+
+
+def spoken(model: str) -> str:
+    """What a model is called: its name, or that of its file; a run's model is called like the run."""
+    path = Path(model)
+    return path.parent.name if path.name == "model.safetensors" else path.stem
