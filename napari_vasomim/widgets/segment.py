@@ -20,7 +20,7 @@ from napari_vasomim.plain import message_box
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
 from vasomim_core.errors import VasoMIMError
-from vasomim_core.labels.labelled import LEAST_VESSEL
+from vasomim_core.labels.mask import LEAST_VESSEL
 from vasomim_core.models import catalogue
 
 FILE = "use a file…"

@@ -16,14 +16,9 @@ from vasomim_core.data.store import FrameStore, Pair, build_store
 from vasomim_core.errors import RunError
 from vasomim_core.evaluation.metrics import mean_overlap
 from vasomim_core.inference.prediction import probability
-from vasomim_core.labels.labelled import (
-    LabelledFrame,
-    check_labels,
-    divide,
-    labels_fingerprint,
-    open_labels,
-    passed_over,
-)
+from vasomim_core.labels.labelled import LabelledFrame, labels_fingerprint, open_labels
+from vasomim_core.labels.report import check_labels, passed_over
+from vasomim_core.labels.splitting import training_and_validation
 from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.segmenter import ViTSegmenter
@@ -184,7 +179,7 @@ def _data(config: FinetuneConfig, log: EventLog, processes: Processes) -> tuple[
         }
 
     def build(_: Items) -> RunData:
-        training, validation = divide(labels, val or None, config.fraction, config.training.seed)
+        training, validation = training_and_validation(labels, val or None, config.fraction, config.training.seed)
         folder, progress = config.run / CACHE, progress_events(log)
         total = len(training) + len(validation)
         # At their own size: a model is judged on whole frames, and learns from scaled ones.
