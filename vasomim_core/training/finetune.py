@@ -12,6 +12,7 @@ from torch import nn
 
 from vasomim_core.config import FinetuneConfig, card_settings
 from vasomim_core.data.augment import finetuning_crop
+from vasomim_core.data.spool import spool
 from vasomim_core.data.store import FrameStore, Pair, build_store
 from vasomim_core.errors import RunError
 from vasomim_core.evaluation.metrics import mean_overlap
@@ -162,8 +163,9 @@ def _data(config: FinetuneConfig, log: EventLog, processes: Processes) -> tuple[
     val: list[LabelledFrame] = []
 
     def look(known: Items) -> Items:
-        labels.extend(open_labels(config.labels))
-        val.extend(open_labels(config.val) if config.val is not None else [])
+        keep = None if known else spooled  # a run that has begun has what it needs in its cache
+        labels.extend(open_labels(config.labels, keep))
+        val.extend(open_labels(config.val, keep) if config.val is not None else [])
         return items([])
 
     def items(validation: list[LabelledFrame]) -> Items:
@@ -206,7 +208,8 @@ def _data(config: FinetuneConfig, log: EventLog, processes: Processes) -> tuple[
         )
 
     if processes.first:
-        settle(config.run, log, look, build, "labels")
+        with spool(config.run) as spooled:
+            settle(config.run, log, look, build, "labels")
     processes.wait()
     data = read_run_data(config.run)
     if data is None:
