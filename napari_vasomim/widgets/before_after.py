@@ -23,7 +23,8 @@ from vasomim_core.errors import RunError, VasoMIMError
 from vasomim_core.evaluation.metrics import dsc
 from vasomim_core.figures import overlay
 from vasomim_core.inference.requests import Segment, Segmentation
-from vasomim_core.labels.labelled import LabelledFrame, labels_fingerprint, open_labels, training_and_validation
+from vasomim_core.labels.labelled import LabelledFrame, labels_fingerprint, open_labels
+from vasomim_core.labels.splitting import training_and_validation
 from vasomim_core.models.catalogue import find_model, read_card
 from vasomim_core.training.run_data import read_run_data
 from vasomim_core.training.runs import MODEL, load_config
@@ -155,11 +156,12 @@ def _held_out(run: Path, config: FinetuneConfig) -> tuple[list[LabelledFrame], s
         RunError: none of these frames is there any more.
     """
     record = read_run_data(run)
+    labels, val = open_labels(config.labels), None if config.val is None else open_labels(config.val)
     if record is None:  # of a run by an older version: its draw is repeated
-        learned, held_out = training_and_validation(config.labels, config.val, config.fraction, config.training.seed)
+        learned, held_out = training_and_validation(labels, val, config.fraction, config.training.seed)
         same = read_card(run / MODEL).data.get("sha256") == labels_fingerprint(learned)
         return held_out, "" if same else CHANGED
-    frames = [*open_labels(config.labels), *(open_labels(config.val) if config.val is not None else ())]
+    frames = [*labels, *(val or ())]
     judged = {item.get("frame_sha256") for item in record.items.values() if item.get("validation")}
     found = {one.frame_sha256: one for one in frames if one.frame_sha256 in judged}
     if not found:

@@ -20,7 +20,7 @@ from napari_vasomim.widgets.kit import Panel, Progress, button, hint, row, slide
 from napari_vasomim.widgets.model_choice import ModelChoice
 from vasomim_core.errors import VasoMIMError
 from vasomim_core.inference.requests import Segment, Segmentation
-from vasomim_core.labels.labelled import LEAST_VESSEL
+from vasomim_core.labels.mask import LEAST_VESSEL
 from vasomim_core.models import catalogue
 
 REST_MS = 150

@@ -173,7 +173,6 @@ def _use_labels(folder: Path) -> None:
 
     labels = LabelSet.open(folder)
     found = {record.id for record in labels.records()}
-    labels.counts()
     labels.check()
     if not {"f1", "f2"} <= found:
         print(f"LOST: one record hides others, {sorted(found)} are listed")

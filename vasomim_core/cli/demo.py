@@ -12,11 +12,13 @@ import numpy as np
 from vasomim_core.anatomy import extract_anatomy, sato
 from vasomim_core.config import FinetuneConfig, PretrainConfig
 from vasomim_core.errors import ConfigError, LabelError, RunError
-from vasomim_core.evaluation.metrics import dsc, evaluate_masks
+from vasomim_core.evaluation.folders import evaluate
+from vasomim_core.evaluation.metrics import dsc
 from vasomim_core.figures import Panel, masked_frame, overlay, save_panels
 from vasomim_core.files import write_json, write_png
 from vasomim_core.inference.frame_masking import mask_frame
-from vasomim_core.labels.labelled import LabelledFrame, open_labels, split_by_group, take_fraction
+from vasomim_core.labels.labelled import LabelledFrame, open_labels
+from vasomim_core.labels.splitting import split_by_group, take_fraction
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import read_card
 from vasomim_core.models.registry import load_model
@@ -95,8 +97,8 @@ def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict
         mask = segmenter.predict(frame) >= segmenter.card.preprocessing.threshold
         write_png(output / "prediction" / f"{labelled_frame.name}.png", mask.astype(np.uint8) * 255)
         write_png(output / "filter" / f"{labelled_frame.name}.png", extract_anatomy(frame).astype(np.uint8) * 255)
-    scores = evaluate_masks(output / "prediction", held_out).to_dict()
-    filtered = evaluate_masks(output / "filter", held_out).to_dict()
+    scores = evaluate(output / "prediction", held_out).to_dict()
+    filtered = evaluate(output / "filter", held_out).to_dict()
     picture = output / "demo.png"
     draw(picture, open_labels(held_out)[0], model, pretrained, seed)
     result = {

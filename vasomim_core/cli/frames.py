@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from vasomim_core.cli.common import Batch, Options, passing_pages, write_masks, write_pages
 from vasomim_core.config import Mode
-from vasomim_core.labels.labelled import LEAST_VESSEL
+from vasomim_core.labels.mask import LEAST_VESSEL
 from vasomim_core.models.catalogue import DEFAULT_MODEL
 from vasomim_core.reading import Angiogram, GreyLevels
 from vasomim_core.reading.levels import AS_IN_THE_FILE
@@ -156,7 +156,7 @@ class Evaluate(Options):
 
     def run(self) -> dict[str, Any]:
         """Score all frames of the truth."""
-        from vasomim_core.evaluation.metrics import evaluate_masks
+        from vasomim_core.evaluation.folders import evaluate
 
         with tqdm(unit="frame", disable=None, leave=False) as bar:
 
@@ -164,17 +164,18 @@ class Evaluate(Options):
                 bar.total = total
                 bar.update(done - bar.n)
 
-            evaluation = evaluate_masks(self.prediction, self.truth, progress=progress)
+            evaluation = evaluate(self.prediction, self.truth, progress=progress)
         return evaluation.to_dict(rows=self.per_frame)
 
     def summary(self, result: dict[str, Any]) -> str:
         """The means, and a table of the frames when it is asked for."""
-        columns = ("dsc", "cldice", "iou", "sensitivity", "precision", "hd95")
-        lines = [f"{'frame':<20}" + "".join(f"{c:>12}" for c in columns)]
+        from vasomim_core.evaluation.metrics import METRICS
+
+        lines = [f"{'frame':<20}" + "".join(f"{c:>12}" for c in METRICS)]
         for row in result.get("rows", []):
-            lines.append(f"{row['name']:<20}" + "".join(f"{row[c]:12.2f}" for c in columns))
+            lines.append(f"{row['name']:<20}" + "".join(f"{row[c]:12.2f}" for c in METRICS))
         lines[:0] = [f"note: {note}" for note in result.get("notes", [])]
-        lines.append(f"{'mean of ' + str(result['n']):<20}" + "".join(f"{result[c]:12.2f}" for c in columns))
+        lines.append(f"{'mean of ' + str(result['n']):<20}" + "".join(f"{result[c]:12.2f}" for c in METRICS))
         return "\n".join(lines)
 
 

@@ -78,11 +78,6 @@ class FrameStore:
         return (self[index] for index in range(len(self)))
 
 
-def is_complete(folder: Path) -> bool:
-    """Whether a store lies in a folder that was written to its end."""
-    return (folder / "index.json").exists()
-
-
 def build_store(
     folder: Path,
     pairs: Iterable[Pair],

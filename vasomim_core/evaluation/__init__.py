@@ -1,1 +1,1 @@
-"""How good and how honest a model is: scores of masks, reliability of probabilities."""
+"""How good and how honest a model is: scores of masks, calibration of probabilities."""

@@ -79,7 +79,6 @@ class CocoMasks:
                 share a stem or an id, or no annotation of many can be drawn.
         """
         self.path = Path(path)
-        self._file_names: dict[str, str] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self._pieces: dict[str, list[Polygon | RunLengths]] = {}
         self.problems: dict[str, list[str]] = {}
@@ -92,15 +91,8 @@ class CocoMasks:
             raise LabelError(f"{self.path} is not COCO: a value has the wrong type ({error}).") from error
         self.stems: tuple[str, ...] = tuple(self._sizes)
 
-    def __len__(self) -> int:
-        return len(self.stems)
-
     def __contains__(self, stem: object) -> bool:
         return isinstance(stem, str) and nfc(stem) in self._sizes
-
-    def file_name(self, stem: str) -> str:
-        """The image's file name as the COCO file writes it."""
-        return self._file_names[self._known(stem)]
 
     def size(self, stem: str) -> tuple[int, int]:
         """The frame's (height, width) in pixels."""
@@ -151,7 +143,7 @@ class CocoMasks:
             if not stem or min(size) < 1 or max(size) > LARGEST_SIDE or size[0] * size[1] > MAX_PIXELS:
                 raise LabelError(f"{self.path} lists an image {name!r} without a name or of the size {size}.")
             stem_of[identity] = stem
-            self._file_names[stem], self._sizes[stem], self._pieces[stem] = name, size, []
+            self._sizes[stem], self._pieces[stem] = size, []
         if not stem_of:
             raise LabelError(f"{self.path} lists no image: an annotation file of a split is needed.")
         annotations = list(document["annotations"])

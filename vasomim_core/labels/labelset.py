@@ -32,8 +32,8 @@ from vasomim_core.errors import LabelError, LockedError, VasoMIMError
 from vasomim_core.files import write_json, write_png
 from vasomim_core.labels import history
 from vasomim_core.labels.folder import PARTS
-from vasomim_core.labels.mask import MASKS_ALPHA, as_mask, checked_frame, pixel_sha256, read_mask, refuse_two_masks
-from vasomim_core.labels.reader import Counts, LabelReader, Listing
+from vasomim_core.labels.mask import as_mask, checked_frame, pixel_sha256
+from vasomim_core.labels.reader import LabelReader
 from vasomim_core.labels.record import (
     FORMAT,
     INDEX,
@@ -50,21 +50,13 @@ from vasomim_core.labels.record import (
 from vasomim_core.locks import locked
 
 __all__ = [
-    "FORMAT",
     "INDEX",
-    "MASKS_ALPHA",
     "OUTSIDE",
     "STATUSES",
-    "VERSION",
-    "Counts",
     "LabelSet",
-    "Listing",
     "Record",
     "Status",
-    "as_mask",
     "pixel_sha256",
-    "read_mask",
-    "refuse_two_masks",
 ]
 
 LONGEST_WAIT = 120.0

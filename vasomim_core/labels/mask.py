@@ -4,60 +4,74 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vasomim_core.errors import LabelError
 from vasomim_core.reading import read_angiogram
+from vasomim_core.reading.finding import MASKS_ALPHA
 
-MASKS_ALPHA = "masks-alpha"
-"""The folder beside `images/` whose masks are alpha channels; `angiogram.finding` knows it, too."""
+Mask = NDArray[np.bool_]
+"""(H, W), True = vessel."""
+MOST_VESSEL = 0.5
+"""Share of vessel above which a mask is taken for inverted; vessels cover a few percent of an angiogram."""
+LEAST_VESSEL = 0.01
+"""Share of vessel below which a model has found too little, perhaps since vessels are bright there: in 50 frames of
+ARCADE's `val` vasomim-fast finds 2 % and more, in half of their negatives less than this."""
 
 
-def read_mask(path: Path | str, index: int = 0, alpha: bool = False) -> NDArray[np.bool_]:
-    """Read a mask (H, W), True = vessel, from a file of any kind that `read_angiogram` knows.
+class Masks(Protocol):
+    """The masks of a file of frames, one for each frame, each read or drawn when it is asked for."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Mask: ...
+
+
+class MaskFile:
+    """The masks in a file of any kind that `read_angiogram` knows, one a page: `Masks` that tell their `path`.
 
     Args:
         path: The file.
-        index: Which page.
-        alpha: The mask is its alpha channel, as drawing programs save it.
+        alpha: The masks are its alpha channel, as drawing programs save them.
 
     Raises:
-        InputError: the file is missing or damaged, or has no alpha channel where `alpha` asks for it.
-        LabelError: it has no such page, more than one value beside 0, or with an alpha channel that shows another
-            mask than its colours, nothing that says which is meant.
+        InputError: the file is missing or damaged, or has no alpha channel where `alpha` asks for it. That a page is
+            damaged may be found when it is asked for.
+        LabelError: when it is asked for: a page is not a mask (see `as_mask`), or has an alpha channel that shows
+            another mask than its colours, and nothing says which is meant.
     """
-    opened = read_angiogram(path, alpha)
-    pages = opened.frames
-    if index >= len(pages):
-        raise LabelError(f"{path} has {len(pages)} masks and none for frame {index}: store one page a frame.")
-    if opened.has_alpha and not alpha:
-        refuse_two_masks(path, pages[index], index)
-    return as_mask(pages[index], where=str(path))
+
+    def __init__(self, path: Path | str, alpha: bool = False):
+        self.path = Path(path)
+        self._opened = read_angiogram(path, alpha)
+        self._two = self._opened.has_alpha and not alpha
+
+    def __len__(self) -> int:
+        return len(self._opened.frames)
+
+    def __getitem__(self, index: int, /) -> Mask:
+        page = self._opened.frames[index]
+        if self._two:
+            self._refuse_another_in_alpha(page, index)
+        return as_mask(page, where=str(self.path))
+
+    def _refuse_another_in_alpha(self, page: NDArray[Any], index: int) -> None:
+        alpha = read_angiogram(self.path, alpha=True).frames[index]
+        if alpha.min() != alpha.max() and not np.array_equal(page != 0, alpha != 0):
+            raise LabelError(
+                f"{self.path} has an alpha channel that shows another mask than its colours do: if alpha is meant, "
+                f"rename the folder to {MASKS_ALPHA}; else save the masks without alpha."
+            )
 
 
-def refuse_two_masks(path: Path | str, page: NDArray[Any], index: int = 0) -> None:
-    """Ask which is meant, where the alpha channel of a page varies and shows another mask than its colours.
-
-    Args:
-        path: A file with an alpha channel.
-        page: What its colours show, (H, W).
-        index: Which page.
-
-    Raises:
-        LabelError: so it is; the sentence says how to tell.
-    """
-    alpha = read_angiogram(path, alpha=True).frames[index]
-    if alpha.min() != alpha.max() and not np.array_equal(page != 0, alpha != 0):
-        raise LabelError(
-            f"{path} has an alpha channel that shows another mask than its colours do: if alpha is meant, rename "
-            f"the folder to {MASKS_ALPHA}; else save the masks without alpha."
-        )
+def read_mask(path: Path | str) -> Mask:
+    """The mask in a file of one page; see `MaskFile`."""
+    return MaskFile(path)[0]
 
 
-def as_mask(mask: ArrayLike, shape: tuple[int, ...] | None = None, where: str = "The mask") -> NDArray[np.bool_]:
+def as_mask(mask: ArrayLike, shape: tuple[int, ...] | None = None, where: str = "The mask") -> Mask:
     """Return a mask as bool (H, W).
 
     Args:
@@ -67,7 +81,8 @@ def as_mask(mask: ArrayLike, shape: tuple[int, ...] | None = None, where: str = 
 
     Raises:
         LabelError: another shape, not finite, or grey levels (a probability, a JPEG, several classes), for
-            which only a person can say what is vessel.
+            which only a person can say what is vessel. A fraction below 1 is a probability, too, also where all of
+            the vessel has the same.
     """
     array = np.asarray(mask)
     if array.ndim != 2 or not array.size or array.dtype.kind not in "biuf":
@@ -85,6 +100,8 @@ def as_mask(mask: ArrayLike, shape: tuple[int, ...] | None = None, where: str = 
             raise LabelError(f"{where} has values that are not finite (NaN or infinity): threshold it first.")
         if values.size and (values != values[0]).any():
             raise LabelError(f"{where} has more than one value beside 0: threshold it, so that only vessel is not 0.")
+        if array.dtype.kind == "f" and ((values > 0) & (values < 1)).any():
+            raise LabelError(f"{where} holds fractions, like a probability: threshold it first.")
     return vessel
 
 
@@ -105,5 +122,5 @@ def checked_frame(frame: ArrayLike) -> NDArray[Any]:
     if array.ndim != 2 or not array.size:
         raise LabelError(f"The frame has the shape {array.shape}: give one grey frame (H, W) with pixels in it.")
     if array.dtype.name not in ("uint8", "uint16"):
-        raise LabelError(f"The frame is of type {array.dtype}: store what was shown, as to_uint8 returns it.")
+        raise LabelError(f"The frame is of type {array.dtype}: store what was shown, as `Angiogram.stored` gives it.")
     return array

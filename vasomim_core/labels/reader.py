@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from vasomim_core.labels import history
 from vasomim_core.labels.check import problems_of
 from vasomim_core.labels.folder import LabelFolder
 from vasomim_core.labels.mask import checked_frame, pixel_sha256, read_mask
-from vasomim_core.labels.record import INDEX, STATUSES, Record, Status, read_index, read_record
+from vasomim_core.labels.record import INDEX, Record, Status, read_index, read_record
 from vasomim_core.reading import read_angiogram
 
 
@@ -32,14 +30,6 @@ class Listing:
 
     records: tuple[Record, ...]
     passed_over: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many frames a label set holds: by status (all three are present) and by group (None = no group)."""
-
-    by_status: dict[str, int]
-    by_group: dict[str | None, int]
 
 
 class LabelReader:
@@ -122,12 +112,6 @@ class LabelReader:
         """All records that can be read, or those of one status, oldest first; `listing` names the others."""
         return [record for record in self.listing().records if status in (None, record.status)]
 
-    def counts(self) -> Counts:
-        """How many frames there are by status, and by group."""
-        records = self.records()
-        status = Counter(record.status for record in records)
-        return Counts({s: status[s] for s in STATUSES}, dict(Counter(record.group for record in records)))
-
     def frame(self, id: str) -> NDArray[Any]:
         """The frame (H, W) as it was given, uint8 or uint16.
 
@@ -191,14 +175,6 @@ class LabelReader:
         """
         id = self._find(pixel_sha256(checked_frame(frame)), frame_index)
         return None if id is None else self.record(id)
-
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of what there is to learn from: ids, frames and masks of the accepted labels."""
-        digest = hashlib.sha256()
-        for record in sorted(self.records("accepted"), key=lambda r: r.id):
-            frame, mask = pixel_sha256(self.frame(record.id)), pixel_sha256(self.mask(record.id))
-            digest.update(f"{record.id} {frame} {mask}\n".encode())
-        return digest.hexdigest()
 
     def check(self) -> list[str]:
         """Read everything; one sentence for each file that is missing, damaged, stray or does not fit."""

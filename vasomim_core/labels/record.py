@@ -11,9 +11,10 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from vasomim_core.errors import LabelError
 from vasomim_core.files import write_json
+from vasomim_core.reading.finding import LABEL_SET_INDEX
 
 FORMAT, VERSION = "vasomim-labelset", 1
-INDEX = "labelset.json"
+INDEX = LABEL_SET_INDEX
 OUTSIDE = "unknown (changed outside the label set)"
 """The annotator of a mask that some other program wrote over the one in `masks/`."""
 LONGEST = 1 << 20

@@ -12,8 +12,12 @@ from vasomim_core.errors import InputError
 from vasomim_core.reading.dicom import is_dicom
 from vasomim_core.reading.formats import KINDS, SUFFIXES
 
-# `labels.labelset.INDEX`, which lies above in the order of imports.
-_LABEL_SET = "labelset.json"
+LABEL_SET_INDEX = "labelset.json"
+"""By this file a folder is a label set; its angiograms are in `frames/`."""
+MASKS_ALPHA = "masks-alpha"
+"""The folder beside `images/` whose masks are alpha channels."""
+MASK_FOLDERS = ("masks", MASKS_ALPHA)
+"""Beside `images/`, these hold no angiograms."""
 
 
 def find_angiograms(path: Path | str, suffix: str | None = None) -> list[Path]:
@@ -75,15 +79,15 @@ def _files(top: Path) -> Iterator[Path]:
             seen.add(folder.resolve())
             folders[:] = sorted(_of_frames(folders, names))
             waiting += [folder / sub for sub in folders if (folder / sub).is_symlink()]
-            if _LABEL_SET not in names:
+            if LABEL_SET_INDEX not in names:
                 yield from (folder / file for file in names if not file.startswith("."))
 
 
 def _of_frames(folders: list[str], names: list[str]) -> list[str]:
     """Of the folders beside each other, those that may hold frames: no masks, and nothing that is hidden."""
-    if _LABEL_SET in names:
+    if LABEL_SET_INDEX in names:
         return [folder for folder in folders if folder == "frames"]
-    masks = ("masks", "masks-alpha") if "images" in folders else ()
+    masks = MASK_FOLDERS if "images" in folders else ()
     return [folder for folder in folders if not folder.startswith(".") and folder not in masks]
 
 

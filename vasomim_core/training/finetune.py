@@ -10,17 +10,13 @@ from torch import nn
 
 from vasomim_core.config import FinetuneConfig, card_settings
 from vasomim_core.data.augment import finetuning_crop
+from vasomim_core.data.spool import spool
 from vasomim_core.data.store import FrameStore, Pair, build_store
 from vasomim_core.errors import RunError
 from vasomim_core.evaluation.metrics import mean_overlap
-from vasomim_core.labels.labelled import (
-    LabelledFrame,
-    check_labels,
-    divide,
-    labels_fingerprint,
-    open_labels,
-    passed_over,
-)
+from vasomim_core.labels.labelled import LabelledFrame, labels_fingerprint, open_labels
+from vasomim_core.labels.report import check_labels, passed_over
+from vasomim_core.labels.splitting import training_and_validation
 from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.prediction import probability
@@ -141,8 +137,9 @@ def _data(config: FinetuneConfig, log: EventLog, processes: Processes) -> tuple[
     val: list[LabelledFrame] = []
 
     def look(known: Items) -> Items:
-        labels.extend(open_labels(config.labels))
-        val.extend(open_labels(config.val) if config.val is not None else [])
+        keep = None if known else spooled  # a run that has begun has what it needs in its cache
+        labels.extend(open_labels(config.labels, keep))
+        val.extend(open_labels(config.val, keep) if config.val is not None else [])
         return items([])
 
     def items(validation: list[LabelledFrame]) -> Items:
@@ -158,7 +155,7 @@ def _data(config: FinetuneConfig, log: EventLog, processes: Processes) -> tuple[
         }
 
     def build(_: Items) -> RunData:
-        training, validation = divide(labels, val or None, config.fraction, config.training.seed)
+        training, validation = training_and_validation(labels, val or None, config.fraction, config.training.seed)
         folder, progress = config.run / CACHE, progress_events(log)
         total = len(training) + len(validation)
         # At their own size: a model is judged on whole frames, and learns from scaled ones.
@@ -185,7 +182,8 @@ def _data(config: FinetuneConfig, log: EventLog, processes: Processes) -> tuple[
         )
 
     if processes.first:
-        settle(config.run, log, look, build, "labels")
+        with spool(config.run) as spooled:
+            settle(config.run, log, look, build, "labels")
     processes.wait()
     data = read_run_data(config.run)
     if data is None:

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vasomim_core.errors import CheckpointError, LabelError
-from vasomim_core.evaluation.calibration import AS_TRAINED, calibrate
+from vasomim_core.evaluation.calibration import AS_TRAINED, Reliability, best_threshold, calibrate, fit
 from vasomim_core.evaluation.metrics import mean_overlap
-from vasomim_core.evaluation.reliability import Reliability, best_threshold, fit
 from vasomim_core.labels.labelled import LabelledFrame
 from vasomim_core.models.catalogue import find_model, read_card
 from vasomim_core.models.checkpoint import read_state, save_checkpoint

@@ -16,7 +16,9 @@ from typing import Any, Literal, TypeVar
 
 from vasomim_core.config import FinetuneConfig, PretrainConfig
 from vasomim_core.errors import LabelError, VasoMIMError
-from vasomim_core.labels.labelled import check_labels, held_out, hold_out, open_labels, passed_over, take_fraction
+from vasomim_core.labels.labelled import open_labels
+from vasomim_core.labels.report import check_labels, passed_over
+from vasomim_core.labels.splitting import held_out, hold_out, take_fraction
 from vasomim_core.models.catalogue import Card, find_model, read_card
 from vasomim_core.schema import check
 

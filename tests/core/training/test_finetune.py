@@ -10,7 +10,8 @@ import torch
 
 from vasomim_core.config import FinetuneConfig, PretrainConfig, Training
 from vasomim_core.errors import CheckpointError
-from vasomim_core.labels.labelled import open_labels, training_and_validation
+from vasomim_core.labels.labelled import open_labels
+from vasomim_core.labels.splitting import training_and_validation
 from vasomim_core.models.catalogue import read_card
 from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.segmenter import ViTSegmenter
@@ -41,7 +42,7 @@ def encoder(labelled, tmp_path_factory):
 
 
 def labelled_parts(config):
-    return training_and_validation(config.labels, config.val, config.fraction, config.training.seed)
+    return training_and_validation(open_labels(config.labels), None, config.fraction, config.training.seed)
 
 
 def test_training_and_validation_share_no_frame_and_change_with_the_seed(config):

@@ -13,7 +13,7 @@ from napari_vasomim.labelling.sources import FileSource
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from tests.core.reading.files import write_dicom
 from vasomim_core.files import write_png
-from vasomim_core.labels.labelled import import_pairs
+from vasomim_core.labels.importing import import_pairs
 from vasomim_core.labels.labelset import LabelSet, pixel_sha256
 from vasomim_core.reading import read_angiogram, to_grey, to_uint8
 

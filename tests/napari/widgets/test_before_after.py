@@ -18,7 +18,8 @@ from vasomim_core.config import FinetuneConfig, PretrainConfig
 from vasomim_core.errors import InputError
 from vasomim_core.files import write_json, write_png
 from vasomim_core.inference.requests import Segmentation
-from vasomim_core.labels.labelled import labels_fingerprint, open_labels, training_and_validation
+from vasomim_core.labels.labelled import labels_fingerprint, open_labels
+from vasomim_core.labels.splitting import training_and_validation
 from vasomim_core.models.catalogue import Card
 from vasomim_core.synthetic import write_samples
 from vasomim_core.training.runs import load_config, save_config
@@ -38,7 +39,7 @@ def run(labels, tmp_path, monkeypatch) -> Path:
     """A finished run, whose model file exists in name."""
     config = FinetuneConfig(labels, tmp_path / "run", init="vasomim-demo", fraction=0.9)
     save_config(config.run / "config.yaml", config)
-    learned, _ = training_and_validation(labels, None, 0.9, config.training.seed)
+    learned, _ = training_and_validation(open_labels(labels), None, 0.9, config.training.seed)
     made = Card("segmenter", "unext", data={"sha256": labels_fingerprint(learned)})
     read = before_after.read_card
     monkeypatch.setattr(before_after, "read_card", lambda path: made if path.parent == config.run else read(path))
@@ -60,7 +61,7 @@ def asked(monkeypatch) -> list[tuple[str, np.ndarray, Future]]:
 
 @pytest.fixture
 def held_out(labels):
-    return training_and_validation(labels, None, 0.9, 0)[1]
+    return training_and_validation(open_labels(labels), None, 0.9, 0)[1]
 
 
 def opened(qtbot, run, asked):
@@ -142,7 +143,7 @@ def test_frames_added_since_do_not_change_which_were_held_out(qtbot, run, asked,
     for part in ("images", "masks"):
         for path in (labels.parent / "more" / part).iterdir():
             path.rename(labels / part / f"more-{path.name}")
-    assert {one.frame_sha256 for one in training_and_validation(labels, None, 0.9, 0)[1]} != shown
+    assert {one.frame_sha256 for one in training_and_validation(open_labels(labels), None, 0.9, 0)[1]} != shown
     found, note = _held_out(run, load_config(run))
     assert [one.frame_sha256 for one in found] == [one.frame_sha256 for one in held_out]
     assert note == SINCE

@@ -1,4 +1,4 @@
-"""Reliability: the error of counted pixels is that of the pixels, and the fit undoes what was done to a probability."""
+"""Calibration: the error of counted pixels is that of the pixels, and the fit undoes what was done to a probability."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from vasomim_core.errors import InputError
-from vasomim_core.evaluation.calibration import AS_TRAINED, calibrate
-from vasomim_core.evaluation.metrics import dsc, expected_calibration_error
-from vasomim_core.evaluation.reliability import Reliability, best_threshold, fit
+from vasomim_core.errors import ConfigError, InputError
+from vasomim_core.evaluation.calibration import (
+    AS_TRAINED,
+    Reliability,
+    best_threshold,
+    calibrate,
+    expected_calibration_error,
+    fit,
+)
+from vasomim_core.evaluation.metrics import dsc
 
 
 def counted(p, truth):
@@ -88,3 +96,42 @@ def test_an_honest_pixel_is_taken_from_half_the_dsc_on():
     best = best_threshold([counted(p, truth)])
     assert best == pytest.approx(dsc(p[None] >= best, truth[None]) / 2, abs=0.03)
     assert best_threshold([Reliability.of(np.full(9, 0.2, np.float32), np.zeros(9, bool))]) > 0.2  # nothing to find
+
+
+def test_calibration_error_of_known_cases() -> None:
+    assert expected_calibration_error([0.0, 1.0, 1.0], [0, 1, 1]) == 0
+    assert expected_calibration_error([0.0, 1.0], [1, 0]) == 1
+    assert expected_calibration_error([[0.8, 0.8], [0.8, 0.8]], [[1, 1], [1, 0]]) == pytest.approx(0.05)
+    assert expected_calibration_error([0.2, 0.9], [0, 0], bins=1) == pytest.approx(0.55)
+    # The upper border belongs to a bin: 0.5 joins 0.4, whose errors cancel; 0.6 stands alone.
+    assert expected_calibration_error([0.4, 0.5, 0.6], [0, 1, 1], bins=2) == pytest.approx((0.1 + 0.4) / 3)
+    assert expected_calibration_error([0.2, 0.9], [0, 1], weights=[3, 1]) == pytest.approx((3 * 0.2 + 0.1) / 4)
+
+
+def test_calibration_error_agrees_with_monai() -> None:
+    calibration = pytest.importorskip("monai.metrics.calibration", reason="MONAI < 1.6 has no calibration")
+    import torch
+
+    rng = np.random.default_rng(0)
+    p = rng.random((64, 64))
+    g = rng.random((64, 64)) < p**2
+    metric = calibration.CalibrationErrorMetric(num_bins=15)
+    metric(torch.from_numpy(p)[None, None], torch.from_numpy(g)[None, None].float())
+    assert expected_calibration_error(p, g) == pytest.approx(metric.aggregate().item(), abs=1e-5)
+
+
+@given(arrays(np.float32, 50, elements=st.floats(0, 1, width=32)), arrays(bool, 50), st.integers(1, 40))
+def test_calibration_error_is_at_least_the_mean_gap(p: NDArray, g: NDArray, bins: int) -> None:
+    error = expected_calibration_error(p, g, bins)
+    assert abs(p.mean(dtype=float) - g.mean()) - 1e-9 <= error <= 1
+
+
+def test_calibration_error_refuses_what_is_no_probability() -> None:
+    for p in ([1.5], [-0.1], [np.nan], [np.inf], [], [0.5, 0.5]):
+        with pytest.raises(InputError):
+            expected_calibration_error(p, [1] if p else [])
+    with pytest.raises(ConfigError):
+        expected_calibration_error([0.5], [1], bins=0)
+    for weights in ([0.0], [1.0, 1.0]):
+        with pytest.raises(InputError, match="Weights"):
+            expected_calibration_error([0.5], [1], weights=weights)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.core.labels.made import frame, mask, save
+from tests.core.reading.test_angiogram import write_dicom
+from vasomim_core.errors import LabelError
+from vasomim_core.labels.labelled import open_labels
+from vasomim_core.labels.report import check_labels
+from vasomim_core.reading import to_uint8
+
+
+def test_the_report_names_probable_mistakes(pairs: Path) -> None:
+    save(pairs / "masks" / "0.png", np.zeros((12, 16), np.uint8))
+    save(pairs / "masks" / "1.png", ~mask(1))
+    save(pairs / "images" / "2.png", np.full((12, 16), 7, np.uint8))
+    save(pairs / "images" / "9.png", np.zeros((8, 8), np.uint8) + np.arange(8, dtype=np.uint8))
+    save(pairs / "masks" / "9.png", np.eye(8, dtype=bool))
+    report = check_labels(open_labels(pairs))
+    assert (report.frames, report.groups, report.sizes) == (5, 5, {(12, 16): 4, (8, 8): 1})
+    assert (report.empty, report.inverted, report.constant) == (("0",), ("1",), ("2",))
+    assert [warning.split(")")[0] for warning in report.warnings] == [
+        f"1 of 5 labelled frames (first: {name}" for name in "012"
+    ]
+    with pytest.raises(LabelError, match="no labelled frames"):
+        check_labels([])
+
+
+def test_odd_annotations_and_set_aside_windows_are_in_the_report(tmp_path: Path) -> None:
+    for i in range(2):
+        save(tmp_path / "x" / "images" / f"{i}.png", frame(i))
+    annotation = {"id": 5, "image_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}
+    document = {
+        "images": [{"id": i, "file_name": f"{i}.png", "height": 12, "width": 16} for i in range(2)],
+        "annotations": [annotation, {"id": 6, "image_id": 1}, {"id": 7, "image_id": 9, "segmentation": []}],
+    }
+    (tmp_path / "x" / "annotations").mkdir()
+    (tmp_path / "x" / "annotations" / "x.json").write_text(json.dumps(document))
+    frames = open_labels(tmp_path / "x")
+    assert frames[1].vessel > 0
+    warnings = check_labels(frames).warnings
+    assert any("id 6" in w and "left out" in w for w in warnings)
+    assert any("id 7" in w for w in warnings)
+
+
+def test_a_frame_whose_window_hides_it_is_in_the_report(pairs: Path) -> None:
+    deep = frame(7).astype(np.uint16) * 9 + 800
+    write_dicom(pairs / "images" / "7.dcm", deep[np.newaxis], WindowCenter=128, WindowWidth=256)
+    save(pairs / "masks" / "7.png", mask(7) * np.uint8(255))
+    frames = open_labels(pairs)
+    assert any("set aside" in w for w in check_labels(frames).warnings)
+    np.testing.assert_array_equal(next(f for f in frames if f.name == "7").frame(), to_uint8(deep))

@@ -1,0 +1,274 @@
+"""What kind of labelled folder a path is, and where in it the frames and their masks are: decided here alone.
+
+    folder = labelled_folder("labels")
+    folder.sources()       # each file of frames with its masks: to learn from, or to import
+    folder.masks()         # the masks by name, with or without frames: to score against
+
+Names are compared in composed Unicode (NFC), since those from a Mac are decomposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Protocol
+
+from vasomim_core.errors import InputError, LabelError
+from vasomim_core.labels.arcade import CocoMasks, is_arcade_split, nfc, split_annotations
+from vasomim_core.labels.labelset import LabelSet
+from vasomim_core.labels.mask import MaskFile, Masks
+from vasomim_core.labels.reader import Listing
+from vasomim_core.reading import KINDS, find_angiograms, stem
+from vasomim_core.reading.finding import LABEL_SET_INDEX, MASK_FOLDERS, MASKS_ALPHA
+
+OpenMasks = Callable[[], Masks]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of frames, and their masks.
+
+    Attributes:
+        name: Of the file, within its folder.
+        path: Where it lies.
+        masks: Opens the masks, which have to be as many as the frames.
+        group: With which frames these must stay together in a split, as a name that may be shown; None if unknown.
+        label: What the record of an imported frame says of where it comes from.
+        notes: What a person should know about the masks, one sentence each.
+    """
+
+    name: str
+    path: Path
+    masks: OpenMasks
+    group: str | None = None
+    label: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class LabelledFolder(Protocol):
+    """One kind of labelled folder; nothing is read before it is asked."""
+
+    def sources(self) -> list[Source]:
+        """The files of frames with their masks; no frame is decoded.
+
+        Raises:
+            LabelError: there are none, or some have no masks.
+            InputError: what says where they are cannot be read.
+        """
+
+    def masks(self) -> Mapping[str, OpenMasks]:
+        """By the name of a file of frames, whether it is there or not, what opens its masks.
+
+        Raises:
+            LabelError: there are none, or two of one name.
+            InputError: what says where they are cannot be read.
+        """
+
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about `masks`, one sentence each."""
+
+
+def labelled_folder(path: Path | str) -> LabelledFolder:
+    """The kind that a path is.
+
+    - a folder with `labelset.json`: `CuratedFolder`;
+    - a folder with `images/` and `annotations/`, or a COCO file: `ArcadeFolder`;
+    - a folder with `masks/` or `masks-alpha/`, or one of mask files: `MaskFolder`.
+
+    Raises:
+        InputError: a file of another kind.
+        LabelError: masks are in two places.
+    """
+    path = Path(path)
+    if (path / LABEL_SET_INDEX).is_file():
+        return CuratedFolder(path)
+    if path.is_file() or is_arcade_split(path):
+        return ArcadeFolder(path)
+    return MaskFolder(path)
+
+
+@dataclass(frozen=True)
+class CuratedFolder:
+    """A label set, of which what was accepted is true."""
+
+    path: Path
+
+    def sources(self) -> list[Source]:
+        """The accepted frames, with their groups."""
+        labels, accepted = self._labels, self._accepted()
+        if not accepted:
+            count = len(self._listing.records)
+            if not count:
+                raise_first(self._listing.passed_over, len(self._listing.passed_over))
+            raise LabelError(f"{self.path} has {count} frames and none of them is accepted: accept at least one mask.")
+        return [Source(id, labels.frame_path(id), masks, group=group) for id, masks, group in accepted]
+
+    def masks(self) -> Mapping[str, OpenMasks]:
+        """Those of the accepted frames, by id."""
+        return {id: masks for id, masks, _ in self._accepted()}
+
+    def notes(self) -> tuple[str, ...]:
+        """What is left out: a sentence for each damaged record and stray file."""
+        return self._listing.passed_over
+
+    @cached_property
+    def _labels(self) -> LabelSet:
+        return LabelSet.open(self.path)
+
+    @cached_property
+    def _listing(self) -> Listing:
+        return self._labels.listing()
+
+    def _accepted(self) -> list[tuple[str, OpenMasks, str | None]]:
+        return [(r.id, partial(self._mask, r.id), r.group) for r in self._listing.records if r.status == "accepted"]
+
+    def _mask(self, id: str) -> Masks:
+        return MaskFile(self._labels.mask_path(id))
+
+
+@dataclass(frozen=True)
+class ArcadeFolder:
+    """An ARCADE split, or the COCO file of one, which has masks and no frames."""
+
+    path: Path
+
+    def sources(self) -> list[Source]:
+        """The frames whose image is there."""
+        coco = self._coco
+        if self.path.is_file():
+            raise LabelError(f"{self.path} has masks and no frames: give the split's folder, with its images/.")
+        images = _images(self.path / "images")
+        missing = [
+            f"{image} has no mask in {coco.path}: add its annotation, or take the image away."
+            for name, image in images.items()
+            if name not in coco
+        ]
+        raise_first(missing, len(images))
+        of_none = coco.problems.get("", [])
+        return [
+            Source(
+                name,
+                image,
+                partial(self._drawn, name),
+                label=f"ARCADE {coco.path.stem} {name}",
+                notes=tuple([*coco.problems.get(name, []), *(of_none if place == 0 else [])]),
+            )
+            for place, (name, image) in enumerate(images.items())
+        ]
+
+    def masks(self) -> Mapping[str, OpenMasks]:
+        """Those of all images that the COCO file lists, in its order."""
+        return {name: partial(self._drawn, name) for name in self._coco.stems}
+
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each annotation that cannot be drawn."""
+        return tuple(sentence for sentences in self._coco.problems.values() for sentence in sentences)
+
+    @cached_property
+    def _coco(self) -> CocoMasks:
+        if not self.path.is_file():
+            return CocoMasks(split_annotations(self.path))
+        if self.path.suffix.lower() != ".json":
+            raise InputError(f"{self.path} is neither a folder of masks nor a COCO file (.json).")
+        return CocoMasks(self.path)
+
+    def _drawn(self, name: str) -> Masks:
+        return [self._coco.mask(name)]
+
+
+@dataclass(frozen=True)
+class MaskFolder:
+    """Files of masks: in `masks/` beside the `images/` of equal names, in `masks-alpha/`, or in the folder itself."""
+
+    path: Path
+
+    def sources(self) -> list[Source]:
+        """The images; masks without an image are left out."""
+        if self._folder == self.path:
+            raise LabelError(
+                f"{self.path} {'holds no labels' if self.path.is_dir() else 'does not exist'}: give a curated label "
+                "set, an ARCADE split folder, or a folder with images/ and masks/."
+            )
+        images, masks = _images(self.path / "images"), self.masks()
+        missing = [
+            f"{image} has no mask: {self._folder / name}.png (or another kind of file) is missing, add it."
+            for name, image in images.items()
+            if name not in masks
+        ]
+        raise_first(missing, len(images))
+        return [Source(name, image, masks[name]) for name, image in images.items()]
+
+    def masks(self) -> Mapping[str, OpenMasks]:
+        """All, by their path in the folder without suffix, in natural order."""
+        folder = self._folder
+        if folder == self.path and (folder / "images").is_dir():
+            raise LabelError(f"{folder} holds images/ and no masks: put them into {folder / 'masks'}.")
+        masks = mask_files(folder)
+        if not masks:
+            raise LabelError(f"{folder} holds no masks: put {KINDS} files there.")
+        return masks
+
+    def notes(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    @cached_property
+    def _folder(self) -> Path:
+        there = [self.path / name for name in MASK_FOLDERS if (self.path / name).is_dir()]
+        if len(there) > 1:
+            raise LabelError(f"{there[0]} and {there[1]} are both there: keep the one whose masks are meant.")
+        return there[0] if there else self.path
+
+
+def mask_files(folder: Path | str) -> Mapping[str, Callable[[], MaskFile]]:
+    """What opens each mask file of a folder, by its path in it without suffix, in natural order; there may be none.
+
+    In a folder that is called `masks-alpha` the masks are the alpha channels.
+
+    Raises:
+        InputError: it is no folder.
+        LabelError: it has two files of one name.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder: a folder of masks is needed.")
+    alpha = folder.resolve().name == MASKS_ALPHA
+    return {name: partial(MaskFile, file, alpha) for name, file in _by_name(folder).items()}
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise LabelError(f"{folder} does not exist: labels need images/ and masks/, or an ARCADE split folder.")
+    images = _by_name(folder)
+    if not images:
+        raise LabelError(f"{folder} holds no angiogram: put {KINDS} files there.")
+    return images
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """The readable files of a folder by their path in it without suffix, composed (NFC), in natural order."""
+    files: dict[str, Path] = {}
+    try:
+        paths = find_angiograms(folder)
+    except InputError:  # there are none
+        return files
+    for path in paths:
+        name = nfc(path.relative_to(folder).with_name(stem(path)).as_posix())
+        if name in files:
+            raise LabelError(f"{files[name]} and {path} have the same stem: keep one of them.")
+        files[name] = path
+    return files
+
+
+def raise_first(problems: Sequence[str], total: int) -> None:
+    """Raise the first of some problems, and say how many there are in `total` files; nothing where there are none.
+
+    Raises:
+        LabelError: there are some.
+    """
+    if len(problems) == 1:
+        raise LabelError(problems[0])
+    if problems:
+        raise LabelError(f"{problems[0].rstrip('.')} (the first of {len(problems)} such problems in {total} files).")
