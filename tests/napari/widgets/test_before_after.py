@@ -104,6 +104,7 @@ def test_without_a_segmenter_there_is_no_before(qtbot, run, asked, held_out, lab
     assert {model for model, _, _ in asked} == {"model.safetensors"}
     assert dialog.notes.text() == NO_BEFORE
     assert "before" not in dialog.summary.text()
+    assert held_out[0].name in {label.text() for label in dialog.findChildren(QLabel)}
 
 
 def test_an_encoder_alone_is_no_before(qtbot, run, asked, monkeypatch):

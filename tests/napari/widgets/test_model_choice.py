@@ -55,7 +55,7 @@ def test_files_stay_in_the_list_and_are_called_as_a_person_would(choice, tmp_pat
     assert choice.told == list(map(str, files))
     files[0].unlink()
     choice.fill("vasomim-demo")
-    assert texts(choice)[-2:] == ["mine", FILE]
+    assert texts(choice)[-3:] == ["vasomim-fast", "mine", FILE]
 
 
 def test_what_cannot_be_used_is_told_and_the_choice_stays(choice, tmp_path, monkeypatch, notifications):
