@@ -8,6 +8,7 @@ from .config import PretrainConfig as PretrainConfig
 from .config import SegmentorConfig as SegmentorConfig
 from .config import Training as Training
 from .errors import VasoMIMError as VasoMIMError
+from .evaluation.folders import evaluate as evaluate
 from .evaluation.metrics import cldice as cldice
 from .evaluation.metrics import dsc as dsc
 from .evaluation.metrics import hd95 as hd95
@@ -18,6 +19,7 @@ from .labels.labelset import LabelSet as LabelSet
 from .masking.sampling import sample_mask as sample_mask
 from .masking.sampling import vascular_distribution as vascular_distribution
 from .masking.schedule import MaskingSchedule as MaskingSchedule
+from .models.prediction import Model as Model
 from .models.registry import load_model as load_model
 from .reading import Angiogram as Angiogram
 from .reading import find_angiograms as find_angiograms
@@ -27,5 +29,6 @@ from .synthetic import synthesize_cine as synthesize_cine
 from .synthetic import write_samples as write_samples
 from .training.finetune import finetune as finetune
 from .training.pretrain import pretrain as pretrain
+from .training.result import TrainingResult as TrainingResult
 
 __version__: str
