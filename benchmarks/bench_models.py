@@ -1,4 +1,4 @@
-"""The packaged segmenters: size on disk, and the time from a 512² frame to its probability against a plain U-Net's."""
+"""The packaged segmentation models: size on disk, and the time for a 512² frame against a plain U-Net's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from timing import compare, smallest
 from vasomim_core.models.catalogue import WEIGHTS, Preprocessing
 from vasomim_core.models.prediction import probability
 from vasomim_core.models.registry import load_model
-from vasomim_core.models.segmenter import unet
+from vasomim_core.models.segmentation import unet
 from vasomim_core.synthetic import synthesize
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     print(f"{torch.get_num_threads()} threads, fp32, with scaling and calibration")
     for path in sorted(WEIGHTS.glob("*.safetensors")):
         model = load_model(path, "cpu")
-        if model.card.kind != "segmenter":
+        if model.card.kind != "segmentation model":
             continue
         values = sum(parameter.numel() for parameter in model.network.parameters())
         compare(

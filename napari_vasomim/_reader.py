@@ -22,7 +22,7 @@ from napari_vasomim.canvas import frames, layers
 from napari_vasomim.canvas.canvas import Canvas
 from napari_vasomim.canvas.facts import AngiogramFacts
 from napari_vasomim.napari_compat import viewers
-from napari_vasomim.notify import inform, tell, warn
+from napari_vasomim.notify import inform, report_error, warn
 from vasomim_core.anatomy import sato
 from vasomim_core.errors import InputError, VasoMIMError
 from vasomim_core.reading import SUFFIXES, Angiogram, Frames, GreyLevels, find_angiograms, read_angiogram, stem
@@ -80,13 +80,13 @@ def read(path: str | Sequence[str]) -> list[Any]:
                     "or make a label set of them."
                 )
         except Exception as error:
-            tell(error)
+            report_error(error)
             continue
         for file in files:
             try:
                 opened.append(read_angiogram(file))
             except Exception as error:
-                tell(error)
+                report_error(error)
     if len(opened) == len(given) > 1 and _one_stack(opened):
         opened = [_stacked(opened)]
     found = []
@@ -96,7 +96,7 @@ def read(path: str | Sequence[str]) -> list[Any]:
             for note in angiogram.notes:
                 warn(note)
         except Exception as error:
-            tell(error)
+            report_error(error)
     return found or NOTHING
 
 
@@ -128,10 +128,10 @@ def name_of(angiogram: Angiogram) -> str:
     """The file's stem; for DICOM, whose file name may name a person, XA and the C-arm angles."""
     if not is_dicom(angiogram.source):
         return stem(angiogram.source)
-    return " ".join(["XA", *view_of(angiogram.angles)])
+    return " ".join(["XA", *angulation(angiogram.angles)])
 
 
-def view_of(angles: tuple[float, float] | None) -> list[str]:
+def angulation(angles: tuple[float, float] | None) -> list[str]:
     """C-arm angles as people say them: ["LAO 30", "CRA 20"]; ["AP"] where both are 0."""
     if angles is None:
         return []

@@ -7,7 +7,7 @@ import secrets
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vasomim._reader import LayerData, show_when_added, view_of
+from napari_vasomim._reader import LayerData, angulation, show_when_added
 from napari_vasomim.canvas import layers
 from napari_vasomim.canvas.facts import AngiogramFacts, Mark
 from vasomim_core.synthetic import synthesize, synthesize_cine
@@ -49,7 +49,7 @@ def _layers(
 ) -> list[LayerData]:
     sample = secrets.token_hex(8)
     facts = AngiogramFacts(frame_time_ms=frame_time_ms, angles=angles, sample=sample)
-    title = " ".join([name, *view_of(angles)])
+    title = " ".join([name, *angulation(angles)])
     image = {"name": title, "rgb": False, "metadata": {layers.KEY: facts}}
     mark = {layers.KEY: Mark("truth", sample=sample)}
     hidden = {"name": f"truth · {title}", "visible": False, "opacity": 0.5, "metadata": mark}

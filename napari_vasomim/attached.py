@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 
 from napari.components import ViewerModel
 
-from napari_vasomim.napari_compat import bare
+from napari_vasomim.napari_compat import unwrap
 
 T = TypeVar("T")
 
@@ -21,12 +21,12 @@ def attach(owner: Any, thing: Any) -> None:
         owner: napari's object, or a proxy of it.
         thing: what goes with it, and holds on to it weakly if at all: else neither would ever end.
     """
-    _objects.setdefault(bare(owner), {})[type(thing)] = thing
+    _objects.setdefault(unwrap(owner), {})[type(thing)] = thing
 
 
 def attached(owner: Any, kind: type[T]) -> T | None:
     """The object of this very class that a viewer or layer has; None if it has none."""
-    return _objects.get(bare(owner), {}).get(kind)
+    return _objects.get(unwrap(owner), {}).get(kind)
 
 
 class PerViewer:
@@ -40,7 +40,7 @@ class PerViewer:
         """That of a viewer, made at first need; proxies of a viewer share it."""
         known = cls.known(viewer)
         if known is None:
-            known = cls(bare(viewer))
+            known = cls(unwrap(viewer))
             attach(viewer, known)
         return known
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QMessageBox
 from napari_vasomim.background import engine
 from napari_vasomim.correcting.editing import Editor, editors
 from napari_vasomim.napari_compat import main_window
-from napari_vasomim.notify import tell, told
+from napari_vasomim.notify import report_error, report_errors
 from napari_vasomim.plain import message_box
 from napari_vasomim.runs import jobs
 from napari_vasomim.session import Session
@@ -48,7 +48,7 @@ class ClosingGuard(QObject):
                 event.ignore()
                 return True
         except Exception as error:  # a defect of ours must not lock a person in
-            tell(error)
+            report_error(error)
         self._close(event)
         return True
 
@@ -56,7 +56,7 @@ class ClosingGuard(QObject):
         # Not left to Qt: napari asks, too, and only a window that really closes may let go of its work.
         self._window.event(event)
         if event.isAccepted():
-            told(self.let_go)()
+            report_errors(self.let_go)()
 
     def may_close(self) -> bool:
         """Ask about each thing that closing touches; False = the person wants to stay, and nothing was done."""
@@ -80,7 +80,7 @@ class ClosingGuard(QObject):
     def let_go(self) -> None:
         """Do what was answered, and end what nobody needs any more."""
         for act in self._then:
-            told(act)()
+            report_errors(act)()
         for editor in editors(self._session):
             editor.close()
         _open.discard(self)

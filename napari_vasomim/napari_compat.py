@@ -12,7 +12,7 @@ from typing import Any, Literal
 import napari
 
 
-def bare(thing: Any) -> Any:
+def unwrap(thing: Any) -> Any:
     """The viewer or layer itself, if napari handed out a proxy of it.
 
     Panels get one, which hides what is private; two proxies of one viewer are two objects.

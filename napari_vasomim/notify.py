@@ -36,7 +36,7 @@ def warn(sentence: str) -> None:
     show_warning(untagged(sentence))
 
 
-def tell(error: BaseException) -> None:
+def report_error(error: BaseException) -> None:
     """An error as one sentence; an unexpected one can be copied as a report."""
     if isinstance(error, VasoMIMError):
         warn(str(error))
@@ -70,7 +70,7 @@ def copy(text: str) -> None:
     QApplication.clipboard().setText(text)
 
 
-def told(function: F) -> F:
+def report_errors(function: F) -> F:
     """Decorate what a click or an event calls: errors become a sentence, and the window goes on."""
 
     @functools.wraps(function)
@@ -78,7 +78,7 @@ def told(function: F) -> F:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            tell(error)
+            report_error(error)
             return None
 
     return wrapper  # type: ignore[return-value]

@@ -173,16 +173,16 @@ class PretrainConfig(_Run):
 
 @dataclass(frozen=True)
 class FinetuneConfig(_Run):
-    """Finetune a segmenter on labelled frames.
+    """Finetune a segmentation model on labelled frames.
 
     Attributes:
         labels: curated label set, ARCADE split folder, or folder with images/ and masks/.
         run: folder for this run; must not hold another one.
         val: labelled frames to choose the best epoch on; None = a tenth of the labelled ones, at least
             three if there are nine, split by group.
-        init: model to start from, by name or path (pretrained encoder or segmenter); None = from scratch.
+        init: model to start from, by name or path (pretrained encoder or segmentation model); None = from scratch.
         architecture: network: ViT with a pyramid decoder, U-Net, U-Net with residual units, U-Net over EfficientNet
-            (two sizes), or UNeXt-S; that of `init` where it is a segmenter.
+            (two sizes), or UNeXt-S; that of `init` where it is a segmentation model.
         encoder: size of the ViT; that of `init` where there is one.
         patch_size: side of a ViT's patch; that of `init` where there is one.
         width: channels at the finest level of the ViT's decoder or of a U-Net.

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from qtpy.QtCore import QObject
 
 from napari_vasomim.background.futures import deliver
-from napari_vasomim.notify import tell, told
+from napari_vasomim.notify import report_error, report_errors
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -45,12 +45,12 @@ class Sequencer(Generic[Item, Answer]):
         ask: Callable[[Item], Future[Answer]],
         each: Callable[[Item, Answer], object],
         done: Callable[[], object],
-        failed: Callable[[Exception], object] = tell,
+        failed: Callable[[Exception], object] = report_error,
         progress: Callable[[int, int], object] = _show_nothing,
     ):
         self._parent, self._items = parent, list(items)
         self._ask, self._each, self._progress = ask, each, progress
-        self._done, self._failed = told(done), told(failed)
+        self._done, self._failed = report_errors(done), report_errors(failed)
         self._answered = 0
         self.running = False
         self.future: Future[Answer] | None = None

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from qtpy.QtCore import QObject
 
 from napari_vasomim.background.futures import deliver
-from napari_vasomim.notify import tell, told
+from napari_vasomim.notify import report_error, report_errors
 
 T = TypeVar("T")
 
@@ -22,11 +22,11 @@ def submit(work: Callable[[], T]) -> Future[T]:
     return _pool.submit(work)
 
 
-def beside(
+def run_in_background(
     parent: QObject,
     work: Callable[[], Any],
     done: Callable[[Any], Any],
-    failed: Callable[[Exception], Any] = tell,
+    failed: Callable[[Exception], Any] = report_error,
 ) -> None:
     """Do a piece of work in a thread, then call back in that of the window, unless `parent` was deleted meanwhile.
 
@@ -36,10 +36,10 @@ def beside(
         done: gets the result.
         failed: gets the error.
     """
-    deliver(submit(work), parent, told(done), told(failed))
+    deliver(submit(work), parent, report_errors(done), report_errors(failed))
 
 
-class Newest:
+class LatestRequest:
     """Does one piece of work at a time; requests that come meanwhile replace each other, so that none queue up.
 
     Args:
@@ -48,8 +48,8 @@ class Newest:
         failed: gets the error, in the window's thread.
     """
 
-    def __init__(self, parent: QObject, done: Callable[[Any], Any], failed: Callable[[Exception], Any] = tell):
-        self._parent, self._done, self._failed = parent, told(done), told(failed)
+    def __init__(self, parent: QObject, done: Callable[[Any], Any], failed: Callable[[Exception], Any] = report_error):
+        self._parent, self._done, self._failed = parent, report_errors(done), report_errors(failed)
         self._waiting: Callable[[], Any] | None = None
         self.busy = False
 
@@ -67,7 +67,7 @@ class Newest:
         work, self._waiting = self._waiting, None
         if work is not None:
             self.busy = True
-            beside(self._parent, work, lambda result: self._land(self._done, result), self._fail)
+            run_in_background(self._parent, work, lambda result: self._land(self._done, result), self._fail)
 
     def _fail(self, error: Exception) -> None:
         self._land(self._failed, error)

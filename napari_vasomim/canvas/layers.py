@@ -20,7 +20,7 @@ from napari.layers import Image, Labels, Layer
 
 from napari_vasomim.attached import attach, attached
 from napari_vasomim.canvas.facts import AngiogramFacts, Mark, ResultFacts
-from napari_vasomim.napari_compat import bare
+from napari_vasomim.napari_compat import unwrap
 from vasomim_core.files import stamp
 
 KEY = "vasomim"
@@ -35,7 +35,7 @@ def facts(angiogram: Layer) -> AngiogramFacts:
 
 def set_facts(angiogram: Layer, known: AngiogramFacts) -> None:
     """From now on, this is known of an angiogram."""
-    bare(angiogram).metadata[KEY] = known
+    unwrap(angiogram).metadata[KEY] = known
 
 
 def result(layer: Layer) -> ResultFacts | None:
@@ -45,7 +45,7 @@ def result(layer: Layer) -> ResultFacts | None:
 
 def tag(layer: Layer, role: str, source: Image) -> None:
     """Make a layer the result of an angiogram, with this role."""
-    layer, source = bare(layer), bare(source)
+    layer, source = unwrap(layer), unwrap(source)
     attach(layer, ResultFacts(role, source))
     layer.metadata[KEY] = Mark(role, weakref.ref(source))
 
@@ -71,11 +71,11 @@ def owner(viewer: ViewerModel, layer: Layer) -> Image | None:
         if found.sample:
             return next((other for other in angiograms(viewer) if facts(other).sample == found.sample), None)
         return found.of() if found.of is not None else None
-    return bare(layer) if is_angiogram(layer) else None
+    return unwrap(layer) if is_angiogram(layer) else None
 
 
 def _entry(layer: Layer) -> Any:
-    return bare(layer).metadata.get(KEY)
+    return unwrap(layer).metadata.get(KEY)
 
 
 def is_angiogram(layer: Layer | None) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_vasomim.canvas import frames, layers
-from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.journal import Journal
 from napari_vasomim.correcting.keys import bind_keys
 from napari_vasomim.correcting.tools.shown_frame import ShownFrame
@@ -55,8 +55,8 @@ class Editor:
         self.models: dict[int, str] = _models_of(continues)
         self.frame = ShownFrame(session.viewer, layer, source, self._probability)
         self.tools = VesselTools(self.frame)
-        self._undo = strokes.UndoFollows(session.viewer, layer)
-        strokes.steps(layer).made.connect(self._changed)
+        self._undo = undo.UndoFollows(session.viewer, layer)
+        undo.steps(layer).made.connect(self._changed)
         journal().follow(layer, self._about(), continues)
         session.accepted.connect(self._accepted)
         session.predicted.connect(self._predicted)
@@ -68,7 +68,7 @@ class Editor:
         """Let go of the layer; what was drawn and not accepted is kept to be offered."""
         self.tools.close()
         self._undo.close()
-        strokes.steps(self.layer).made.disconnect(self._changed)
+        undo.steps(self.layer).made.disconnect(self._changed)
         self._session.accepted.disconnect(self._accepted)
         self._session.predicted.disconnect(self._predicted)
         self._session.pixels_changed.disconnect(self._pixels_changed)
@@ -102,7 +102,7 @@ class Editor:
             "models": {str(index): model for index, model in self.models.items()},
         }
 
-    def _changed(self, step: strokes.Step) -> None:
+    def _changed(self, step: undo.Step) -> None:
         if step.boxes is None:
             self.unsaved.add(frames.current_index(self._session.viewer, self.layer))
         self.unsaved.update(box.frame for box in step.boxes or ())

@@ -21,9 +21,9 @@ import platformdirs
 from napari.layers import Labels
 
 from napari_vasomim.correcting.journal_file import JournalFile, remove
-from napari_vasomim.correcting.strokes import Step, steps
+from napari_vasomim.correcting.undo import Step, steps
 from napari_vasomim.correcting.unfinished import Entry
-from napari_vasomim.napari_compat import bare
+from napari_vasomim.napari_compat import unwrap
 from napari_vasomim.notify import warn
 
 _FLUSH_AFTER = 0.3  # seconds
@@ -61,7 +61,7 @@ class Journal:
         Raises:
             InputError: a layer of other dimensions.
         """
-        layer = bare(layer)
+        layer = unwrap(layer)
         made = steps(layer).made
         self.leave(layer)
         file = JournalFile.of(layer, self.folder, about)
@@ -76,11 +76,11 @@ class Journal:
 
     def catch_up(self, layer: Labels) -> None:
         """Write down what was changed without a step, by code that writes into the layer's array."""
-        self._step(bare(layer), Step(None))
+        self._step(unwrap(layer), Step(None))
 
     def describe(self, layer: Labels, about: dict[str, Any]) -> None:
         """Write down, beside the strokes, what is needed now to offer them back."""
-        file = self._files.get(bare(layer))
+        file = self._files.get(unwrap(layer))
         if file is not None:
             file.head["about"] = about
             self._write(file, file.begin)
@@ -98,7 +98,7 @@ class Journal:
             remove(file.path)
 
     def _stop(self, layer: Labels) -> JournalFile | None:
-        layer = bare(layer)
+        layer = unwrap(layer)
         if layer in self._files:
             steps(layer).settle()
         file = self._files.pop(layer, None)

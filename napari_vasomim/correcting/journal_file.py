@@ -20,7 +20,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_vasomim.correcting.journal_format import MAGIC, SUFFIX, Patch, packed, record
-from napari_vasomim.correcting.strokes import Box, differing
+from napari_vasomim.correcting.undo import Box, differing
 from vasomim_core.files import atomic
 
 LIVE: set[Path] = set()

@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vasomim.correcting.strokes import Box
+from napari_vasomim.correcting.undo import Box
 
 SUFFIX = ".journal"
 MAGIC = b"VasoMIM journal 1\n"

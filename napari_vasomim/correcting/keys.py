@@ -10,7 +10,7 @@ from napari.layers import Labels
 
 from napari_vasomim.correcting.tools.spec import GROW, NAPARI_TOOLS, VESSEL_TOOLS
 from napari_vasomim.correcting.tools.toolbox import VesselTools
-from napari_vasomim.notify import told
+from napari_vasomim.notify import report_errors
 
 KEYS = {spec.key: spec.summary for spec in (*VESSEL_TOOLS, GROW, *NAPARI_TOOLS)} | {
     "Z": "move the view",
@@ -48,5 +48,5 @@ def bind_keys(layer: Labels, tools: VesselTools, actions: Mapping[str, Callable[
 
 
 def _bind(layer: Labels, key: str, action: Callable[[], Any]) -> None:
-    guarded = told(action)
+    guarded = report_errors(action)
     layer.bind_key(key, lambda _: guarded(), overwrite=True)

@@ -6,17 +6,19 @@ from napari.components import ViewerModel
 
 from napari_vasomim.attached import PerViewer
 from napari_vasomim.labelling.groups import Groups
-from napari_vasomim.labelling.kept import Kept
+from napari_vasomim.labelling.label_writer import LabelWriter
+from napari_vasomim.labelling.navigator import QueueNavigator
 from napari_vasomim.labelling.revisions import Revisions
-from napari_vasomim.labelling.saving import Saving
-from napari_vasomim.labelling.shown import ShownFrame
-from napari_vasomim.labelling.walk import Walk
+from napari_vasomim.labelling.saved_masks import SavedMasks
+from napari_vasomim.labelling.shown_label import ShownLabel
 from napari_vasomim.labelling.watched_set import WatchedSet
 from napari_vasomim.session import Session
 
 
-class Desk(PerViewer):
-    """The desk of whoever labels in a viewer; get it with `Desk.of`. It hears the key for accepting from then on.
+class LabellingDesk(PerViewer):
+    """The desk of whoever labels in a viewer; get it with `LabellingDesk.of`.
+
+    It hears the key for accepting from then on.
 
     Attributes:
         watched: the label set that is open.
@@ -31,8 +33,8 @@ class Desk(PerViewer):
         session = Session.of(viewer)
         self.watched = WatchedSet(session)
         groups = Groups(self.watched)
-        self.shown = ShownFrame(self.watched, groups)
-        self.kept = Kept(session)
-        self.saving = Saving(self.watched, groups, self.kept)
+        self.shown = ShownLabel(self.watched, groups)
+        self.kept = SavedMasks(session)
+        self.saving = LabelWriter(self.watched, groups, self.kept)
         self.revisions = Revisions(self.shown, self.kept)
-        self.walk = Walk(self.watched, self.saving, self.kept)
+        self.navigator = QueueNavigator(self.watched, self.saving, self.kept)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from napari.layers import Image
 from qtpy.QtCore import QObject
 
-from napari_vasomim.background.threads import Newest
+from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.canvas import frames, layers
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.sources import LayerSource, sha_of_frames
@@ -30,7 +30,7 @@ class Groups:
         self._watched = watched
         self._defaults: weakref.WeakKeyDictionary[Image, str] = weakref.WeakKeyDictionary()
         self._owner = QObject()
-        self._moving = Newest(self._owner, lambda tell_of_it: tell_of_it())
+        self._moving = LatestRequest(self._owner, lambda tell_of_it: tell_of_it())
         watched.opened.connect(self._defaults.clear)  # a pseudonym is made with the key of its set
 
     def of(self, layer: Image, record: Record | None) -> str:

@@ -11,14 +11,14 @@ from napari.layers import Image
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
-from napari_vasomim.background.threads import Newest
+from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.canvas import layers, results
 from napari_vasomim.correcting.corrections import correction_of, drawn, ensure_correction
 from napari_vasomim.correcting.editing import editor_of
-from napari_vasomim.correcting.strokes import apply_values
-from napari_vasomim.labelling.kept import Kept
-from napari_vasomim.labelling.shown import ShownFrame
-from napari_vasomim.notify import told
+from napari_vasomim.correcting.undo import apply_values
+from napari_vasomim.labelling.saved_masks import SavedMasks
+from napari_vasomim.labelling.shown_label import ShownLabel
+from napari_vasomim.notify import report_errors
 from vasomim_core.labels.labelset import LabelSet, Record
 
 
@@ -40,14 +40,14 @@ class Revisions:
         kept: is told of what comes onto the correction layer.
     """
 
-    def __init__(self, shown: ShownFrame, kept: Kept):
+    def __init__(self, shown: ShownLabel, kept: SavedMasks):
         self._shown, self._kept = shown, kept
         self._session = shown.session
         self._owner = QObject()
         # What the thread has read comes back as a function to be called in the window.
         self._offered: weakref.WeakKeyDictionary[Image, set[int]] = weakref.WeakKeyDictionary()
-        shown.looked.connect(told(self._show_again))
-        self._showing, self._restoring = (Newest(self._owner, lambda act: act()) for _ in range(2))
+        shown.looked.connect(report_errors(self._show_again))
+        self._showing, self._restoring = (LatestRequest(self._owner, lambda act: act()) for _ in range(2))
 
     def show_label(self) -> None:
         """Put the kept mask of the shown frame onto the correction layer, as one step that can be undone."""

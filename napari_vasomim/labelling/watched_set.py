@@ -10,9 +10,9 @@ from pathlib import Path
 from psygnal import Signal
 from qtpy.QtCore import QFileSystemWatcher, QObject, QTimer
 
-from napari_vasomim.background.threads import Newest
+from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.labelling.contents import Contents
-from napari_vasomim.notify import tell, told
+from napari_vasomim.notify import report_error, report_errors
 from napari_vasomim.session import Session
 from vasomim_core.errors import InputError, LabelError, VasoMIMError
 from vasomim_core.labels.labelset import LabelSet
@@ -42,14 +42,14 @@ class WatchedSet:
         self.trouble = ""
         self._labels: LabelSet | None = None
         self._owner = QObject()
-        self._opening = Newest(self._owner, session.open_label_set)
-        self._reading = Newest(self._owner, lambda result: self.take(*result), self._unreadable)
+        self._opening = LatestRequest(self._owner, session.open_label_set)
+        self._reading = LatestRequest(self._owner, lambda result: self.take(*result), self._unreadable)
         # Other windows and programs write to the same folder.
         self._watcher = QFileSystemWatcher(self._owner)
         self._again = QTimer(self._owner, singleShot=True, interval=SETTLE_MS)
-        self._again.timeout.connect(told(self.refresh))
+        self._again.timeout.connect(report_errors(self.refresh))
         self._watcher.directoryChanged.connect(lambda _: self._again.start())
-        session.label_set_changed.connect(told(lambda _: self._set_changed()))
+        session.label_set_changed.connect(report_errors(lambda _: self._set_changed()))
         self._set_changed()
 
     def need_label_set(self) -> LabelSet:
@@ -100,7 +100,7 @@ class WatchedSet:
 
     def _unreadable(self, error: Exception) -> None:
         if not isinstance(error, VasoMIMError):
-            tell(error)
+            report_error(error)
             return
         self.trouble = str(error)
         self.contents = Contents()

@@ -13,9 +13,9 @@ from qtpy.QtCore import QObject
 
 from napari_vasomim.background import engine
 from napari_vasomim.background.sequencer import Sequencer
-from napari_vasomim.background.threads import beside
+from napari_vasomim.background.threads import run_in_background
 from napari_vasomim.masking.answers import Asked
-from napari_vasomim.notify import inform, tell
+from napari_vasomim.notify import inform, report_error
 from vasomim_core.inference.requests import MaskPreview
 from vasomim_core.masking.figures import save_animation
 from vasomim_core.masking.results import Mask
@@ -66,7 +66,9 @@ class MaskAnimation:
 
     def _write(self) -> None:
         frame = self._asked.vessels.frame
-        beside(self._parent, lambda: save_animation(self._path, frame, self._masks), self._written, self._failed)
+        run_in_background(
+            self._parent, lambda: save_animation(self._path, frame, self._masks), self._written, self._failed
+        )
 
     def _written(self, _: Any) -> None:
         self._end()
@@ -75,7 +77,7 @@ class MaskAnimation:
     def _failed(self, error: Exception) -> None:
         if self.at_work:
             self._end()
-            tell(error)
+            report_error(error)
 
     def _end(self) -> None:
         if self.at_work:

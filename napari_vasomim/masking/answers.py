@@ -14,7 +14,7 @@ from superqt.utils import qdebounced
 from napari_vasomim.background import engine
 from napari_vasomim.background.futures import deliver
 from napari_vasomim.masking.vessels import Vessels
-from napari_vasomim.notify import told
+from napari_vasomim.notify import report_errors
 from napari_vasomim.session import Session
 from vasomim_core.inference.requests import MaskingOverEpochs, MaskingRequest, MaskPreview, Reconstruct
 from vasomim_core.masking.results import MaskingResult
@@ -74,7 +74,7 @@ class MaskAnswers:
         self._asked: Asked | None = None
         self._answers: dict[type[MaskingRequest[Any]], tuple[tuple[Any, ...], Any]] = {}
         self._calls: dict[type[MaskingRequest[Any]], Future[Any]] = {}
-        self._ask_over_epochs_soon = qdebounced(told(self._ask_over_epochs), timeout=REST_MS, parent=parent)
+        self._ask_over_epochs_soon = qdebounced(report_errors(self._ask_over_epochs), timeout=REST_MS, parent=parent)
 
     def get(self, kind: type[MaskingRequest[Answer]], asked: Asked) -> Answer | None:
         """The answer that belongs to this; None while it is not there."""
@@ -122,7 +122,7 @@ class MaskAnswers:
                 self.answered.emit(asked, answer)
 
         self._calls[kind] = engine.shared().call(asked.request(kind))
-        deliver(self._calls[kind], self._parent, told(done), self._lost)
+        deliver(self._calls[kind], self._parent, report_errors(done), self._lost)
 
     def _lost(self, error: Exception) -> None:
         self._asked = None

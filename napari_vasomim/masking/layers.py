@@ -17,7 +17,7 @@ from napari_vasomim.masking.vessels import Vessels
 from vasomim_core.masking.figures import BY_CHANCE, GUIDED, kinds, on_pixels
 from vasomim_core.masking.results import Mask, OverEpochs, Reconstruction
 
-VIEWS: dict[str, tuple[str, ...]] = {
+DISPLAYS: dict[str, tuple[str, ...]] = {
     "one sampled mask": ("mask",),
     "distribution f": ("distribution",),
     "masking ratio over all epochs": ("masking ratio",),
@@ -63,7 +63,7 @@ class MaskLayers:
         """Look at other roles."""
         self.seen = seen
         canvas = Canvas.of(self._viewer)
-        for roles in VIEWS.values():
+        for roles in DISPLAYS.values():
             for role in roles:
                 if (found := layers.find(self._viewer, role, angiogram)) is not None:
                     (canvas.show if role in seen else canvas.hide)(found)

@@ -8,7 +8,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_vasomim.background.threads import beside
+from napari_vasomim.background.threads import run_in_background
 from napari_vasomim.notify import inform
 from vasomim_core.masking.results import MaskingResult, save_csv, save_npz
 
@@ -24,7 +24,7 @@ def ask_path(parent: QWidget, title: str, name: str) -> Path | None:
 
 def save_figure(parent: QWidget, path: Path, write: Callable[[Path], Any]) -> None:
     """Write a figure in a thread, and tell where it is."""
-    beside(parent, lambda: write(path), lambda _: inform(f"The figure is in {path.name}."))
+    run_in_background(parent, lambda: write(path), lambda _: inform(f"The figure is in {path.name}."))
 
 
 def ask_numbers(parent: QWidget, name: str) -> Path | None:
@@ -39,7 +39,7 @@ def ask_numbers(parent: QWidget, name: str) -> Path | None:
 def save_numbers(parent: QWidget, path: Path, results: Mapping[str, MaskingResult]) -> None:
     """Write results as NPZ or CSV, by the name of the file, and tell where they are."""
     if path.suffix == ".npz":
-        beside(parent, lambda: save_npz(path, results), lambda _: inform(f"The numbers are in {path.name}."))
+        run_in_background(parent, lambda: save_npz(path, results), lambda _: inform(f"The numbers are in {path.name}."))
     else:
         told_in = "The numbers are in {0.name} (patches) and {1.name} (epochs)."
-        beside(parent, lambda: save_csv(path, results), lambda files: inform(told_in.format(*files)))
+        run_in_background(parent, lambda: save_csv(path, results), lambda files: inform(told_in.format(*files)))

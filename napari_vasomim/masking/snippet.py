@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_vasomim.background.threads import beside
+from napari_vasomim.background.threads import run_in_background
 from napari_vasomim.canvas import layers
 from napari_vasomim.masking.answers import Asked
 from napari_vasomim.notify import copy, inform
@@ -38,7 +38,7 @@ def copy_snippet(parent: QWidget, asked: Asked) -> None:
             write_png(path, asked.vessels.frame)
             _copy(snippet(path, 0, False, asked))
 
-    beside(parent, lambda: _holds(source, inverted, asked), found)
+    run_in_background(parent, lambda: _holds(source, inverted, asked), found)
 
 
 def snippet(path: Path, index: int, inverted: bool, asked: Asked) -> str:

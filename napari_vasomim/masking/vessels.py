@@ -11,7 +11,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
-from napari_vasomim.background.threads import Newest
+from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.canvas import frames, layers
 from napari_vasomim.session import Session
 from vasomim_core.config import Mode
@@ -66,7 +66,7 @@ class ShownVessels:
         self._session, self._tell = session, found
         self._mode: Mode = "robust"
         self._last: Vessels | None = None
-        self._finding = Newest(parent, self._found)
+        self._finding = LatestRequest(parent, self._found)
 
     def get(self, mode: Mode) -> Vessels | None:
         """Those of the shown frame, found in this way; None while they are not known."""

@@ -35,7 +35,7 @@ from napari_vasomim.runs.report import report
 from vasomim_core.config import FinetuneConfig, PretrainConfig, check
 from vasomim_core.errors import RunError
 from vasomim_core.training.events import EventLog, Follower
-from vasomim_core.training.runs import LOCK, OUTPUT, SETTINGS, absolute, job_name, save_config, sole
+from vasomim_core.training.runs import LOCK, OUTPUT, SETTINGS, absolute, exclusive, job_name, save_config
 
 __all__ = [
     "Follower",
@@ -74,7 +74,7 @@ def start(config: FinetuneConfig | PretrainConfig) -> Job:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{run} cannot be written ({error.strerror}); choose another folder for the run") from error
-    with sole(run):
+    with exclusive(run):
         if any(path.name != LOCK for path in run.iterdir()):
             raise RunError(f"{run} exists and is not empty; give a new folder, or resume the run in it")
         try:
@@ -95,7 +95,7 @@ def resume(run: Path) -> Job:
     earlier = attach(run)
     if earlier.status().alive:
         raise RunError(f"the run in {run} is still running; stop it first, or wait for its end")
-    with sole(run):  # so that of two windows that resume it at once one sees the process of the other
+    with exclusive(run):  # so that of two windows that resume it at once one sees the process of the other
         status = earlier.status()
         if status.alive:
             raise RunError(f"the run in {run} is still running; stop it first, or wait for its end")

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QDialog, QGridLayout, QScrollArea, QVBoxLayout, QWidg
 
 from napari_vasomim.background import engine
 from napari_vasomim.background.sequencer import Sequencer
-from napari_vasomim.background.threads import Newest
+from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.plain import Marked, plain_label
 from napari_vasomim.widgets.kit import SPACE, Progress, header, hint
 from vasomim_core.config import FinetuneConfig
@@ -83,7 +83,7 @@ class BeforeAfter(QDialog):
         layout.addWidget(scroll, 1)
         self._frames: list[LabelledFrame] = []
         self._models: dict[int, str] = {}  # by column: before, after
-        self._reading = Newest(self, self._begin, self._failed)
+        self._reading = LatestRequest(self, self._begin, self._failed)
         self._reading.ask(self._read)
 
     def _read(self) -> tuple[list[LabelledFrame], dict[int, str], list[str]]:

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QMessageBox, QPushButton
 
 from napari_vasomim.canvas import layers
-from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import Editor, editor_of
 from napari_vasomim.correcting.keys import KEYS
@@ -127,7 +127,7 @@ class CorrectPanel(Panel):
             if answer == "cancel":
                 return
             mask = mask | drawn if answer == "add" else mask
-        strokes.apply_values(layer, None if layer.ndim == 2 else index, mask.astype(np.uint8))
+        undo.apply_values(layer, None if layer.ndim == 2 else index, mask.astype(np.uint8))
         editor_of(self.session, layer).propose(index, prediction.model)
         self.show_correction(layer)
 
@@ -140,7 +140,7 @@ class CorrectPanel(Panel):
         shown = layers.find(self.viewer, "prediction", self.session.need_angiogram())
         if shown is not None:
             self.session.canvas.hide(shown)  # two masks on top of each other cannot be told apart
-        strokes.show(layer)
+        undo.show(layer)
         self.viewer.layers.selection.active = layer
         self._refresh()
 
@@ -203,8 +203,8 @@ class CorrectPanel(Panel):
         there = source is not None
         for widget in (self.begin, self.empty, self.grow, *self.tools.values()):
             widget.setEnabled(there)
-        self.undo.setEnabled(layer is not None and strokes.undo_depth(layer) > 0)
-        self.redo.setEnabled(layer is not None and strokes.redo_depth(layer) > 0)
+        self.undo.setEnabled(layer is not None and undo.undo_depth(layer) > 0)
+        self.redo.setEnabled(layer is not None and undo.redo_depth(layer) > 0)
         self._editor = editor_of(self.session, layer) if layer is not None else None
         if layer is not None and self._editor is not None:
             self._editor.grow_threshold = self.threshold.value() if self._threshold_set else None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from qtpy.QtWidgets import QFileDialog, QSpinBox
 
 from napari_vasomim.canvas import frames
+from napari_vasomim.labelling.navigator import QueueNavigator
 from napari_vasomim.labelling.sources import FileSource
-from napari_vasomim.labelling.walk import Walk
 from napari_vasomim.labelling.watched_set import WatchedSet
-from napari_vasomim.notify import told
+from napari_vasomim.notify import report_errors
 from napari_vasomim.widgets.frame_strip import FrameStrip
 from napari_vasomim.widgets.kit import Panel, button, choice, hint, row
 
@@ -24,7 +24,7 @@ class QueuePosition:
         watched: the label set that is open.
     """
 
-    def __init__(self, panel: Panel, walk: Walk, watched: WatchedSet):
+    def __init__(self, panel: Panel, walk: QueueNavigator, watched: WatchedSet):
         self._walk, self._watched = walk, watched
         self.strip = FrameStrip(self._strip_clicked)
         self.words = hint()
@@ -97,7 +97,7 @@ class QueueChoice:
         walk: the way through the frames.
     """
 
-    def __init__(self, panel: Panel, walk: Walk):
+    def __init__(self, panel: Panel, walk: QueueNavigator):
         self._panel, self._walk = panel, walk
         self.source = choice(
             ("the open angiogram", HERE),
@@ -124,9 +124,9 @@ class QueueChoice:
         order = row(self.order)
         order.addWidget(self.every)
         form.addRow("order", order)
-        self.source.activated.connect(told(self._source_chosen))
-        self.order.activated.connect(told(self._order_chosen))
-        self.every.valueChanged.connect(told(walk.set_every))
+        self.source.activated.connect(report_errors(self._source_chosen))
+        self.order.activated.connect(report_errors(self._order_chosen))
+        self.every.valueChanged.connect(report_errors(walk.set_every))
         panel.follow(walk.changed, self._show)
         self._show()
 

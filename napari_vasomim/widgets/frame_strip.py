@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QHelpEvent, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from napari_vasomim.notify import told
+from napari_vasomim.notify import report_errors
 from napari_vasomim.plain import tooltip
 
 COLOURS = {"accepted": "#4caf7a", "skipped": "#8d8d8d", "flagged": "#ffb000"}
@@ -27,7 +27,7 @@ class FrameStrip(QWidget):
 
     def __init__(self, clicked: Callable[[int], Any]):
         super().__init__()
-        self._clicked = told(clicked)
+        self._clicked = report_errors(clicked)
         self._cells: list[str | None] = []
         self._words: Callable[[int], str] = str
         self._shown = -1

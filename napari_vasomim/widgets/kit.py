@@ -30,7 +30,7 @@ from superqt.utils import signals_blocked
 from napari_vasomim import plain
 from napari_vasomim.canvas import grey_window, layers
 from napari_vasomim.closing import guard
-from napari_vasomim.notify import told
+from napari_vasomim.notify import report_errors
 from napari_vasomim.plain import make_plain, plain_label
 from napari_vasomim.session import Session
 
@@ -129,7 +129,7 @@ class AngiogramChoice(QWidget):
         row.addWidget(self.window)
         row.addWidget(self.bright)
         self.choice.activated.connect(self._chosen)
-        self.bright.clicked.connect(told(session.set_bright_vessels))
+        self.bright.clicked.connect(report_errors(session.set_bright_vessels))
         follow(self, session.angiogram_changed, self._fill)
         self._fill()
 
@@ -154,7 +154,7 @@ class AngiogramChoice(QWidget):
 
 def follow(widget: QWidget, signal: Any, slot: Callable[..., Any]) -> None:
     """Connect a psygnal or napari signal to a slot for as long as a widget lives; errors become a sentence."""
-    guarded = told(slot)
+    guarded = report_errors(slot)
 
     def call(*arguments: Any) -> None:
         guarded(*arguments)
@@ -192,7 +192,7 @@ def button(text: str, clicked: Callable[[], Any], tooltip: str = "", primary: bo
     """A push button; what goes wrong in its work becomes a sentence."""
     made = QPushButton(text)
     made.setToolTip(plain.tooltip(tooltip))
-    guarded = told(clicked)
+    guarded = report_errors(clicked)
     made.clicked.connect(lambda *_: guarded())
     if primary:
         font = made.font()

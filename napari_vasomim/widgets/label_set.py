@@ -7,8 +7,8 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit
 
-from napari_vasomim.labelling.desk import Desk
-from napari_vasomim.notify import told, untagged
+from napari_vasomim.labelling.desk import LabellingDesk
+from napari_vasomim.notify import report_errors, untagged
 from napari_vasomim.plain import plain_label
 from napari_vasomim.widgets.frame_queue import QueueChoice, QueuePosition
 from napari_vasomim.widgets.kit import SPACE, Panel, button, header, hint, row
@@ -32,13 +32,13 @@ class LabelSetPanel(Panel):
 
     def build(self) -> None:
         """Make the widgets."""
-        self.desk = Desk.of(self.viewer)
-        self.shown, self.saving, self.walk = self.desk.shown, self.desk.saving, self.desk.walk
+        self.desk = LabellingDesk.of(self.viewer)
+        self.shown, self.saving, self.navigator = self.desk.shown, self.desk.saving, self.desk.navigator
         self.set = OpenLabelSet(self, self.desk.watched)
         self.body.addWidget(header("This frame"))
-        self.position = QueuePosition(self, self.walk, self.desk.watched)
+        self.position = QueuePosition(self, self.navigator, self.desk.watched)
         self._build_frame()
-        self.queue = QueueChoice(self, self.walk)
+        self.queue = QueueChoice(self, self.navigator)
         self.history = RevisionHistory(self, self.shown, self.desk.revisions)
         self.follow(self.desk.watched.said, self._say)
         self.follow(self.saving.working, self._show_working)
@@ -72,7 +72,7 @@ class LabelSetPanel(Panel):
         self.note = QLineEdit()
         self.note.setPlaceholderText("why it is flagged")
         self.note.setToolTip("Kept with the label when you flag the frame; no patient's name")
-        self.note.returnPressed.connect(told(self._flag))
+        self.note.returnPressed.connect(report_errors(self._flag))
         line = row(self.skip, self.flag)
         line.addWidget(self.note, 3)
         self.body.addLayout(line)
@@ -89,11 +89,11 @@ class LabelSetPanel(Panel):
         self.annotator = QLineEdit(self.session.annotator)
         self.annotator.setPlaceholderText("who draws or approves")
         self.annotator.setToolTip("Kept with each label: who drew or approved it")
-        self.annotator.editingFinished.connect(told(self._annotator_written))
+        self.annotator.editingFinished.connect(report_errors(self._annotator_written))
         self.group = QLineEdit()
         self.group.setPlaceholderText("patient or run, as a pseudonym")
         self.group.setToolTip(WHY_GROUPS)
-        self.group.editingFinished.connect(told(self._group_written))
+        self.group.editingFinished.connect(report_errors(self._group_written))
         line = QHBoxLayout()
         line.setSpacing(SPACE)
         for words, field in (("by", self.annotator), ("group", self.group)):

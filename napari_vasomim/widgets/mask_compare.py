@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QDialog, QDoubleSpinBox, QGridLayout, QHBoxLayout, QL
 from napari_vasomim.masking.answers import Asked, MaskAnswers
 from napari_vasomim.masking.layers import LEGEND
 from napari_vasomim.masking.saving import ask_numbers, ask_path, save_figure, save_numbers
-from napari_vasomim.notify import tell, told
+from napari_vasomim.notify import report_error, report_errors
 from napari_vasomim.plain import Marked, make_plain, plain_label
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.kit import SPACE, button, choice, follow, header, hint, row
@@ -69,12 +69,12 @@ class CompareWindow(QDialog):
         self.pictures: dict[tuple[str, str], Picture] = {}
         titles: dict[tuple[str, str], QLabel] = {}
         places = [("mask", 0, 0), ("ratio", 0, 2), ("drawn", 2, 2)]
-        for view, line, column in places:
+        for shown, line, column in places:
             for right, which in enumerate("AB"):
-                titles[view, which] = _title(f"{which}: {TITLES[view]}")
-                self.pictures[view, which] = Picture()
-                grid.addWidget(titles[view, which], line, column + right)
-                grid.addWidget(self.pictures[view, which], line + 1, column + right)
+                titles[shown, which] = _title(f"{which}: {TITLES[shown]}")
+                self.pictures[shown, which] = Picture()
+                grid.addWidget(titles[shown, which], line, column + right)
+                grid.addWidget(self.pictures[shown, which], line + 1, column + right)
         grid.addWidget(ColourBar(RATIO_COLOURS), 1, 4)
         self.curves = VesselCurves()
         grid.addWidget(_title("Share of the vessels that is masked, over the epochs"), 2, 0, 1, 2)
@@ -101,13 +101,13 @@ class CompareWindow(QDialog):
         column_.addLayout(keep)
         make_plain(self)
 
-        changed = told(self._changed)
+        changed = report_errors(self._changed)
         self.sampler.currentIndexChanged.connect(changed)
         for spin in (self.mask_ratio, self.beta_start, self.beta_end):
             spin.valueChanged.connect(changed)
         follow(self, self._of_a.answered, self._draw)
         follow(self, self._of_b.answered, self._draw)
-        follow(self, self._of_b.failed, tell)
+        follow(self, self._of_b.failed, report_error)
         self._show_model(False)
         self.resize(1040, 660)  # fits a screen of 1366×768, too
 

@@ -8,9 +8,9 @@ from qtpy.QtWidgets import QSizePolicy, QSpinBox
 from superqt.utils import signals_blocked
 
 from napari_vasomim.masking.answers import Asked, MaskAnswers
-from napari_vasomim.masking.layers import FROM_MODEL, LEGEND, VIEWS, MaskLayers
+from napari_vasomim.masking.layers import DISPLAYS, FROM_MODEL, LEGEND, MaskLayers
 from napari_vasomim.masking.vessels import ShownVessels, Vessels
-from napari_vasomim.notify import tell, told
+from napari_vasomim.notify import report_error, report_errors
 from napari_vasomim.plain import Marked
 from napari_vasomim.widgets.kit import Panel, button, choice, hint, row, whole_slider
 from napari_vasomim.widgets.mask_compare import CompareWindow
@@ -29,7 +29,7 @@ class MaskPreviewPanel(Panel):
 
     title = "Masking"
     purpose = "See which patches pretraining would mask, epoch by epoch."
-    explores = ("anatomy", *(role for roles in VIEWS.values() for role in roles))
+    explores = ("anatomy", *(role for roles in DISPLAYS.values() for role in roles))
 
     def build(self) -> None:
         """Make the widgets."""
@@ -37,7 +37,9 @@ class MaskPreviewPanel(Panel):
         self.section("Schedule").addRow(self.schedule)
 
         form = self.section("Look")
-        self.view = choice(*((text, roles) for text, roles in VIEWS.items()), tooltip="What lies over the angiogram")
+        self.display = choice(
+            *((text, roles) for text, roles in DISPLAYS.items()), tooltip="What lies over the angiogram"
+        )
         last = self.schedule.epochs.value() - 1
         self.epoch = whole_slider(0, last, last, "The epoch whose mask is drawn")
         self.seed = QSpinBox()
@@ -50,7 +52,7 @@ class MaskPreviewPanel(Panel):
             "A model that `Pretrain` made; it draws what is masked",
             none="none",
         )
-        form.addRow("show", self.view)
+        form.addRow("show", self.display)
         form.addRow("epoch", self.epoch)
         form.addRow("seed", row(self.seed, self.again))
         form.addRow("model", self.model)
@@ -68,13 +70,13 @@ class MaskPreviewPanel(Panel):
         self.vessels = ShownVessels(self.session, self, self._found)
         self.answers = MaskAnswers(self.session, self)
         self.comparison: CompareWindow | None = None
-        self._layers = MaskLayers(self.viewer, self.view.currentData())
+        self._layers = MaskLayers(self.viewer, self.display.currentData())
         self._model = ""
-        self.schedule.changed.connect(told(self._schedule_changed))
+        self.schedule.changed.connect(report_errors(self._schedule_changed))
         for signal in (self.epoch.valueChanged, self.seed.valueChanged):
-            signal.connect(told(self._changed))
-        self.model.chosen.connect(told(self._model_chosen))
-        self.view.currentIndexChanged.connect(told(self._view_changed))
+            signal.connect(report_errors(self._changed))
+        self.model.chosen.connect(report_errors(self._model_chosen))
+        self.display.currentIndexChanged.connect(report_errors(self._display_changed))
         self.follow(self.answers.starting, self._engine_starts)
         self.follow(self.answers.answered, self._answered)
         self.follow(self.answers.failed, self._failed)
@@ -129,10 +131,10 @@ class MaskPreviewPanel(Panel):
 
     def _failed(self, error: Exception) -> None:
         self.state.setText(str(error) if isinstance(error, VasoMIMError) else "")
-        tell(error)
+        report_error(error)
 
-    def _view_changed(self, *_: Any) -> None:
-        layer, seen = self.session.angiogram, self.view.currentData()
+    def _display_changed(self, *_: Any) -> None:
+        layer, seen = self.session.angiogram, self.display.currentData()
         if layer is None:
             return
         self._layers.see(seen, layer)
@@ -154,7 +156,7 @@ class MaskPreviewPanel(Panel):
             widget.setEnabled(there)
         self.export.enable(there)
         if self.session.angiogram is not None:
-            self._layers.see(self.view.currentData(), self.session.angiogram)  # it may have been left at another view
+            self._layers.see(self.display.currentData(), self.session.angiogram)  # it may have been left otherwise
         else:
             self.vessels.forget()
             self.answers.forget()
@@ -175,12 +177,12 @@ class MaskPreviewPanel(Panel):
         if name != self._model:
             self.schedule.take_sizes(name)
             self._model = name
-        if name and not set(self.view.currentData()) & set(FROM_MODEL):
-            self.view.setCurrentIndex(list(VIEWS).index("reconstruction I′"))
+        if name and not set(self.display.currentData()) & set(FROM_MODEL):
+            self.display.setCurrentIndex(list(DISPLAYS).index("reconstruction I′"))
         self._changed()
 
     def _show_legend(self) -> None:
-        self.legend.setVisible("mask" in self.view.currentData())
+        self.legend.setVisible("mask" in self.display.currentData())
 
     # Comparing and keeping
 

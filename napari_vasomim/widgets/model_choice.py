@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QSizePolicy
 from superqt.utils import signals_blocked
 
 from napari_vasomim import plain
-from napari_vasomim.notify import tell, told
+from napari_vasomim.notify import report_error, report_errors
 from vasomim_core.errors import CheckpointError
 from vasomim_core.models import catalogue
 from vasomim_core.models.catalogue import Card
@@ -39,7 +39,7 @@ class ModelChoice(QComboBox):
         self._cards: dict[str, Card] = {}
         self._files: list[str] = []
         self._last = ""
-        self.activated.connect(told(self._activated))
+        self.activated.connect(report_errors(self._activated))
 
     @property
     def card(self) -> Card | None:
@@ -82,7 +82,7 @@ class ModelChoice(QComboBox):
                 self._check_file(Path(name_or_path))
                 self._files.append(name_or_path)
         except Exception as error:
-            tell(error)
+            report_error(error)
             self.fill(self._last)
         else:
             self.fill(name_or_path)

@@ -9,8 +9,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QTreeWidgetItem
 
 from napari_vasomim.labelling.revisions import Revisions
-from napari_vasomim.labelling.shown import ShownFrame
-from napari_vasomim.notify import told
+from napari_vasomim.labelling.shown_label import ShownLabel
+from napari_vasomim.notify import report_errors
 from napari_vasomim.plain import tooltip
 from napari_vasomim.widgets.kit import Panel, button, header
 from napari_vasomim.widgets.table import Table
@@ -25,12 +25,12 @@ class RevisionHistory:
         revisions: brings its masks back.
     """
 
-    def __init__(self, panel: Panel, shown: ShownFrame, revisions: Revisions):
+    def __init__(self, panel: Panel, shown: ShownLabel, revisions: Revisions):
         self._shown, self._revisions = shown, revisions
         self._header = header("Revisions")
         self.table = Table("", "when", "who", "from model", most=5)
         self.table.setToolTip("Select one to see its mask on the angiogram")
-        self.table.itemSelectionChanged.connect(told(self._selection_changed))
+        self.table.itemSelectionChanged.connect(report_errors(self._selection_changed))
         self.back = button(
             "Take back this revision", self._take_back, "Make it the current mask again; no revision is lost by that"
         )

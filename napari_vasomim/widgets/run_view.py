@@ -9,8 +9,8 @@ from typing import Any
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QGridLayout, QProgressBar, QVBoxLayout, QWidget
 
-from napari_vasomim.background.threads import beside
-from napari_vasomim.notify import copy, inform, told
+from napari_vasomim.background.threads import run_in_background
+from napari_vasomim.notify import copy, inform, report_errors
 from napari_vasomim.plain import confirmed
 from napari_vasomim.runs import jobs
 from napari_vasomim.widgets.curves import Curves
@@ -142,7 +142,7 @@ class RunView(QWidget):
         elif alive:
             self._was_alive = True
 
-    @told
+    @report_errors
     def _tick(self) -> None:
         self.refresh()
 
@@ -179,7 +179,7 @@ class RunView(QWidget):
         lost = "What it has learned since its last saved state is lost."
         if confirmed(self, "Cancel the run", f"End {job.run.name} now? {lost}"):
             self.cancel.setEnabled(False)
-            beside(self, job.cancel, lambda _: self.refresh())  # waits some seconds for the process to end
+            run_in_background(self, job.cancel, lambda _: self.refresh())  # waits some seconds for the process to end
 
     def _resume(self) -> None:
         if self.job is not None:

@@ -10,8 +10,8 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
-from napari_vasomim.background.threads import Newest
-from napari_vasomim.notify import inform, told, warn
+from napari_vasomim.background.threads import LatestRequest
+from napari_vasomim.notify import inform, report_errors, warn
 from napari_vasomim.plain import tooltip
 from napari_vasomim.runs import jobs
 from napari_vasomim.session import Session
@@ -51,17 +51,17 @@ class Runs(QWidget):
         head.setStretchLastSection(False)
         head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.list.currentItemChanged.connect(told(self._selected))
+        self.list.currentItemChanged.connect(report_errors(self._selected))
         self.list.hide()
         self.view = RunView()
-        self.view.ended.connect(told(lambda _: self.refresh()))
-        self.view.resumed.connect(told(self.follow))
+        self.view.ended.connect(report_errors(lambda _: self.refresh()))
+        self.view.resumed.connect(report_errors(self.follow))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE)
         for widget in (self.none, self.list, self.view):
             layout.addWidget(widget)
-        self._reading = Newest(self, self._listed)
+        self._reading = LatestRequest(self, self._listed)
         self._timer = QTimer(self)
         self._timer.setInterval(LIST_MS)
         self._timer.timeout.connect(self._tick)  # a method: a closure may be collected before its timer
@@ -89,7 +89,7 @@ class Runs(QWidget):
                 job.status()  # only whoever started a process learns how it ended
         self._reading.ask(lambda: jobs.list_runs(self.folder))
 
-    @told
+    @report_errors
     def _tick(self) -> None:
         self.refresh()
 

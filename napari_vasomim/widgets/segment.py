@@ -12,7 +12,7 @@ from superqt.utils import qdebounced, signals_blocked
 from napari_vasomim.background import engine
 from napari_vasomim.background.sequencer import Sequencer
 from napari_vasomim.canvas import frames, layers
-from napari_vasomim.notify import counted, tell, told
+from napari_vasomim.notify import counted, report_error, report_errors
 from napari_vasomim.plain import message_box
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.prediction_layers import PredictionLayers
@@ -71,11 +71,11 @@ class SegmentPanel(Panel):
         self._shown = PredictionLayers(self.session)
         self._task: Sequencer[int, Segmentation] | None = None
         self._task_of: Image | None = None
-        self._paint_all_soon = qdebounced(told(self._shown.paint_all), timeout=REST_MS, parent=self)
-        self.model.chosen.connect(told(self._model_chosen))
-        self.threshold.valueChanged.connect(told(self._threshold_moved))
-        self.outline.toggled.connect(told(self._style))
-        self.uncertain.toggled.connect(told(self._style))
+        self._paint_all_soon = qdebounced(report_errors(self._shown.paint_all), timeout=REST_MS, parent=self)
+        self.model.chosen.connect(report_errors(self._model_chosen))
+        self.threshold.valueChanged.connect(report_errors(self._threshold_moved))
+        self.outline.toggled.connect(report_errors(self._style))
+        self.uncertain.toggled.connect(report_errors(self._style))
         self.uncertain.toggled.connect(self.meaning.setVisible)
         self.follow(self.session.angiogram_changed, self._angiogram_changed)
         self.follow(self.session.pixels_changed, self._pixels_changed)
@@ -130,7 +130,7 @@ class SegmentPanel(Panel):
 
     def _failed(self, error: Exception) -> None:
         self._finish(str(error) if isinstance(error, VasoMIMError) else "")
-        tell(error)
+        report_error(error)
 
     def _finish(self, sentence: str = "") -> None:
         if self._task is not None:

@@ -13,8 +13,8 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QScrollArea
 
-from napari_vasomim.background.threads import Newest, beside
-from napari_vasomim.notify import inform, tell, told
+from napari_vasomim.background.threads import LatestRequest, run_in_background
+from napari_vasomim.notify import inform, report_error, report_errors
 from napari_vasomim.runs import jobs, machine
 from napari_vasomim.widgets.forms import ConfigForm, Fold
 from napari_vasomim.widgets.kit import Panel, button, choice, hint
@@ -84,16 +84,16 @@ class TrainPanel(Panel):
         self.runs = Runs(self.session, self.job)
         self.body.addWidget(self.runs)
         self.view = self.runs.view
-        self.view.use_model.connect(told(self._use_model))
-        self.view.compare.connect(told(self._compare))
+        self.view.use_model.connect(report_errors(self._use_model))
+        self.view.compare.connect(report_errors(self._compare))
 
-        self._checking = Newest(self, self._checked, self._check_failed)
+        self._checking = LatestRequest(self, self._checked, self._check_failed)
         self._checked_with = self._decisive()
         self._again = self._timer(SETTLE_MS, self._check)
         self._pressed = self._timer(DOUBLE_CLICK_MS, self._estimate)
         self._reveal = self._timer(50, self._show_run)
-        self.preset.currentIndexChanged.connect(told(self._apply_preset))
-        self.settings.changed.connect(told(self._settings_changed))
+        self.preset.currentIndexChanged.connect(report_errors(self._apply_preset))
+        self.settings.changed.connect(report_errors(self._settings_changed))
         self.settings.problem_changed.connect(self._estimate)
         self._estimate()
 
@@ -153,7 +153,7 @@ class TrainPanel(Panel):
         if folder:
             self.use_data(Path(folder))
 
-    @told
+    @report_errors
     def _check(self) -> None:
         self._again.stop()
         if self._data is None:
@@ -185,7 +185,7 @@ class TrainPanel(Panel):
 
     def _check_failed(self, error: Exception) -> None:
         self.found.setText("The check did not come to its end; choose the folder again.")
-        tell(error)
+        report_error(error)
 
     def _decisive(self) -> tuple[Any, ...]:
         return tuple(
@@ -213,7 +213,7 @@ class TrainPanel(Panel):
         self.settings.set_value(presets.apply_preset(self.settings.last_value(), self._preset))
         self._estimate()
 
-    @told
+    @report_errors
     def _estimate(self, *_: Any) -> None:
         problem = self.settings.problem()
         self.start.setEnabled(self._usable and not problem and not self._pressed.isActive())
@@ -251,7 +251,7 @@ class TrainPanel(Panel):
         self.runs.follow(job)
         self._reveal.start()
 
-    @told
+    @report_errors
     def _show_run(self) -> None:
         """Scroll to the run; once its widgets have their places."""
         for area in self.findChildren(QScrollArea):
@@ -261,7 +261,7 @@ class TrainPanel(Panel):
 
     def _use_model(self, model: Path) -> None:
         """Put a run's model among the registered ones; copying takes a moment."""
-        beside(self, lambda: _registered(model), self._use_registered)
+        run_in_background(self, lambda: _registered(model), self._use_registered)
 
     def _use_registered(self, name: str) -> None:
         raise NotImplementedError
@@ -271,7 +271,7 @@ class TrainPanel(Panel):
 
 
 class FinetunePanel(TrainPanel):
-    """Finetune a segmenter on a label set."""
+    """Finetune a segmentation model on a label set."""
 
     title = "Finetune"
     purpose = "Teach a model with the labels you have kept."
@@ -287,13 +287,13 @@ class FinetunePanel(TrainPanel):
         """The model to start from."""
         self._by_hand = False
         self._stale = self.session.label_set is not None
-        self.base = choice(tooltip="The model to start from; a segmenter needs the fewest labels")
+        self.base = choice(tooltip="The model to start from; a segmentation model needs the fewest labels")
         self.form.addRow("start from", self.base)
         self._fill_bases()
         self.follow(self.session.model_changed, self._fill_bases)
         self.follow(self.session.models_changed, self._fill_bases)
         self.follow(self.session.label_set_changed, self._label_set_changed)
-        self.base.currentIndexChanged.connect(told(self._apply_preset))
+        self.base.currentIndexChanged.connect(report_errors(self._apply_preset))
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Check a label set that was opened or added to meanwhile."""

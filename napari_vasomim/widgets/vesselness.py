@@ -15,9 +15,9 @@ from qtpy.QtWidgets import QCheckBox
 from superqt import QLabeledDoubleRangeSlider
 
 from napari_vasomim.background.sequencer import Sequencer
-from napari_vasomim.background.threads import Newest, submit
+from napari_vasomim.background.threads import LatestRequest, submit
 from napari_vasomim.canvas import frames, layers, results
-from napari_vasomim.notify import tell, told
+from napari_vasomim.notify import report_error, report_errors
 from napari_vasomim.widgets.kit import Panel, Progress, button, choice, hint, row, slider
 from vasomim_core.anatomy import extract_anatomy, frangi, sato
 from vasomim_core.anatomy.extraction import Mode, Robust
@@ -122,14 +122,14 @@ class VesselnessPanel(Panel):
 
         self._cine: Sequencer[int, Found] | None = None
         self._cine_of: Image | None = None
-        self._preview = Newest(self, self._show)
-        moved = told(self._moved)
+        self._preview = LatestRequest(self, self._show)
+        moved = report_errors(self._moved)
         self.filter.currentIndexChanged.connect(moved)
         self.sigmas.valueChanged.connect(moved)
         self.mode.currentIndexChanged.connect(moved)
         self.percentile.valueChanged.connect(moved)
         self.live.toggled.connect(moved)
-        self.ridges.activated.connect(told(self._ridges_chosen))
+        self.ridges.activated.connect(report_errors(self._ridges_chosen))
         self.follow(self.session.frame_changed, self._moved)
         self.follow(self.session.pixels_changed, self._pixels_changed)
         self.follow(self.session.angiogram_changed, self._angiogram_changed)
@@ -203,7 +203,7 @@ class VesselnessPanel(Panel):
 
     def _failed(self, error: Exception) -> None:
         self.cancel()
-        tell(error)
+        report_error(error)
 
     def _moved(self, *_: Any) -> None:
         self.percentile.setEnabled(self.mode.currentData() != "as-released")

@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
-from napari_vasomim.labelling.desk import Desk
+from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.kit import WIDTH, AngiogramChoice, Panel
@@ -71,7 +71,7 @@ class Workbench(QWidget):
         layout.addWidget(self._stack, 1)
         self._buttons.idClicked.connect(lambda place: self.show_panel(PANELS[place]))
         self.setMinimumWidth(WIDTH)
-        Desk.of(self.session.viewer)  # hears the key for accepting before the panel for it was looked at
+        LabellingDesk.of(self.session.viewer)  # hears the key for accepting before the panel for it was looked at
         self.show_panel(SegmentPanel)
 
     def panel(self, kind: type[P]) -> P:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QMessageBox
 from napari_vasomim import closing
 from napari_vasomim.background import engine
 from napari_vasomim.closing import PROPERTY, ClosingGuard, guard
-from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.editing import editors, journal
 from napari_vasomim.correcting.unfinished import restore, unfinished
 from napari_vasomim.runs import jobs
@@ -79,7 +79,7 @@ def close(viewer):
 def draw(viewer):
     panel = next(p for p in viewer.window._qt_window.findChildren(CorrectPanel))
     panel.start_empty()
-    strokes.apply(panel.correction, None, np.eye(256, dtype=bool), 1)
+    undo.apply(panel.correction, None, np.eye(256, dtype=bool), 1)
     return panel.correction
 
 
@@ -112,7 +112,7 @@ def test_cancel_stays_and_goes_on(windows, still, monkeypatch):
     layer = draw(viewer)
     assert not close(viewer)
     assert editors(Session.of(viewer))[0].unsaved == {0}
-    strokes.apply(layer, None, np.eye(256, dtype=bool)[::-1], 1)
+    undo.apply(layer, None, np.eye(256, dtype=bool)[::-1], 1)
     assert close(viewer)
     assert unfinished(journal().folder)[0].strokes == 2
 
@@ -126,7 +126,7 @@ def test_naparis_own_question_may_keep_the_window(windows, still, monkeypatch):
         patch.setattr(type(window), "closeEvent", lambda self, event: event.ignore())
         assert not close(viewer)
     assert editors(Session.of(viewer))[0].unsaved == {0}  # nothing was discarded
-    strokes.apply(layer, None, np.eye(256, dtype=bool)[::-1], 1)
+    undo.apply(layer, None, np.eye(256, dtype=bool)[::-1], 1)
     assert close(viewer)
     assert unfinished(journal().folder)[0].strokes == 2
 

@@ -28,9 +28,9 @@ def test_no_other_module_touches_them():
 
 def test_the_parts_of_a_window_are_there(make_napari_viewer_proxy):
     proxy = make_napari_viewer_proxy()
-    viewer = napari_compat.bare(proxy)
+    viewer = napari_compat.unwrap(proxy)
     assert viewer is not proxy
-    assert napari_compat.bare(viewer) is viewer
+    assert napari_compat.unwrap(viewer) is viewer
     assert isinstance(napari_compat.main_window(viewer), QMainWindow)
     assert isinstance(napari_compat.canvas_widget(viewer), QWidget)
     assert napari_compat.grid(viewer).enabled is False

@@ -149,7 +149,7 @@ def test_napari_is_told_nothing_that_it_takes_for_html(viewer, notifications):
 
     notify.inform(HOSTILE)
     notify.warn(HOSTILE)
-    notify.tell(InputError(HOSTILE))
+    notify.report_error(InputError(HOSTILE))
     assert len(notifications) == 3
     for note in notifications:
         assert not Qt.mightBeRichText(note.message)
@@ -163,7 +163,13 @@ def test_a_hostile_model_card(model, beside, qtbot, still, models_folder):
     from napari_vasomim.widgets.segment import SegmentPanel
 
     models_folder.mkdir()
-    card = {"format": 1, "kind": "segmenter", "architecture": HOSTILE, "preprocessing": {}, "description": HOSTILE}
+    card = {
+        "format": 1,
+        "kind": "segmentation model",
+        "architecture": HOSTILE,
+        "preprocessing": {},
+        "description": HOSTILE,
+    }
     name = "<img src=elsewhere.png>"
     save_file({"x": np.zeros(1)}, models_folder / f"{name}.safetensors", {"vasomim": json.dumps(card)})
     model.add_image(still)

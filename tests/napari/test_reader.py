@@ -201,7 +201,7 @@ def test_dicom_keeps_its_window_and_tells_no_name(viewer, tmp_path, qtbot):
     ],
 )
 def test_angles_are_said_as_people_say_them(angles, words):
-    assert _reader.view_of(angles) == words
+    assert _reader.angulation(angles) == words
 
 
 def test_a_narrow_image_is_no_colour_image(model, tmp_path):

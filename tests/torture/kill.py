@@ -71,7 +71,7 @@ def _paint(folder: Path, told: Path, count: int) -> None:
     from napari.layers import Labels
 
     from napari_vasomim.correcting.journal import Journal
-    from napari_vasomim.correcting.strokes import apply
+    from napari_vasomim.correcting.undo import apply
 
     layer = Labels(np.zeros(SHAPE, np.uint8), name="correction")
     Journal(folder).follow(layer, {"angiogram": "torture"})

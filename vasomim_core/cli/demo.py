@@ -91,10 +91,10 @@ def demonstrate(output: Path, data: Path | None, frames: int, seed: int) -> dict
     tuned = replace(tuned, training=replace(tuned.training, epochs=25, learning_rate=4e-3, seed=seed))
     model = finetune(tuned).model
 
-    segmenter = load_model(model)
+    network = load_model(model)
     for labelled_frame in open_labels(held_out):
         frame = labelled_frame.frame()
-        mask = segmenter.predict(frame) >= segmenter.card.preprocessing.threshold
+        mask = network.predict(frame) >= network.card.preprocessing.threshold
         write_png(output / "prediction" / f"{labelled_frame.name}.png", mask.astype(np.uint8) * 255)
         write_png(output / "filter" / f"{labelled_frame.name}.png", extract_anatomy(frame).astype(np.uint8) * 255)
     scores = evaluate(output / "prediction", held_out).to_dict()
@@ -125,8 +125,8 @@ def draw(path: Path, labelled: LabelledFrame, model: Path, pretrained: Path, see
     masking = mask_frame(frame, schedule, schedule.epochs - 1, card.config["anatomy"], pretrained)
     view = masking.reconstruction
     assert view is not None  # a model was given
-    segmenter = load_model(model)
-    predicted = segmenter.predict(frame) >= segmenter.card.preprocessing.threshold
+    network = load_model(model)
+    predicted = network.predict(frame) >= network.card.preprocessing.threshold
     response = sato(frame)
     grey = (0.0, 255.0)
     panels = [

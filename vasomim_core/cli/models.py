@@ -68,8 +68,8 @@ class Package(Options):
 
     Attributes:
         model: a name that `vasomim models` lists, a model file, or a run folder.
-        validation: labelled frames that it has not learned from, to calibrate and score a segmenter on; None = it is a
-            pretrained encoder.
+        validation: labelled frames that it has not learned from, to calibrate and score a segmentation model on;
+            None = it is a pretrained encoder.
         output: `.safetensors` file to write.
         description: one line for people; None = that of the model.
         mirrored: average with the frame flipped left to right from now on, at twice the time.

@@ -137,7 +137,7 @@ class Pretrain(_Job):
 
 @dataclass(frozen=True, kw_only=True)
 class Finetune(_Job):
-    """Finetune a segmenter on labelled frames."""
+    """Finetune a segmentation model on labelled frames."""
 
     settings: Annotated[FinetuneConfig, Flat]
 

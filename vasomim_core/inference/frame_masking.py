@@ -21,10 +21,10 @@ from vasomim_core.errors import ConfigError, InputError
 from vasomim_core.masking.results import Mask, MaskingResult, OverEpochs, Reconstruction
 from vasomim_core.masking.sampling import (
     co_guided_anatomy,
-    draw_masks,
     mask_noise,
     masked_vessels,
     masking_ratio,
+    sample_masks,
     vascular_distribution,
 )
 from vasomim_core.masking.schedule import MaskingSchedule
@@ -96,7 +96,7 @@ class FrameMasking:
         schedule = self.schedule
         beta = schedule.beta(epoch)
         noise = mask_noise(schedule.seed, 0, *self._f.shape)
-        masks = draw_masks(self._f, schedule.mask_ratio, beta, noise, schedule.sampler)
+        masks = sample_masks(self._f, schedule.mask_ratio, beta, noise, schedule.sampler)
         f, masked, guided = (plane.reshape(self._grid).numpy() for plane in (self._f, *masks))
         self._masks[epoch] = Mask(self._image, self._anatomy, f, masked, guided, epoch, beta)
         return self._masks[epoch]

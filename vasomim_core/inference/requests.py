@@ -74,7 +74,7 @@ class Segment(Request[Segmentation]):
 
     Attributes:
         frame: uint8 (H, W), vessels dark.
-        model: name or path of a segmenter.
+        model: name or path of a segmentation model.
         mirrored: average with the frame flipped left to right; some models always do.
     """
 

@@ -24,7 +24,7 @@ def training_and_validation(
 
     Args:
         frames: labelled frames.
-        val: labelled frames to choose on; None = those that `hold_out` takes from `frames`.
+        val: labelled frames to choose on; None = those that `split_validation` takes from `frames`.
         fraction: share of `frames` to use, in (0, 1].
         seed: of both draws.
 
@@ -33,15 +33,15 @@ def training_and_validation(
     """
     if fraction < 1:
         frames = take_fraction(frames, fraction, seed)
-    return hold_out(frames, seed) if val is None else (frames, val)
+    return split_validation(frames, seed) if val is None else (frames, val)
 
 
-def hold_out(frames: Sequence[LabelledFrame], seed: int) -> tuple[list[LabelledFrame], list[LabelledFrame]]:
-    """`split_by_group` with as many frames for validation as `held_out` says."""
-    return split_by_group(frames, held_out(len(frames)) / max(1, len(frames)), seed)
+def split_validation(frames: Sequence[LabelledFrame], seed: int) -> tuple[list[LabelledFrame], list[LabelledFrame]]:
+    """`split_by_group` with as many frames for validation as `validation_count` says."""
+    return split_by_group(frames, validation_count(len(frames)) / max(1, len(frames)), seed)
 
 
-def held_out(frames: int) -> int:
+def validation_count(frames: int) -> int:
     """How many of some frames are validated on: a tenth, but three as soon as two thirds are left to learn from.
 
     One frame or two cannot tell whether a model that was good before has become better.

@@ -94,7 +94,7 @@ class Masks(NamedTuple):
     guided: Tensor
 
 
-def draw_masks(f: Tensor, mask_ratio: float, beta: float, noise: Tensor, sampler: Sampler = "anatomy") -> Masks:
+def sample_masks(f: Tensor, mask_ratio: float, beta: float, noise: Tensor, sampler: Sampler = "anatomy") -> Masks:
     """Draw one mask per image; exactly M = N − ⌊N(1 − γ)⌋ patches are masked in each.
 
     * `"uniform"`: M patches without replacement, vessels ignored (MAE).
@@ -141,10 +141,10 @@ def sample_mask(
     sampler: Sampler = "anatomy",
     noise: Tensor | None = None,
 ) -> Tensor:
-    """The masks of `draw_masks` alone, boolean (B, N); a generator (on the device of `f`) may stand for the noise."""
+    """The masks of `sample_masks` alone, boolean (B, N); a generator (on the device of `f`) may stand for the noise."""
     if noise is None:
         noise = torch.rand((2, *f.shape), generator=generator, device=f.device)
-    return draw_masks(f, mask_ratio, beta, noise, sampler).masked
+    return sample_masks(f, mask_ratio, beta, noise, sampler).masked
 
 
 def _guided_indices(f: Tensor, masked: int, beta: float, noise: Tensor, sampler: Sampler) -> Tensor:
@@ -179,7 +179,7 @@ def masking_ratio(f: Tensor, schedule: MaskingSchedule) -> Tensor:
     count = torch.zeros_like(f)
     for epoch in range(schedule.epochs):
         noise = mask_noise(schedule.seed, epoch, *f.shape)
-        count += draw_masks(f, schedule.mask_ratio, schedule.beta(epoch), noise, schedule.sampler).masked
+        count += sample_masks(f, schedule.mask_ratio, schedule.beta(epoch), noise, schedule.sampler).masked
     return count / schedule.epochs
 
 
@@ -202,7 +202,7 @@ def masked_vessels(
     patches, pixels = [], []
     for epoch in epochs:
         noise = mask_noise(schedule.seed, epoch, samples, len(f))
-        masks = draw_masks(f.expand(samples, -1), schedule.mask_ratio, schedule.beta(epoch), noise, schedule.sampler)
+        masks = sample_masks(f.expand(samples, -1), schedule.mask_ratio, schedule.beta(epoch), noise, schedule.sampler)
         share = masks.masked.float().mean(0)
         patches.append(share[vessels > 0].mean())
         pixels.append((share * vessels).sum() / vessels.sum())

@@ -1,1 +1,1 @@
-"""Networks: the masked autoencoder, the segmentor S, the finetuned segmenters, and how they are stored."""
+"""Networks: the masked autoencoder, the segmentor S, the finetuned segmentation models, and how they are stored."""

@@ -30,7 +30,7 @@ DEFAULT_MODEL = "vasomim-fast"
 """The packaged model that segments where no other is asked for."""
 ENCODER = "vasomim-encoder"
 """The packaged pretrained autoencoder."""
-SEGMENTING = ("segmenter", "segmentor")
+SEGMENTING = ("segmentation model", "segmentor")
 """Kinds of models that find vessels."""
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -65,7 +65,7 @@ class Card:
     """What a model file says about itself.
 
     Attributes:
-        kind: "segmenter" (finetuned), "segmentor" (S) or "autoencoder" (pretrained).
+        kind: "segmentation model" (finetuned), "segmentor" (S) or "autoencoder" (pretrained).
         architecture: name in `registry.ARCHITECTURES`.
         options: keyword arguments of that architecture.
         preprocessing: what the network expects.
@@ -76,7 +76,7 @@ class Card:
         version: version of this package that wrote the file.
     """
 
-    kind: Literal["segmenter", "segmentor", "autoencoder"]
+    kind: Literal["segmentation model", "segmentor", "autoencoder"]
     architecture: str
     options: dict[str, Any] = field(default_factory=dict)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
@@ -159,6 +159,8 @@ def checked(values: dict[str, Any]) -> Card:
     Raises:
         ConfigError: the first that is not, by name.
     """
+    if values.get("kind") == "segmenter":  # its name in files of earlier versions
+        values = values | {"kind": "segmentation model"}
     card = from_dict(Card, values)
     from_dict(_Options, card.options, "options.")
     if (card.kind == "autoencoder") != (card.architecture == "mae"):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from vasomim_core.errors import CheckpointError
 from vasomim_core.models.prior import start_from_vessel_share
-from vasomim_core.models.segmenter import ConvBlock
+from vasomim_core.models.segmentation import ConvBlock
 
 
 class EffUNet(nn.Module):

@@ -17,7 +17,7 @@ from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.effunet import EffUNet, small_effunet
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.prediction import Model
-from vasomim_core.models.segmenter import ViTSegmenter, resunet, unet
+from vasomim_core.models.segmentation import ViTPyramid, resunet, unet
 from vasomim_core.models.unext import UNeXt
 from vasomim_core.models.vasomim import SEGMENTOR, VasoMIM
 
@@ -28,7 +28,7 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "resunet": resunet,
     "unet": unet,
     "unext": UNeXt,
-    "vit": ViTSegmenter,
+    "vit": ViTPyramid,
 }
 
 

@@ -75,7 +75,7 @@ class VasoMIM(nn.Module):
         if self.segmentor is not None:
             with torch.no_grad():
                 view = self.segmentor(images)
-        mask = self.draw(anatomy, view, noise, beta)
+        mask = self.sample_masks(anatomy, view, noise, beta)
         predicted = self.autoencoder(images, mask, masked_count(mask.shape[1], self.mask_ratio))
         target, mean, std = objectives.normalised_patches(images, self.autoencoder.patch_size)
         reconstruction = objectives.reconstruction_loss(predicted, target, mask)
@@ -86,7 +86,7 @@ class VasoMIM(nn.Module):
         loss = reconstruction + self.consistency_weight * consistency
         return Losses(loss, reconstruction.detach(), consistency.detach())
 
-    def draw(self, anatomy: Tensor, view: Tensor | None, noise: Tensor, beta: float) -> Tensor:
+    def sample_masks(self, anatomy: Tensor, view: Tensor | None, noise: Tensor, beta: float) -> Tensor:
         """The masks of a batch, boolean (B, N); `view` are S's logits, needed for co-guidance alone."""
         f = self.distribution(anatomy, view)
         return sample_mask(f, self.mask_ratio, beta, sampler=self.sampler, noise=noise)

@@ -90,7 +90,7 @@ def synthesize(
     scene = Scene(seed, side, size, look or Look(), angles, stenosis, least_width)
     frame, truth = scene.shoot(heartbeat=scene.rng.random(), breath=0.0, injected=np.inf)
     return SyntheticAngiogram(
-        frame, truth.mask, truth.centreline, scene.tree.side, scene.view.angles, scene.view.spacing
+        frame, truth.mask, truth.centreline, scene.tree.side, scene.c_arm.angles, scene.c_arm.spacing
     )
 
 
@@ -140,8 +140,8 @@ def synthesize_cine(
         np.stack([truth.mask for _, truth in shots]),
         np.stack([truth.centreline for _, truth in shots]),
         scene.tree.side,
-        scene.view.angles,
-        scene.view.spacing,
+        scene.c_arm.angles,
+        scene.c_arm.spacing,
         frame_time_ms,
     )
 

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from vasomim_core.synthetic.projection import SOURCE, View, project_tube, stamp
+from vasomim_core.synthetic.projection import SOURCE, CArm, project_tube, stamp
 from vasomim_core.synthetic.tree import Heart, Tree
 
 Array = NDArray[np.float64]
@@ -28,12 +28,12 @@ class Ellipsoid:
     half_axes: Array
     absorption: float
 
-    def shadow(self, view: View, shift: float = 0.0) -> Map:
+    def shadow(self, c_arm: CArm, shift: float = 0.0) -> Map:
         """Absorption along parallel rays, (⌈H / STRIDE⌉, ⌈W / STRIDE⌉); `shift` moves the organ up, in mm."""
         shape = self.half_axes.T @ self.half_axes
-        right, up, near = view.axes
-        flat = view.axes[:2] @ shape @ view.axes[:2].T
-        x, y = view.grid(STRIDE)
+        right, up, near = c_arm.axes
+        flat = c_arm.axes[:2] @ shape @ c_arm.axes[:2].T
+        x, y = c_arm.grid(STRIDE)
         centre = self.centre + np.array([0.0, 0.0, shift])
         x, y = x - np.float32(right @ centre), y - np.float32(up @ centre)
         inverse = np.linalg.inv(flat).astype(np.float32)
@@ -49,25 +49,25 @@ class Background:
     Attributes:
         still: (H, W) float32, absorption (−ln of the transmission) of what does not move.
         diaphragm: the domes that breathing moves.
-        view: from where.
+        c_arm: from where.
     """
 
     still: Map
     diaphragm: tuple[Ellipsoid, ...]
-    view: View
+    c_arm: CArm
 
     def absorption(self, breath: float = 0.0) -> Map:
         """Absorption (H, W), float32, with the diaphragm moved up by `breath` mm."""
-        moving = sum((e.shadow(self.view, breath) for e in self.diaphragm), np.zeros((1, 1), np.float32))
-        return self.still + _enlarge(moving, self.view.shape, blur=1.0)
+        moving = sum((e.shadow(self.c_arm, breath) for e in self.diaphragm), np.zeros((1, 1), np.float32))
+        return self.still + _enlarge(moving, self.c_arm.shape, blur=1.0)
 
 
-def draw_background(rng: Generator, view: View, heart: Heart, strength: float, clutter: float) -> Background:
+def random_background(rng: Generator, c_arm: CArm, heart: Heart, strength: float, clutter: float) -> Background:
     """Draw a patient's chest.
 
     Args:
         rng: decides everything.
-        view: from where.
+        c_arm: from where.
         heart: the tree's heart, which throws a shadow.
         strength: scales all shadows, 1 = as in real frames.
         clutter: scales how often wires and leads lie in the way, 1 = as in real frames.
@@ -79,11 +79,11 @@ def draw_background(rng: Generator, view: View, heart: Heart, strength: float, c
         at = np.array([x, 15, 15]) + rng.normal(0, 10, 3)
         lung = np.diag(np.array([48.0, 80.0, 115.0]) * rng.uniform(0.9, 1.1, 3))
         organs.append(Ellipsoid(at, lung, -rng.uniform(0.001, 0.0045) * k))
-    soft = sum((o.shadow(view) for o in organs), np.zeros((1, 1), np.float32))
+    soft = sum((o.shadow(c_arm) for o in organs), np.zeros((1, 1), np.float32))
     soft = soft + np.float32(k) * (
-        _tissue(rng, soft.shape) + _spine(rng, view) + _ribs(rng, view) + _lung_vessels(rng, view)
+        _tissue(rng, soft.shape) + _spine(rng, c_arm) + _ribs(rng, c_arm) + _lung_vessels(rng, c_arm)
     )
-    still = _enlarge(soft, view.shape, blur=0.8) + np.float32(min(strength, 1.0)) * _devices(rng, view, clutter)
+    still = _enlarge(soft, c_arm.shape, blur=0.8) + np.float32(min(strength, 1.0)) * _devices(rng, c_arm, clutter)
 
     domes = []
     if rng.random() < 0.75:
@@ -91,7 +91,7 @@ def draw_background(rng: Generator, view: View, heart: Heart, strength: float, c
             at = np.array([x, 10, -rng.uniform(88, 140)]) + rng.normal(0, 8, 3)
             dome = np.diag(np.array([78.0, 88.0, 75.0]) * rng.uniform(0.9, 1.15, 3))
             domes.append(Ellipsoid(at, dome, rng.uniform(0.0015, 0.006) * k))
-    return Background(still, tuple(domes), view)
+    return Background(still, tuple(domes), c_arm)
 
 
 def _enlarge(small: Map, shape: tuple[int, int], blur: float) -> Map:
@@ -111,11 +111,11 @@ def _tissue(rng: Generator, shape: Sequence[int]) -> Map:
     return field * np.float32(rng.uniform(0.02, 0.065) / max(field.std(), 1e-6))
 
 
-def _spine(rng: Generator, view: View) -> Map:
+def _spine(rng: Generator, c_arm: CArm) -> Map:
     """Vertebral bodies with end plates and pedicles, behind and to the right of the heart."""
     place = np.array([[rng.normal(-35, 6), rng.uniform(60, 85), 0.0]])
-    right, _, near = view.axes
-    x, y = view.grid(STRIDE)
+    right, _, near = c_arm.axes
+    x, y = c_arm.grid(STRIDE)
     scale = np.float32(SOURCE / (SOURCE + near @ place[0]))
     x = x / scale - np.float32(right @ place[0])
     y = y / scale
@@ -140,9 +140,9 @@ def _ring(x: Map, y: Map, a: float, b: float) -> Map:
     return np.exp(-(((np.hypot(x / a, y / b) - 1) / 0.35) ** 2))
 
 
-def _ribs(rng: Generator, view: View) -> Map:
+def _ribs(rng: Generator, c_arm: CArm) -> Map:
     """Ribs around the chest wall: tubes with a dense shell, sloping down to the front."""
-    shape = tuple(-(-n // STRIDE) for n in view.shape)
+    shape = tuple(-(-n // STRIDE) for n in c_arm.shape)
     total = np.zeros(shape, dtype=np.float32)
     t = np.linspace(np.pi / 2, 2.2 * np.pi - np.pi / 2, 60)  # from the spine along the side to the front
     slope, strength = rng.uniform(35, 60), rng.uniform(0.03, 0.2)
@@ -153,7 +153,7 @@ def _ribs(rng: Generator, view: View) -> Map:
             fall = slope * (1 - np.cos((t - t[0]) * 0.75)) / 2
             curve = np.stack([side * 125 * np.cos(t), 10 + 95 * np.sin(t), first - gap * (k - 1) - fall * 1.6], axis=1)
             curve[:, 0] -= 15
-            xy, scale = view.project(curve + rng.normal(0, 2, 3))
+            xy, scale = c_arm.project(curve + rng.normal(0, 2, 3))
             xy, width = np.rint(np.clip(xy / STRIDE, -4000, 4000) * 8).astype(np.int32), wide * scale.mean() / STRIDE
             if width < 1:
                 continue
@@ -161,37 +161,38 @@ def _ribs(rng: Generator, view: View) -> Map:
             cv2.polylines(rib, [xy[:, None]], False, 255, max(1, round(2 * width)), cv2.LINE_AA, 3)
             cv2.polylines(rib, [xy[:, None]], False, 165, max(1, round(1.5 * width)), cv2.LINE_AA, 3)
             total += rib
-    blur = max(0.5, rng.uniform(0.5, 1.2) / (view.spacing * STRIDE))
+    blur = max(0.5, rng.uniform(0.5, 1.2) / (c_arm.spacing * STRIDE))
     return cv2.GaussianBlur(total, (0, 0), blur) * np.float32(strength / 255)
 
 
-def _lung_vessels(rng: Generator, view: View) -> Map:
+def _lung_vessels(rng: Generator, c_arm: CArm) -> Map:
     """Faint, blurred branches of lung vessels: what a filter for ridges takes for coronary arteries."""
-    shape = tuple(-(-n // STRIDE) for n in view.shape)
+    shape = tuple(-(-n // STRIDE) for n in c_arm.shape)
     total = np.zeros(shape, dtype=np.float32)
     for softness in (0.8, 1.8):
         layer = np.zeros(shape, dtype=np.uint8)
         for _ in range(int(rng.integers(6, 18))):
             walk = rng.uniform(-80, 80, 2) + np.cumsum(rng.normal(0, 9, 2) + rng.normal(0, 9, (12, 2)), axis=0)
             xy = (
-                CubicSpline(np.arange(12), walk)(np.linspace(0, 11, 60)) / view.spacing + np.array(view.shape)[::-1] / 2
+                CubicSpline(np.arange(12), walk)(np.linspace(0, 11, 60)) / c_arm.spacing
+                + np.array(c_arm.shape)[::-1] / 2
             )
-            width = max(1, round(rng.uniform(1.0, 4.0) / view.spacing / STRIDE))
+            width = max(1, round(rng.uniform(1.0, 4.0) / c_arm.spacing / STRIDE))
             places = np.rint(np.clip(xy / STRIDE, -4000, 4000) * 8).astype(np.int32)
             cv2.polylines(layer, [places[:, None]], False, int(rng.integers(60, 255)), width, cv2.LINE_AA, 3)
-        blur = max(0.5, softness / (view.spacing * STRIDE))
+        blur = max(0.5, softness / (c_arm.spacing * STRIDE))
         total += cv2.GaussianBlur(layer.astype(np.float32), (0, 0), blur)
     return total * np.float32(rng.uniform(0.02, 0.14) / 255)
 
 
-def _devices(rng: Generator, view: View, clutter: float) -> Map:
+def _devices(rng: Generator, c_arm: CArm, clutter: float) -> Map:
     """Sternal wires, pacemaker lead and ECG cables: rare, thin, dense."""
-    total = np.zeros(view.shape, dtype=np.float32)
+    total = np.zeros(c_arm.shape, dtype=np.float32)
 
     def lay(points: Array, radius: float, density: float) -> None:
         spline = CubicSpline(np.arange(len(points)), points)(np.linspace(0, len(points) - 1, 200))
-        own = np.zeros(view.shape, dtype=np.float32)
-        stamp(project_tube(view, spline, np.full(200, radius), np.ones(200), 0.0), own)
+        own = np.zeros(c_arm.shape, dtype=np.float32)
+        stamp(project_tube(c_arm, spline, np.full(200, radius), np.ones(200), 0.0), own)
         np.add(total, np.float32(density) * own, out=total)
 
     if rng.random() < 0.04 * clutter:
@@ -213,7 +214,7 @@ def _devices(rng: Generator, view: View, clutter: float) -> Map:
     return total
 
 
-def draw_catheter(rng: Generator, tree: Tree, ostium: Array) -> tuple[Array, float]:
+def random_catheter(rng: Generator, tree: Tree, ostium: Array) -> tuple[Array, float]:
     """The guiding catheter: from the aortic arch down to the ostium, held against the opposite wall.
 
     Returns:

@@ -39,7 +39,7 @@ class Detector:
     sharpening_width: float
 
     @classmethod
-    def draw(cls, rng: Generator, dose: float, blur: float) -> Detector:
+    def random(cls, rng: Generator, dose: float, blur: float) -> Detector:
         """A detector as one may meet it; `dose` and `blur` scale its photons and its blurs."""
         return cls(
             photons=dose * rng.lognormal(np.log(230), 0.2),
@@ -74,7 +74,7 @@ class Detector:
         return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
 
 
-def draw_collimator(rng: Generator, shape: tuple[int, int]) -> Map:
+def random_collimator(rng: Generator, shape: tuple[int, int]) -> Map:
     """Share of the light that the blades let through, (H, W) float32; many frames show the field's edge."""
     h, w = shape
     y, x = np.mgrid[:h, :w].astype(np.float32)

@@ -23,7 +23,7 @@ SEEN = 0.25  # share of the full concentration from which a vessel counts as vis
 
 
 @dataclass(frozen=True)
-class View:
+class CArm:
     """A C-arm position and the window of the detector.
 
     Attributes:
@@ -93,11 +93,11 @@ class Line:
     seen: Mask
 
 
-def project_tube(view: View, points: Array, radii: Array, concentration: Array, least_width: float) -> Line:
+def project_tube(c_arm: CArm, points: Array, radii: Array, concentration: Array, least_width: float) -> Line:
     """Project a tube and resample it for drawing.
 
     Args:
-        view: from where.
+        c_arm: from where.
         points: (n, 3) in mm.
         radii: (n,) in mm.
         concentration: (n,), 1 = full contrast.
@@ -106,7 +106,7 @@ def project_tube(view: View, points: Array, radii: Array, concentration: Array, 
     Returns:
         The line, possibly with no samples.
     """
-    xy, scale = view.project(points)
+    xy, scale = c_arm.project(points)
     r = radii * scale
     wide = np.flatnonzero(2 * r >= least_width)
     drawn = np.flatnonzero(2 * r >= THREAD)
@@ -186,7 +186,7 @@ class Projection:
 
 
 def project_tree(
-    view: View,
+    c_arm: CArm,
     vessels: Sequence[Vessel],
     points: Sequence[Array],
     filling: Sequence[Array],
@@ -196,7 +196,7 @@ def project_tree(
     """Project a tree.
 
     Args:
-        view: from where.
+        c_arm: from where.
         vessels: parents before children.
         points: the vessels' points now, (n, 3) in mm each.
         filling: concentration along each vessel, (n,), 0 to about 1.
@@ -206,12 +206,12 @@ def project_tree(
     Returns:
         Thickness, mask and centreline.
     """
-    total = np.zeros(view.shape, dtype=np.float32)
-    mask, centre = np.zeros(view.shape, dtype=bool), np.zeros(view.shape, dtype=np.uint8)
+    total = np.zeros(c_arm.shape, dtype=np.float32)
+    mask, centre = np.zeros(c_arm.shape, dtype=bool), np.zeros(c_arm.shape, dtype=np.uint8)
     alone: list[Map] = []
     for vessel, where, concentration in zip(vessels, points, filling, strict=True):
-        own = np.zeros(view.shape, dtype=np.float32)
-        line = project_tube(view, where, vessel.radii, concentration, least_width)
+        own = np.zeros(c_arm.shape, dtype=np.float32)
+        line = project_tube(c_arm, where, vessel.radii, concentration, least_width)
         stamp(line, own, mask)
         alone.append(own)
         if vessel.parent >= 0:

@@ -10,9 +10,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from vasomim_core.errors import ConfigError
-from vasomim_core.synthetic.background import draw_background, draw_catheter
-from vasomim_core.synthetic.detector import Detector, draw_collimator
-from vasomim_core.synthetic.projection import Projection, View, project_tree, project_tube, stamp
+from vasomim_core.synthetic.background import random_background, random_catheter
+from vasomim_core.synthetic.detector import Detector, random_collimator
+from vasomim_core.synthetic.projection import CArm, Projection, project_tree, project_tube, stamp
 from vasomim_core.synthetic.tree import Side, Tree, Vessel, grow, smooth_noise
 
 Array = NDArray[np.float64]
@@ -88,11 +88,11 @@ class Scene:
         if angles is None:
             primary, secondary = _VIEWS[side][int(rng.integers(len(_VIEWS[side])))]
             angles = (float(primary + rng.normal(0, 6)), float(secondary + rng.normal(0, 5)))
-        self.view = _aim(rng, self.tree, angles, shape)
+        self.c_arm = _aim(rng, self.tree, angles, shape)
         self.iodine = look.contrast * max(rng.lognormal(np.log(0.142), 0.3), 0.09)  # per mm
-        self.background = draw_background(rng, self.view, self.tree.heart, look.background, look.clutter)
-        self.opening = draw_collimator(rng, shape)
-        self.detector = Detector.draw(rng, look.dose, look.blur)
+        self.background = random_background(rng, self.c_arm, self.tree.heart, look.background, look.clutter)
+        self.opening = random_collimator(rng, shape)
+        self.detector = Detector.random(rng, look.dose, look.blur)
         self.speed = rng.uniform(110, 220)  # mm/s of the contrast agent's front
         self.streaming = [1 + 0.07 * smooth_noise(rng, len(v.points), 6)[:, 0] for v in self.tree.vessels]
         self.catheter_seed = int(rng.integers(2**32))
@@ -103,11 +103,11 @@ class Scene:
         lift = np.array([0.0, 0.0, 0.5 * breath])
         points = [self._beat(v.points, heartbeat) + lift for v in self.tree.vessels]
         filling = [self._filling(v, injected) * s for v, s in zip(self.tree.vessels, self.streaming, strict=True)]
-        truth = project_tree(self.view, self.tree.vessels, points, filling, self.opening > 0.5, self.least_width)
-        catheter = np.zeros(self.view.shape, dtype=np.float32)
+        truth = project_tree(self.c_arm, self.tree.vessels, points, filling, self.opening > 0.5, self.least_width)
+        catheter = np.zeros(self.c_arm.shape, dtype=np.float32)
         # The same course in every frame, carried along by the ostium.
-        course, radius = draw_catheter(np.random.default_rng(self.catheter_seed), self.tree, points[0][0])
-        line = project_tube(self.view, course, np.full(len(course), radius), np.ones(len(course)), 0.0)
+        course, radius = random_catheter(np.random.default_rng(self.catheter_seed), self.tree, points[0][0])
+        line = project_tube(self.c_arm, course, np.full(len(course), radius), np.ones(len(course)), 0.0)
         stamp(line, catheter)
         iodine, density = np.float32(self.iodine), np.float32(self.catheter_density)
         absorption = self.background.absorption(breath) + iodine * (truth.thickness + density * catheter)
@@ -135,11 +135,11 @@ class Scene:
         return thinned / (1 + np.exp(np.clip((vessel.travelled - front) / 6, -50, 50)))
 
 
-def _aim(rng: Generator, tree: Tree, angles: tuple[float, float], shape: tuple[int, int]) -> View:
+def _aim(rng: Generator, tree: Tree, angles: tuple[float, float], shape: tuple[int, int]) -> CArm:
     """Centre the C-arm on the tree, as an operator would: roughly."""
     field = rng.uniform(82, 125)
-    view = View(angles, shape, field / max(shape))
+    c_arm = CArm(angles, shape, field / max(shape))
     points = np.concatenate([v.points[v.radii > 0.5] for v in tree.vessels])
-    right, up = view.axes[:2] @ points.T
+    right, up = c_arm.axes[:2] @ points.T
     centre = [(c.min() + c.max()) / 2 + rng.normal(0, 7) for c in (right, up)]
-    return View(angles, shape, field / max(shape), (float(centre[0]), float(centre[1])))
+    return CArm(angles, shape, field / max(shape), (float(centre[0]), float(centre[1])))

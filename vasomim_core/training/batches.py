@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from vasomim_core.config import Training
 from vasomim_core.errors import RunError
 from vasomim_core.training.processes import Processes
-from vasomim_core.training.seeding import order_of
+from vasomim_core.training.seeding import order_stream
 
 Batch = dict[str, Tensor]
 
@@ -86,7 +86,7 @@ class BatchPlan:
         for step in range(first_step, self.steps):
             if step // self.steps_per_epoch != epoch:
                 epoch = step // self.steps_per_epoch
-                order = order_of(self.settings.seed, epoch).permutation(self.frames)
+                order = order_stream(self.settings.seed, epoch).permutation(self.frames)
             start = step % self.steps_per_epoch * self.batch_size
             # Fewer frames than a batch holds: they come round again.
             batch = order[np.arange(start, start + self.batch_size) % self.frames]

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from vasomim_core.data.augment import Grey
 from vasomim_core.data.store import FrameStore
-from vasomim_core.training.seeding import view_of
+from vasomim_core.training.seeding import crop_stream
 
 View = Callable[[Grey, Grey, np.random.Generator], tuple[Grey, Grey]]
 
@@ -33,7 +33,7 @@ class Crops(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         epoch, index = key
-        frame, mask = self.view(*self.store[index], view_of(self.seed, epoch, index))
+        frame, mask = self.view(*self.store[index], crop_stream(self.seed, epoch, index))
         return {
             "frame": torch.from_numpy(np.array(frame)),
             "mask": torch.from_numpy(np.array(mask)),

@@ -1,4 +1,4 @@
-"""Finetune a segmenter on labelled frames; the best validated epoch is the model."""
+"""Finetune a segmentation model on labelled frames; the best validated epoch is the model."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
 
         def save_model(trained: SegmentationLearner, scores: dict[str, float], epoch: int) -> None:
             card = Card(
-                kind="segmenter",
+                kind="segmentation model",
                 architecture=architecture,
                 options=options,
                 preprocessing=preprocessing,

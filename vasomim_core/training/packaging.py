@@ -36,7 +36,7 @@ def package(
     frames to which it was not fitted: each half of them is judged by a fit to the other half.
 
     Args:
-        model: a segmenter, by name, file or run folder.
+        model: a segmentation model, by name, file or run folder.
         validation: at least two labelled frames.
         output: a `.safetensors` file; an older one is replaced.
         description: one line for people; None = that of the model.

@@ -18,7 +18,7 @@ from vasomim_core.config import FinetuneConfig, PretrainConfig
 from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.labels.labelled import open_labels
 from vasomim_core.labels.report import check_labels, passed_over
-from vasomim_core.labels.splitting import held_out, hold_out, take_fraction
+from vasomim_core.labels.splitting import split_validation, take_fraction, validation_count
 from vasomim_core.models.catalogue import Card, find_model, read_card
 from vasomim_core.schema import check
 
@@ -103,7 +103,7 @@ def finetune_preset(name: Name, frames: int, memory: int, cuda: bool, init: str 
 
     Args:
         name: how long it may take.
-        frames: labelled frames; some of them are validated on, see `held_out`.
+        frames: labelled frames; some of them are validated on, see `validation_count`.
         memory: bytes available, of the GPU with CUDA; a batch that does not fit is split into parts.
         cuda: whether it runs on CUDA, where batches are larger.
         init: the model to start from, by name or path; one that cannot be read counts as none.
@@ -115,7 +115,7 @@ def finetune_preset(name: Name, frames: int, memory: int, cuda: bool, init: str 
     changes = _network(card, init, plan.side)
     architecture = changes["architecture"]
     larger = _area(changes["input_size"], 256) * _size(architecture, changes.get("encoder"))
-    learned = max(1, frames - held_out(frames))
+    learned = max(1, frames - validation_count(frames))
     # A power of two, and no more frames than there are to learn from: they would only repeat.
     batch = min(plan.batch * (4 if cuda and name != "quick" else 1), 2 ** int(math.log2(learned)))
     steps = plan.steps if cuda else min(plan.steps, plan.seconds / (batch * COSTS[architecture].step * larger))
@@ -208,7 +208,7 @@ def estimate(config: FinetuneConfig | PretrainConfig, frames: int, cores: int = 
     encoder = card.options.get("encoder", config.encoder) if card else config.encoder
     factor = _size(architecture, encoder)
     used = math.ceil(frames * config.fraction)
-    validated = used if config.val is not None else held_out(used)
+    validated = used if config.val is not None else validation_count(used)
     learned = used if config.val is not None else max(1, used - validated)
     each = COSTS[architecture].step * _area(config.input_size, 256) * factor
     views = 2 if card and card.preprocessing.mirrored else 1
@@ -270,7 +270,7 @@ def check_before_training(
         warnings.append(f"{len(shared)} of {len(validation)} validation frames are also learned from: scores flatter.")
     try:
         if val is None:
-            hold_out(used, seed)
+            split_validation(used, seed)
     except LabelError:
         which = f"The {len(used)} labelled frames" + (f" that a fraction of {fraction:g} takes" if fraction < 1 else "")
         problems.append(
@@ -317,7 +317,7 @@ def _network(card: Card | None, init: str | None, side: int) -> dict[str, Any]:
 
 
 def _rate(card: Card | None, architecture: str) -> float:
-    """Lower from a segmenter than from scratch: of 3e-4, 1e-3 and 2e-3 the second was best for vasomim-demo."""
+    """Lower from a segmentation model than from scratch: of 3e-4, 1e-3, 2e-3 the second was best for vasomim-demo."""
     if architecture == "unext":
         return 1e-3 if card else 2e-3
     if card is not None and card.kind == "autoencoder":

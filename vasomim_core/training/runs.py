@@ -140,7 +140,7 @@ def open_run(config: Config, processes: Processes, resume: bool) -> Iterator[Eve
             if not resume:
                 _check_room(config)
                 run.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(sole(run, TURN))
+            stack.enter_context(exclusive(run, TURN))
             if resume and is_finished(run):
                 raise RunError(
                     f"the run in {run} is finished; for another one give --config {settings} and a new --run"
@@ -164,7 +164,7 @@ def open_run(config: Config, processes: Processes, resume: bool) -> Iterator[Eve
 
 
 @contextmanager
-def sole(run: Path, wait: float = 0.0) -> Iterator[None]:
+def exclusive(run: Path, wait: float = 0.0) -> Iterator[None]:
     """Be the only process that works in a run folder, for the block.
 
     Args:

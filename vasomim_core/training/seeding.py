@@ -24,12 +24,12 @@ def weights_from(seed: int) -> Iterator[None]:
         yield
 
 
-def order_of(seed: int, epoch: int) -> np.random.Generator:
+def order_stream(seed: int, epoch: int) -> np.random.Generator:
     """What the order of the frames in a 0-based epoch is drawn from."""
     return np.random.default_rng([seed, epoch])
 
 
-def view_of(seed: int, epoch: int, frame: int) -> np.random.Generator:
+def crop_stream(seed: int, epoch: int, frame: int) -> np.random.Generator:
     """What the view of a frame in a 0-based epoch is drawn from: its crop, its scale, its noise."""
     return np.random.default_rng([seed, epoch, frame])
 

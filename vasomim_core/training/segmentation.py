@@ -1,4 +1,4 @@
-"""What the segmentor S and a finetuned segmenter have in common: a network that learns masks."""
+"""What the segmentor S and a finetuned segmentation model have in common: a network that learns masks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SegmentationLearner(nn.Module):
         self, network: nn.Module, preprocessing: Preprocessing, dice_weight: float = 0.5, cldice_weight: float = 0.0
     ):
         super().__init__()
-        # Channels last makes a step of the ViT segmenter a fifth faster on the CPU (bf16, 256 px), and helps on CUDA.
+        # Channels last makes a step of `ViTPyramid` a fifth faster on the CPU (bf16, 256 px), and helps on CUDA.
         self.network = network.to(memory_format=torch.channels_last)
         self.preprocessing, self.weights = preprocessing, (dice_weight, cldice_weight)
 

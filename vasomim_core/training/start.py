@@ -1,4 +1,4 @@
-"""The network that finetuning starts from: with random weights, those of a segmenter, or those of an encoder."""
+"""The network that finetuning starts from: with random weights, or those of a segmentation model or an encoder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vasomim_core.models.catalogue import find_model, read_card
 from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.effunet import EffUNet, load_efficientnet
 from vasomim_core.models.registry import build, filled
-from vasomim_core.models.segmenter import ViTSegmenter
+from vasomim_core.models.segmentation import ViTPyramid
 from vasomim_core.models.vit import load_encoder
 
 
@@ -27,7 +27,7 @@ class Start:
         architecture: its name in the registry.
         options: what it was built with.
         segments: whether it finds vessels already, so that its score before the first step says something.
-        mirrored: whether it is averaged over the mirrored frame, as the segmenter that it was.
+        mirrored: whether it is averaged over the mirrored frame, as the segmentation model that it was.
     """
 
     network: nn.Module
@@ -40,7 +40,7 @@ class Start:
 def start_network(config: FinetuneConfig) -> Start:
     """The network to finetune.
 
-    `init` may be a segmenter or segmentor (its architecture is taken over, all tensors are loaded), a pretrained
+    `init` may be a segmentation model (its architecture is taken over, all tensors are loaded), a pretrained
     autoencoder, a foreign ViT checkpoint in MAE or timm naming, or for `effunet` and `effunet-small`
     an EfficientNet-Lite (the encoder is loaded).
 
@@ -72,7 +72,7 @@ def _loaded(config: FinetuneConfig, init: str) -> Start:
         config = replace(config, encoder=own["encoder"], patch_size=own["patch_size"])
     options = _options(config)
     network = build(config.architecture, options)
-    if isinstance(network, ViTSegmenter):
+    if isinstance(network, ViTPyramid):
         load_encoder(network.encoder, read_state(path), str(path))
     elif isinstance(network, EffUNet):
         load_efficientnet(network.encoder, read_state(path), str(path))

@@ -10,7 +10,7 @@ from napari.layers import Labels
 
 from napari_vasomim.canvas import frames
 from napari_vasomim.correcting.tools.shown_frame import Point
-from napari_vasomim.notify import told
+from napari_vasomim.notify import report_errors
 
 CLICK_PX = 4
 """The pointer may move this far on the screen between press and release of a click."""
@@ -79,18 +79,18 @@ class Mouse:
             yield
         self._released(event, dragged)
 
-    @told
+    @report_errors
     def _released(self, event: Any, dragged: bool) -> None:
         if event.button == LEFT and dragged == self._drags:
             self._hand.click(self._point(event), "Shift" in event.modifiers)
         elif self._drags or (event.button == RIGHT and not dragged):
             self._hand.end()
 
-    @told
+    @report_errors
     def _moved(self, layer: Labels, event: Any) -> None:
         self._hand.hover(self._point(event), "Shift" in event.modifiers)
 
-    @told
+    @report_errors
     def _double_clicked(self, layer: Labels, event: Any) -> None:
         self._hand.end()
 

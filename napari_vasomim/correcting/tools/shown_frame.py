@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_vasomim.canvas import frames
 from napari_vasomim.canvas.canvas import Canvas
-from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting import undo
 from vasomim_core.correction.cost import VesselCost
 from vasomim_core.correction.mask_tools import Mask
 from vasomim_core.errors import InputError
@@ -95,7 +95,7 @@ class ShownFrame:
         return self._set(pixels, 0)
 
     def _set(self, pixels: Mask, value: int) -> int:
-        return strokes.apply(self.layer, None if self.layer.ndim == 2 else self.index, pixels, value)
+        return undo.apply(self.layer, None if self.layer.ndim == 2 else self.index, pixels, value)
 
     # Whether it can be worked on
 

@@ -10,7 +10,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_vasomim.canvas import frames
-from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.tools.cut import Cut
 from napari_vasomim.correcting.tools.join import Join
 from napari_vasomim.correcting.tools.mouse import Mouse
@@ -19,7 +19,7 @@ from napari_vasomim.correcting.tools.remove import Remove
 from napari_vasomim.correcting.tools.shown_frame import Point, ShownFrame
 from napari_vasomim.correcting.tools.tool import Tool
 from napari_vasomim.correcting.tools.trace import Trace
-from napari_vasomim.notify import told
+from napari_vasomim.notify import report_errors
 from vasomim_core.errors import InputError
 
 KINDS: dict[str, type[Tool]] = {kind.spec.name: kind for kind in (Trace, Join, Remove, Cut)}
@@ -46,7 +46,7 @@ class VesselTools:
         self._watched: list[tuple[Any, Any]] = [
             (frame.layer.events.mode, self._unusable),
             (frame.viewer.layers.events.removed, self._layer_removed),
-            (strokes.steps(frame.layer).made, self._stepped),
+            (undo.steps(frame.layer).made, self._stepped),
             (dims.current_step, self._view_changed),
             (dims.ndisplay, self._view_changed),
             (dims.order, self._view_changed),
@@ -138,7 +138,7 @@ class VesselTools:
         """Once what was done is seen, and before the pointer is far."""
         QTimer.singleShot(0, self._look_ahead)
 
-    @told
+    @report_errors
     def _look_ahead(self) -> None:
         if self._tool is not None:
             self._tool.look_ahead()
@@ -147,7 +147,7 @@ class VesselTools:
 
     def _take_up(self, tool: Tool) -> None:
         layer, viewer = self._frame.layer, self._frame.viewer
-        strokes.show(layer)  # before the mode: napari brings back the one it had when it was hidden
+        undo.show(layer)  # before the mode: napari brings back the one it had when it was hidden
         layer.mode = "pan_zoom"  # first: while a tool is up, a change of the mode puts it down
         self._tool = tool
         viewer.layers.selection.active = layer
@@ -178,7 +178,7 @@ class VesselTools:
             self._unusable()
         self.end()
 
-    def _stepped(self, step: strokes.Step) -> None:
+    def _stepped(self, step: undo.Step) -> None:
         """Something else than a click changed the layer: Backspace may not take that back."""
         if not self._at_work:
             self.end()

@@ -49,7 +49,7 @@ def frame(tmp_path) -> Path:
 @pytest.fixture
 def model(tmp_path) -> Path:
     path = tmp_path / "model.safetensors"
-    save_checkpoint(path, UNeXt().state_dict(), Card("segmenter", "unext"))
+    save_checkpoint(path, UNeXt().state_dict(), Card("segmentation model", "unext"))
     return path
 
 
@@ -140,9 +140,9 @@ def test_unknown_and_unsuitable_models(tmp_path, frame, fails):
     fails("segment", frame, *out, tmp_path / "cut.safetensors", contains="cut.safetensors")
     save_file({"a": torch.zeros(2)}, tmp_path / "bare.safetensors")
     fails("segment", frame, *out, tmp_path / "bare.safetensors", contains="does not say of which model")
-    save_checkpoint(tmp_path / "wrong.safetensors", UNeXt().state_dict(), Card("segmenter", "unet"))
+    save_checkpoint(tmp_path / "wrong.safetensors", UNeXt().state_dict(), Card("segmentation model", "unet"))
     fails("segment", frame, *out, tmp_path / "wrong.safetensors", contains="another architecture")
-    save_checkpoint(tmp_path / "odd.safetensors", UNeXt().state_dict(), Card("segmenter", "resnet"))
+    save_checkpoint(tmp_path / "odd.safetensors", UNeXt().state_dict(), Card("segmentation model", "resnet"))
     fails("segment", frame, *out, tmp_path / "odd.safetensors", contains="unknown architecture")
 
 

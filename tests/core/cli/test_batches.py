@@ -63,7 +63,7 @@ BAD = {"IM_REPORT", "cut.png", "run.tif"} | ({"pipe.png"} if hasattr(os, "mkfifo
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     path = tmp_path / "model.safetensors"
-    save_checkpoint(path, UNeXt().state_dict(), Card("segmenter", "unext"))
+    save_checkpoint(path, UNeXt().state_dict(), Card("segmentation model", "unext"))
     return path
 
 

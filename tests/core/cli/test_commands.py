@@ -97,7 +97,7 @@ def test_vesselness_writes_32_bit(frames, tmp_path, capsys):
 
 
 def test_segment_writes_mask_and_probability_of_one_threshold(frames, tmp_path, capsys):
-    save_checkpoint(tmp_path / "m.safetensors", UNeXt().state_dict(), Card("segmenter", "unext"))
+    save_checkpoint(tmp_path / "m.safetensors", UNeXt().state_dict(), Card("segmentation model", "unext"))
     start = ("segment", frames / "a", frames / "cine.tif", "--model", tmp_path / "m.safetensors", "--output")
     vasomim(capsys, *start, tmp_path / "out", "--probability", "--threshold", 0.45, "--device", "cpu")
     probability = tifffile.imread(tmp_path / "out" / "still_probability.tif")
@@ -165,13 +165,16 @@ def test_a_moving_sample_is_a_stack_that_everything_reads(tmp_path, capsys):
 def test_models_lists_what_can_be_used(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("VASOMIM_MODELS", str(tmp_path))
     scores = {"validation": {"frames": 7, "dsc": 61.0, "cldice": 60.0}}
-    card = Card("segmenter", "unext", description="of a test", scores=scores)
+    card = Card("segmentation model", "unext", description="of a test", scores=scores)
     save_checkpoint(tmp_path / "mine.safetensors", UNeXt().state_dict(), card)
     (tmp_path / "broken.safetensors").write_bytes(b"?")
     out = vasomim(capsys, "models")
-    assert "mine: segmenter, 1 MB\n    of a test\n    validation on 7 frames: DSC 61.00 %, clDice 60.00 %\n" in out
+    assert (
+        "mine: segmentation model, 1 MB\n    of a test\n    validation on 7 frames: DSC 61.00 %, clDice 60.00 %\n"
+        in out
+    )
     assert "not for diagnosis" in out
     assert "broken: cannot be used\n" in out
-    assert json.loads(vasomim(capsys, "models", "--json"))["mine"]["kind"] == "segmenter"
+    assert json.loads(vasomim(capsys, "models", "--json"))["mine"]["kind"] == "segmentation model"
     listed = vasomim(capsys, "models", "--add", tmp_path / "mine.safetensors", "--name", "again", "--json")
     assert json.loads(listed)["again"] == json.loads(listed)["mine"]

@@ -105,7 +105,7 @@ def test_bright_vessels_are_masked_in_the_negative(frame, grey, tmp_path, capsys
         (("--patch-size", 24), "does not divide into patches of 24 px"),
         (("--mask-ratio", 1.5), "mask_ratio is 1.5"),
         (("--co-guidance",), "choose a pretrained model"),
-        (("--model", "vasomim-fast"), "is a segmenter"),
+        (("--model", "vasomim-fast"), "is a segmentation model"),
         (("--model", "vasomim-encoder", "--patch-size", 8), "this model's patches are of 16 px"),
         (("--model", "nobody"), "no model is called 'nobody'"),
     ],

@@ -31,7 +31,7 @@ from vasomim_core.inference.requests import (
 )
 from vasomim_core.inference.service import Service, reply_to
 from vasomim_core.masking.results import Mask, OverEpochs, Reconstruction
-from vasomim_core.masking.sampling import draw_masks, vascular_distribution
+from vasomim_core.masking.sampling import sample_masks, vascular_distribution
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import WEIGHTS, Card
 from vasomim_core.models.checkpoint import save_checkpoint
@@ -174,7 +174,7 @@ def test_a_model_file_that_was_written_again_is_read_again(tmp_path):
     shutil.copy(WEIGHTS / "vasomim-demo.safetensors", path)
     before = service.segment(Segment(frame(), str(path))).probability
     torch.manual_seed(0)
-    save_checkpoint(path, UNeXt().state_dict(), Card("segmenter", "unext"))
+    save_checkpoint(path, UNeXt().state_dict(), Card("segmentation model", "unext"))
     assert not np.array_equal(service.segment(Segment(frame(), str(path))).probability, before)
 
 
@@ -199,7 +199,7 @@ def test_masking_is_that_of_the_engine(service, pretrained, with_model):
 def test_what_is_asked_of_one_frame_is_drawn_once(pretrained, monkeypatch):
     """The mask, its reconstruction and the curves share distribution and mask; another frame or setting has its own."""
     drawn, distributed = [], []
-    monkeypatch.setattr(frame_masking, "draw_masks", lambda *a: drawn.append(1) or draw_masks(*a))
+    monkeypatch.setattr(frame_masking, "draw_masks", lambda *a: drawn.append(1) or sample_masks(*a))
     monkeypatch.setattr(
         frame_masking, "vascular_distribution", lambda *a: distributed.append(1) or vascular_distribution(*a)
     )
@@ -241,7 +241,7 @@ def asked(service, message: Message) -> Message:
         ("MaskingOverEpochs", MASKING | {"frame": anatomy()}, InputError, "frame is bool"),
         ("Reconstruct", PREVIEW, ConfigError, "no model is given"),
         ("Reconstruct", PREVIEW | {"model": "vasomim-encoder", "schedule": {"patch_size": 8}}, ConfigError, "16 px"),
-        ("Reconstruct", PREVIEW | {"model": "vasomim-fast"}, CheckpointError, "is a segmenter"),
+        ("Reconstruct", PREVIEW | {"model": "vasomim-fast"}, CheckpointError, "is a segmentation model"),
         ("Explode", {}, ConfigError, "unknown request 'Explode'.*Segment"),
     ],
 )

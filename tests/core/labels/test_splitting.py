@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.core.labels.made import invented
 from vasomim_core.errors import LabelError
-from vasomim_core.labels.splitting import held_out, hold_out, split_by_group, take_fraction
+from vasomim_core.labels.splitting import split_by_group, split_validation, take_fraction, validation_count
 
 some_groups = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=60)
 some_fraction = st.floats(0.01, 0.99)
@@ -40,8 +40,8 @@ def test_single_frames_split_exactly_and_by_the_seed() -> None:
 
 @pytest.mark.parametrize(("frames", "validated"), [(2, 1), (5, 1), (6, 2), (9, 3), (10, 3), (30, 3), (100, 10)])
 def test_three_frames_are_held_out_as_soon_as_enough_are_left_to_learn_from(frames: int, validated: int) -> None:
-    assert held_out(frames) == validated
-    training, validation = hold_out(invented([f"g{i}" for i in range(frames)]), 0)
+    assert validation_count(frames) == validated
+    training, validation = split_validation(invented([f"g{i}" for i in range(frames)]), 0)
     assert (len(training), len(validation)) == (frames - validated, validated)
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from vasomim_core.errors import ConfigError
 from vasomim_core.masking.sampling import (
     co_guided_anatomy,
-    draw_masks,
     mask_noise,
     masked_count,
     masked_vessels,
     masking_ratio,
     sample_mask,
+    sample_masks,
     vascular_distribution,
 )
 from vasomim_core.masking.schedule import MaskingSchedule, guidance_strength
@@ -95,7 +95,7 @@ def test_full_guidance_masks_vessels_first(sampler):
 
 def test_top_k_takes_the_largest():
     f = torch.rand(3, 50, generator=seeded())
-    chosen = draw_masks(f, 0.4, 0.5, torch.rand(2, 3, 50), "top-k").guided
+    chosen = sample_masks(f, 0.4, 0.5, torch.rand(2, 3, 50), "top-k").guided
     for row, marks in zip(f, chosen, strict=True):
         assert set(marks.nonzero()[:, 0].tolist()) == set(row.topk(10).indices.tolist())
 
@@ -133,7 +133,7 @@ def test_guided_patches_are_part_of_the_mask_and_hold_vessel():
     f[:, :5] = torch.rand(4, 5) + 0.1
     noise = torch.rand(2, 4, 64)
     for beta, count in ((0.1, 3), (0.9, 5)):
-        masked, guided = draw_masks(f, 0.5, beta, noise)
+        masked, guided = sample_masks(f, 0.5, beta, noise)
         assert (guided.sum(1) == count).all()
         assert not (guided & ~masked).any()
         assert torch.equal(masked, sample_mask(f, 0.5, beta, noise=noise))
@@ -167,7 +167,7 @@ def test_the_masking_ratio_is_the_mean_over_the_epochs_of_a_run():
     f[0, :6] = 1 / 6
     schedule = MaskingSchedule(epochs=200, seed=3)
     ratio = masking_ratio(f, schedule)
-    drawn = [draw_masks(f, 0.5, schedule.beta(e), mask_noise(3, e, 1, 64)).masked.float() for e in range(200)]
+    drawn = [sample_masks(f, 0.5, schedule.beta(e), mask_noise(3, e, 1, 64)).masked.float() for e in range(200)]
     torch.testing.assert_close(ratio, torch.stack(drawn).mean(0))
     assert ratio.mean() == pytest.approx(0.5)
     assert ratio[0, :6].mean() > ratio[0, 6:].mean() + 0.1

@@ -73,7 +73,7 @@ FIELDS_OF_ENCODER = [
 
 
 @pytest.mark.parametrize("place", FIELDS, ids=".".join)
-def test_any_value_of_a_segmenters_card_is_used_or_refused(tmp_path, place):
+def test_any_value_of_a_segmentation_models_card_is_used_or_refused(tmp_path, place):
     longest = 0
     for value in ODD:
         written(tmp_path / "m.safetensors", DEMO, changed(card_of(DEMO), place, value))
@@ -162,7 +162,7 @@ def test_a_broken_model_is_listed_with_its_reason_and_hides_no_other(folder, cap
     said = capsys.readouterr().out
     assert "nan: cannot be used\n" in said
     assert "threshold is nan" in said
-    assert "good: segmenter" in said
+    assert "good: segmentation model" in said
     assert run(["models", "--json"]) == 0
     assert "threshold is nan" in json.loads(capsys.readouterr().out)["nan"]["unusable"]
 
@@ -199,3 +199,9 @@ def test_of_models_added_at_the_same_instant_none_is_overwritten(folder):
         names = list(pool.map(add, range(6)))
     assert len(set(names)) == 6
     assert all(read_card(folder / f"{name}.safetensors") == read_card(DEMO) for name in names)
+
+
+def test_a_segmentation_model_of_an_earlier_version_is_one():
+    with safe_open(DEMO, "np") as file:
+        assert json.loads(file.metadata()["vasomim"])["kind"] == "segmenter"
+    assert read_card(DEMO).kind == "segmentation model"

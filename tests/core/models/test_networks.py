@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from vasomim_core.errors import CheckpointError, ConfigError, InputError
 from vasomim_core.models.effunet import EffUNet, load_efficientnet, small_effunet
 from vasomim_core.models.mae import MaskedAutoencoder
-from vasomim_core.models.segmenter import ViTSegmenter, resunet, unet
+from vasomim_core.models.segmentation import ViTPyramid, resunet, unet
 from vasomim_core.models.unext import UNeXt, shift
 from vasomim_core.models.vit import load_encoder, sincos_positions
 
@@ -86,18 +86,18 @@ def test_encoding_all_patches_equals_timm(mae):
 
 def test_timm_weights_load_into_the_encoder_with_resampled_positions(mae):
     source = timm.create_model("vit_tiny_patch16_224", num_classes=10).eval()  # a head is left aside
-    target = ViTSegmenter("tiny", 64, 16).eval()
+    target = ViTPyramid("tiny", 64, 16).eval()
     load_encoder(target.encoder, source.state_dict(), "timm")
     assert torch.equal(target.encoder.blocks[3].mlp.fc1.weight, source.blocks[3].mlp.fc1.weight)
     positions = source.pos_embed.detach()
     grid = positions[:, 1:].reshape(1, 14, 14, 192).permute(0, 3, 1, 2)
     smaller = F.interpolate(grid, size=(4, 4), mode="bicubic", antialias=False).flatten(2).mT
     torch.testing.assert_close(target.encoder.pos_embed.detach(), torch.cat([positions[:, :1], smaller], dim=1))
-    same = ViTSegmenter("tiny", 224, 16)
+    same = ViTPyramid("tiny", 224, 16)
     load_encoder(same.encoder, {f"module.{k}": v for k, v in source.state_dict().items()}, "timm")
     assert torch.equal(same.encoder.pos_embed, source.pos_embed)
     # Another patch size: the embedding is resampled
-    fine = ViTSegmenter("tiny", 64, 8)
+    fine = ViTPyramid("tiny", 64, 8)
     load_encoder(fine.encoder, source.state_dict(), "timm")
     assert fine.encoder.patch_embed.proj.weight.shape[-1] == 8
 
@@ -125,8 +125,8 @@ def test_another_encoder_is_refused_in_one_sentence(mae):
 
 
 @pytest.mark.parametrize("patch", [8, 16])
-def test_segmenter_takes_any_multiple_of_the_patch(patch):
-    net = ViTSegmenter("tiny", 64, patch, width=4).eval()
+def test_vit_pyramid_takes_any_multiple_of_the_patch(patch):
+    net = ViTPyramid("tiny", 64, patch, width=4).eval()
     assert net(torch.rand(1, 3, 96, 64)).shape == (1, 1, 96, 64)
 
 
@@ -139,8 +139,8 @@ def test_the_fast_default_fits_its_5_mb():
     assert sum(p.numel() for p in small_effunet(24).state_dict().values()) * 2 < 5e6
 
 
-@pytest.mark.parametrize("net", [ViTSegmenter("tiny", 64, 16, width=4), unet(4), resunet(4), EffUNet(0, 4)])
-def test_untrained_segmenters_expect_few_vessels(net):
+@pytest.mark.parametrize("net", [ViTPyramid("tiny", 64, 16, width=4), unet(4), resunet(4), EffUNet(0, 4)])
+def test_untrained_segmentation_models_expect_few_vessels(net):
     probability = torch.sigmoid(net.eval()(torch.randn(2, 3, 64, 64)))
     assert 0.005 < probability.mean() < 0.2
     assert torch.sigmoid(UNeXt().final.bias).item() == pytest.approx(0.04)
@@ -208,6 +208,6 @@ def test_sizes_that_do_not_fit_are_named():
     with pytest.raises(ConfigError, match="multiple of the patch size"):
         MaskedAutoencoder("tiny", 100, 16)
     with pytest.raises(ConfigError, match="choose 4, 8, 16 or 32"):
-        ViTSegmenter("tiny", 70, 14)
+        ViTPyramid("tiny", 70, 14)
     with pytest.raises(ConfigError, match="encoder size"):
         MaskedAutoencoder("huge")  # type: ignore[arg-type]

@@ -85,7 +85,7 @@ def test_a_pretrained_encoder_does_not_segment():
 
 
 def darkness() -> Model:
-    card = Card("segmenter", "unext", preprocessing=Preprocessing(frame_size=64, mirrored=True))
+    card = Card("segmentation model", "unext", preprocessing=Preprocessing(frame_size=64, mirrored=True))
     return Model("m", Darkness(), card, torch.device("cpu"))
 
 

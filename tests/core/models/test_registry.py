@@ -20,7 +20,7 @@ from vasomim_core.training.presets import COSTS, ENCODER
 from vasomim_core.training.pretrain import load_segmentor
 
 CARD = Card(
-    kind="segmenter",
+    kind="segmentation model",
     architecture="unext",
     preprocessing=Preprocessing(frame_size=256, threshold=0.4),
     config={"training": {"seed": 3}},

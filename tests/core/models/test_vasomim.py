@@ -97,7 +97,7 @@ def test_co_guidance_uses_what_the_segmentor_sees(parts):
     anatomy = torch.zeros(1, 64, 64, dtype=torch.bool)
     view = torch.full((1, 1, 64, 64), -100.0)
     view[..., :16, :] = 100.0  # S sees vessels in the first row of patches
-    mask = model.draw(anatomy, view, torch.rand(2, 1, 16), 1.0)
+    mask = model.sample_masks(anatomy, view, torch.rand(2, 1, 16), 1.0)
     assert mask[0].nonzero()[:, 0].tolist() == [0, 1, 2, 3]
 
 

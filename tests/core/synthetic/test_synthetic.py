@@ -14,7 +14,7 @@ from skimage.morphology import skeletonize
 from vasomim_core.errors import ConfigError
 from vasomim_core.synthetic import Look, SyntheticAngiogram, synthesize, synthesize_cine, write_samples
 from vasomim_core.synthetic import scene as scene_module
-from vasomim_core.synthetic.projection import View, project_tube, stamp
+from vasomim_core.synthetic.projection import CArm, project_tube, stamp
 from vasomim_core.synthetic.tree import grow
 
 SQUARE = np.ones((3, 3), dtype=bool)
@@ -120,11 +120,11 @@ def test_stenosis_narrows_a_trunk():
 @settings(max_examples=40, deadline=None)
 @given(st.floats(0.6, 9), st.floats(0, np.pi), st.floats(-0.5, 0.5))
 def test_a_straight_tube_absorbs_as_a_cylinder(radius: float, turn: float, shift: float):
-    view = View((0.0, 0.0), (65, 65), 1.0)
+    c_arm = CArm((0.0, 0.0), (65, 65), 1.0)
     along = np.array([np.cos(turn), 0.0, np.sin(turn)])
     points = np.linspace(-60, 60, 241)[:, None] * along + np.array([shift, 0, shift])
     thickness, inside = np.zeros((65, 65), np.float32), np.zeros((65, 65), bool)
-    stamp(project_tube(view, points, np.full(241, radius), np.ones(241), 0.0), thickness, inside)
+    stamp(project_tube(c_arm, points, np.full(241, radius), np.ones(241), 0.0), thickness, inside)
     y, x = np.mgrid[:65, :65] - 32.0
     distance = np.abs((x - shift) * np.sin(turn) + (y + shift) * np.cos(turn))
     middle = np.hypot(x, y) < 28
@@ -137,11 +137,11 @@ def test_a_straight_tube_absorbs_as_a_cylinder(radius: float, turn: float, shift
 
 
 def test_width_of_the_mask_is_that_of_the_lumen():
-    view = View((0.0, 0.0), (128, 256), 0.5)
+    c_arm = CArm((0.0, 0.0), (128, 256), 0.5)
     points = np.stack([np.linspace(-80, 80, 400), np.zeros(400), np.zeros(400)], axis=1)
     radii = np.linspace(5, 1, 400)
     inside = np.zeros((128, 256), bool)
-    line = project_tube(view, points, radii, np.ones(400), 0.0)
+    line = project_tube(c_arm, points, radii, np.ones(400), 0.0)
     stamp(line, np.zeros((128, 256), np.float32), inside)
     widths = inside.sum(axis=0)
     expected = 2 * np.interp(np.arange(256), line.xy[:, 0], line.radii)

@@ -14,7 +14,7 @@ from vasomim_core.labels.labelled import open_labels
 from vasomim_core.labels.splitting import training_and_validation
 from vasomim_core.models.catalogue import read_card
 from vasomim_core.models.checkpoint import read_state
-from vasomim_core.models.segmenter import ViTSegmenter
+from vasomim_core.models.segmentation import ViTPyramid
 from vasomim_core.training.events import read_events
 from vasomim_core.training.finetune import finetune, score_network, shared_frames
 from vasomim_core.training.optimisation import decayed_groups, layer_decayed_groups
@@ -151,7 +151,7 @@ def test_an_encoder_does_not_start_a_unet(config, encoder):
 
 
 def test_layers_nearer_to_the_input_learn_slower():
-    network = ViTSegmenter("tiny", 64, 16, width=4)
+    network = ViTPyramid("tiny", 64, 16, width=4)
     groups = layer_decayed_groups(network, 0.5, 0.05)
     scale = {id(p): g["lr_scale"] for g in groups for p in g["params"]}
     assert len(scale) == sum(1 for _ in network.parameters())
@@ -168,7 +168,7 @@ def test_layers_nearer_to_the_input_learn_slower():
 @pytest.mark.parametrize("weight_decay", [0.05, 0.0])
 def test_a_saved_optimiser_finds_its_parameters_in_the_order_of_earlier_versions(weight_decay):
     """Layer after layer from the input, decayed ones first: it counts them, and knows no names."""
-    network = ViTSegmenter("tiny", 64, 16, width=4)
+    network = ViTPyramid("tiny", 64, 16, width=4)
     network.head.bias.requires_grad_(False)
 
     def layer(name: str) -> int:

@@ -58,7 +58,7 @@ def test_quick_is_minutes_and_each_preset_takes_longer(init):
     assert quick < 600 < balanced < 2 * 3600 < thorough < 12 * 3600
 
 
-def test_from_a_segmenter_sizes_are_its_own_and_the_rate_is_lower():
+def test_from_a_segmentation_model_sizes_are_its_own_and_the_rate_is_lower():
     config = tuned("quick")
     assert (config.architecture, config.frame_size, config.init) == ("unext", 512, "vasomim-demo")
     assert config.training.learning_rate < tuned("quick", init=None).training.learning_rate

@@ -15,7 +15,7 @@ from vasomim_core.config import FinetuneConfig
 from vasomim_core.errors import ConfigError, RunError
 from vasomim_core.training.events import EventLog, read_events
 from vasomim_core.training.processes import Processes
-from vasomim_core.training.runs import absolute, load_config, open_run, save_config, sole
+from vasomim_core.training.runs import absolute, exclusive, load_config, open_run, save_config
 
 ONE = ("--epochs", 1)
 
@@ -24,7 +24,7 @@ def test_a_run_that_is_alive_is_not_resumed(labelled, tmp_path, capsys):
     run = tmp_path / "run"
     save_config(run / "config.yaml", FinetuneConfig(labelled, run))
     before = sorted(path.name for path in run.iterdir())
-    with sole(run):
+    with exclusive(run):
         assert vasomim("finetune", "--resume", run) == 1
     assert f"{run} is in use: " in (sentence := capsys.readouterr().err)
     assert f"process {os.getpid()} on " in sentence

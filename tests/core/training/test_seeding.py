@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vasomim_core.training.seeding import order_of, seed_layers, view_of, weights_from
+from vasomim_core.training.seeding import crop_stream, order_stream, seed_layers, weights_from
 
 
 def test_every_stream_draws_what_it_always_drew():
-    assert order_of(3, 1).permutation(6).tolist() == [1, 2, 0, 4, 5, 3]
-    assert view_of(3, 1, 4).integers(1000, size=3).tolist() == [357, 721, 273]
+    assert order_stream(3, 1).permutation(6).tolist() == [1, 2, 0, 4, 5, 3]
+    assert crop_stream(3, 1, 4).integers(1000, size=3).tolist() == [357, 721, 273]
     before = torch.random.get_rng_state()
     with weights_from(3):
         assert torch.initial_seed() == 3
@@ -21,5 +21,5 @@ def test_every_stream_draws_what_it_always_drew():
 
 
 def test_other_keys_draw_something_else():
-    assert len({view_of(*key).random() for key in np.ndindex(3, 3, 3)}) == 27
-    assert len({order_of(*key).random() for key in np.ndindex(3, 3)}) == 9
+    assert len({crop_stream(*key).random() for key in np.ndindex(3, 3, 3)}) == 27
+    assert len({order_stream(*key).random() for key in np.ndindex(3, 3)}) == 9

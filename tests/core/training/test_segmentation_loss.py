@@ -1,4 +1,4 @@
-"""The loss of a segmenter: what it prefers."""
+"""The loss of a segmentation model: what it prefers."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 from qtpy.QtCore import QObject
 
-from napari_vasomim.background.threads import Newest, beside
+from napari_vasomim.background.threads import LatestRequest, run_in_background
 from vasomim_core.errors import InputError
 
 
@@ -32,7 +32,7 @@ class Work:
 
 def test_requests_that_come_meanwhile_replace_each_other(parent, qtbot):
     got, threads = [], set()
-    newest = Newest(parent, lambda result: (got.append(result), threads.add(threading.current_thread())))
+    newest = LatestRequest(parent, lambda result: (got.append(result), threads.add(threading.current_thread())))
     works = [Work(k) for k in range(5)]
     for work in works:
         newest.ask(work)
@@ -54,14 +54,14 @@ def test_a_request_made_by_the_outcome_comes_next(parent, qtbot):
         if result < 3:
             newest.ask(lambda: result + 1)
 
-    newest = Newest(parent, done)
+    newest = LatestRequest(parent, done)
     newest.ask(lambda: 0)
     qtbot.waitUntil(lambda: got == [0, 1, 2, 3] and not newest.busy)
 
 
 def test_what_waits_can_be_forgotten(parent, qtbot):
     got = []
-    newest = Newest(parent, got.append)
+    newest = LatestRequest(parent, got.append)
     first, second = Work(1), Work(2)
     newest.ask(first)
     newest.ask(second)
@@ -86,7 +86,7 @@ def test_errors_of_the_work_and_of_the_outcome_are_told_and_the_next_request_wor
             raise error
         got.append(result)
 
-    newest = Newest(parent, done)
+    newest = LatestRequest(parent, done)
     failing = Work(error)
     failing.go.set()
     newest.ask(failing)
@@ -101,14 +101,14 @@ def test_errors_of_the_work_and_of_the_outcome_are_told_and_the_next_request_wor
 def test_a_deleted_parent_hears_nothing(qapp, qtbot):
     parent, got = QObject(), []
     work = Work(1)
-    Newest(parent, got.append).ask(work)
-    beside(parent, work, got.append)
+    LatestRequest(parent, got.append).ask(work)
+    run_in_background(parent, work, got.append)
     with qtbot.waitSignal(parent.destroyed):
         parent.deleteLater()
     work.go.set()
     both, after, other = threading.Barrier(2), [], QObject()
     for _ in range(2):  # begins once both threads have done with what came before
-        beside(other, both.wait, after.append)
+        run_in_background(other, both.wait, after.append)
     qtbot.waitUntil(lambda: len(after) == 2)
     assert got == []
 
@@ -116,5 +116,5 @@ def test_a_deleted_parent_hears_nothing(qapp, qtbot):
 def test_work_beside_the_window_is_never_replaced(parent, qtbot):
     got = []
     for k in range(6):
-        beside(parent, lambda k=k: k, got.append)
+        run_in_background(parent, lambda k=k: k, got.append)
     qtbot.waitUntil(lambda: sorted(got) == list(range(6)))

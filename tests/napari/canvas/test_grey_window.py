@@ -111,7 +111,7 @@ def test_a_file_of_the_queue_keeps_the_window_that_was_set(model, deep, tmp_path
     for name in ("1.dcm", "2.dcm"):
         write_dicom(tmp_path / "run" / name, deep[None])
     panel = beside(model, LabelSetPanel)
-    walk = panel.desk.walk
+    walk = panel.desk.navigator
     panel.session.open_label_set(LabelSet.create(tmp_path / "set", "x"))
     walk.work_through(tmp_path / "run")
     qtbot.waitUntil(lambda: walk.place is not None)

@@ -10,7 +10,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_vasomim.canvas import frames, layers
-from napari_vasomim.correcting import editing, strokes
+from napari_vasomim.correcting import editing, undo
 from napari_vasomim.correcting.corrections import drawn, ensure_correction
 from napari_vasomim.correcting.editing import editor_of, editors, journal
 from napari_vasomim.correcting.unfinished import restore, unfinished
@@ -38,7 +38,7 @@ def begin(viewer):
 def spot(layer, frame, row=50, column=50, value=1):
     mask = np.zeros(layer.data.shape[-2:], bool)
     mask[row : row + 4, column : column + 5] = True
-    return strokes.apply(layer, None if layer.ndim == 2 else frame, mask, value)
+    return undo.apply(layer, None if layer.ndim == 2 else frame, mask, value)
 
 
 def offered():

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from napari.layers import Labels
 
 from napari_vasomim.correcting.journal import Journal
-from napari_vasomim.correcting.strokes import apply, apply_values, undo_depth
+from napari_vasomim.correcting.undo import apply, apply_values, undo_depth
 from napari_vasomim.correcting.unfinished import discard, restore, unfinished
 from vasomim_core.errors import InputError
 

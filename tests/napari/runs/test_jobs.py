@@ -20,7 +20,7 @@ from napari_vasomim.runs.jobs import Job, attach, list_runs, new_run_folder, rep
 from vasomim_core.config import FinetuneConfig
 from vasomim_core.errors import RunError
 from vasomim_core.training.events import FILE, EventLog, Follower, read_events
-from vasomim_core.training.runs import load_config, save_config, sole
+from vasomim_core.training.runs import exclusive, load_config, save_config
 
 pytestmark = pytest.mark.usefixtures("no_orphans")
 
@@ -257,7 +257,7 @@ def test_a_hostile_line_is_counted_and_passed_over(tmp_path, config, line):
 
 def test_a_second_process_is_refused_and_told_who_works_there(config):
     save_config(config.run / "config.yaml", config)
-    with sole(config.run), pytest.raises(RunError, match=rf"in use: .* process {os.getpid()} on "):
+    with exclusive(config.run), pytest.raises(RunError, match=rf"in use: .* process {os.getpid()} on "):
         resume(config.run)
     assert not (config.run / "output.log").exists()
 

@@ -40,7 +40,7 @@ def run(labels, tmp_path, monkeypatch) -> Path:
     config = FinetuneConfig(labels, tmp_path / "run", init="vasomim-demo", fraction=0.9)
     save_config(config.run / "config.yaml", config)
     learned, _ = training_and_validation(open_labels(labels), None, 0.9, config.training.seed)
-    made = Card("segmenter", "unext", data={"sha256": labels_fingerprint(learned)})
+    made = Card("segmentation model", "unext", data={"sha256": labels_fingerprint(learned)})
     read = before_after.read_card
     monkeypatch.setattr(before_after, "read_card", lambda path: made if path.parent == config.run else read(path))
     return config.run
@@ -95,7 +95,7 @@ def test_only_held_out_frames_by_the_old_and_the_new_model_with_their_means(qtbo
 
 
 @pytest.mark.parametrize("init", [None, "a model that has gone"])
-def test_without_a_segmenter_there_is_no_before(qtbot, run, asked, held_out, labels, init):
+def test_without_a_segmentation_model_there_is_no_before(qtbot, run, asked, held_out, labels, init):
     save_config(run / "config.yaml", FinetuneConfig(labels, run, init=init, fraction=0.9))
     dialog = opened(qtbot, run, asked)
     for n, frame in enumerate(held_out):

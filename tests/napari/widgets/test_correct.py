@@ -14,11 +14,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QPushButton
 
 from napari_vasomim.canvas import frames, layers, results
-from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.editing import editor_of, journal
 from napari_vasomim.correcting.tools.spec import TOOLS, VESSEL_TOOLS
 from napari_vasomim.correcting.unfinished import unfinished
-from napari_vasomim.labelling.saving import Saving
+from napari_vasomim.labelling.label_writer import LabelWriter
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.label_set import LabelSetPanel
@@ -52,7 +52,7 @@ def square(row=50):
 
 
 def put(layer, frame, mask):
-    strokes.apply_values(layer, None if layer.ndim == 2 else frame, mask.astype(np.uint8))
+    undo.apply_values(layer, None if layer.ndim == 2 else frame, mask.astype(np.uint8))
 
 
 def test_without_an_image(beside, model, press):
@@ -124,7 +124,7 @@ def test_the_same_again_asks_nothing(beside, model, press, still, monkeypatch):
     predict(panel, square())
     press(panel.begin)
     press(panel.begin)
-    assert strokes.undo_depth(panel.correction) == 1
+    assert undo.undo_depth(panel.correction) == 1
 
 
 def test_start_empty(beside, model, press, still):
@@ -322,9 +322,9 @@ def label_set(tmp_path):
 
 @pytest.mark.parametrize("looked_at", ["nowhere", "alone", "in the workbench"])
 def test_the_key_accepts_exactly_once(make_napari_viewer, qtbot, still, label_set, looked_at, monkeypatch):
-    asked, accepts, accept = [], [], Saving.accept
-    monkeypatch.setattr(Saving, "_ask_about_empty", lambda self, layer, index: asked.append(index))
-    monkeypatch.setattr(Saving, "accept", lambda self: accepts.append(1) or accept(self))
+    asked, accepts, accept = [], [], LabelWriter.accept
+    monkeypatch.setattr(LabelWriter, "_ask_about_empty", lambda self, layer, index: asked.append(index))
+    monkeypatch.setattr(LabelWriter, "accept", lambda self: accepts.append(1) or accept(self))
     viewer = make_napari_viewer(show=True)
     bench = Workbench(viewer)
     viewer.window.add_dock_widget(bench, area="right")

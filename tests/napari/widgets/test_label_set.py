@@ -15,7 +15,7 @@ from napari_vasomim.canvas import frames, layers
 from napari_vasomim.canvas.facts import AngiogramFacts
 from napari_vasomim.correcting.corrections import correction_of, ensure_correction
 from napari_vasomim.correcting.editing import editor_of
-from napari_vasomim.correcting.strokes import apply_values
+from napari_vasomim.correcting.undo import apply_values
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from vasomim_core.errors import LabelError
@@ -334,7 +334,7 @@ def folder(tmp_path):
 
 
 def test_a_folder_to_its_end(model, qtbot, panel, labels, folder):
-    panel.walk.work_through(folder)
+    panel.navigator.work_through(folder)
     for number in (1, 2, 3):
         shows(qtbot, panel.position.words, f"File {number} of 3")
         angiogram = panel.session.angiogram
@@ -354,7 +354,7 @@ def test_a_folder_to_its_end(model, qtbot, panel, labels, folder):
 
 def test_accepting_with_a_vessel_tool_goes_on(viewer, opened, qtbot, labels, folder, notifications):
     panel = opened(viewer, labels)
-    panel.walk.work_through(folder)
+    panel.navigator.work_through(folder)
     shows(qtbot, panel.position.words, "File 1 of 3")
     qtbot.waitUntil(lambda: panel.shown.is_current() and panel.shown.known.layer is not None)
     first = panel.session.angiogram
@@ -368,7 +368,7 @@ def test_accepting_with_a_vessel_tool_goes_on(viewer, opened, qtbot, labels, fol
     assert first not in viewer.layers
     assert correction not in viewer.layers
     assert [layer for layer in viewer.layers if layers.role(layer) == "preview"] == []
-    assert panel.walk.queue.by_status(panel.desk.watched.contents)["accepted"] == 1
+    assert panel.navigator.queue.by_status(panel.desk.watched.contents)["accepted"] == 1
     assert notifications == []
 
 
@@ -379,7 +379,7 @@ def test_what_a_person_has_opened_or_copied_is_not_closed_by_the_queue(model, qt
             layers.KEY: AngiogramFacts(path=folder / "1.png", stamp=stamp(folder / "1.png")),
         },
     )
-    panel.walk.work_through(folder)
+    panel.navigator.work_through(folder)
     shows(qtbot, panel.position.words, "File 1 of 3")
     assert panel.session.angiogram is own
     assert layers.angiograms(model) == [own]
@@ -433,7 +433,7 @@ def test_a_mask_that_was_erased_or_drawn_anew_is_not_put_over_it(model, qtbot, p
 
 
 def test_a_file_with_work_on_it_is_never_closed(model, qtbot, panel, folder):
-    panel.walk.work_through(folder)
+    panel.navigator.work_through(folder)
     shows(qtbot, panel.position.words, "File 1 of 3")
     first = panel.session.angiogram
     drawn = draw(model, first, 0)
@@ -452,18 +452,18 @@ def test_a_folder_seen_before_goes_on_where_it_was_left(model, qtbot, panel, lab
     frame = cv2.imread(str(folder / "1.png"), cv2.IMREAD_UNCHANGED)
     labels.add(frame, frame > 255)
     model.add_image(np.zeros((20, 20), np.uint8))
-    panel.walk.work_through(folder)
+    panel.navigator.work_through(folder)
     shows(qtbot, panel.position.words, "File 2 of 3")
 
 
 def test_an_empty_folder_is_a_sentence(model, panel, qtbot, still, tmp_path, notifications):
     model.add_image(still)
     (tmp_path / "empty").mkdir()
-    panel.walk.work_through(tmp_path / "empty")
+    panel.navigator.work_through(tmp_path / "empty")
     qtbot.waitUntil(lambda: bool(notifications))
     assert "holds no angiogram" in notifications.pop().message
     assert "holds no angiogram" in panel.position.words.text()
-    assert panel.walk.folder is None
+    assert panel.navigator.folder is None
 
 
 def test_groups(model, qtbot, panel, labels, cine, tmp_path):

@@ -174,7 +174,7 @@ def test_colour_bars_stand_beside_what_has_colours(model, beside, qtbot, still):
     image = model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
     assert panel.legend.isVisible()
-    panel.view.setCurrentIndex(panel.view.findText("masking ratio over all epochs"))
+    panel.display.setCurrentIndex(panel.display.findText("masking ratio over all epochs"))
     settled(qtbot, panel)
     assert not panel.legend.isVisible()
     for role in ("distribution", "masking ratio"):
@@ -284,6 +284,6 @@ def test_a_frame_without_vessels_can_be_compared(model, beside, qtbot):
 def test_the_packaged_encoder_is_seen_at_its_own_size(model, beside, qtbot, still):
     model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
-    panel.view.setCurrentIndex(panel.view.findText("masked patches drawn"))
+    panel.display.setCurrentIndex(panel.display.findText("masked patches drawn"))
     assert panel.model.currentText() == ENCODER
     assert wait_for(qtbot, panel).mask.image.shape == (192, 192)

@@ -18,7 +18,7 @@ from napari_vasomim.background import engine
 from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.masking.animation import ANIMATION_STEPS
 from napari_vasomim.masking.answers import REST_MS
-from napari_vasomim.masking.layers import FROM_MODEL, VIEWS
+from napari_vasomim.masking.layers import DISPLAYS, FROM_MODEL
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from vasomim_core.anatomy import extract_anatomy
 from vasomim_core.inference.requests import Hello, MaskingOverEpochs, MaskPreview, Reconstruct
@@ -30,7 +30,7 @@ from vasomim_core.models.catalogue import ENCODER, WEIGHTS
 from ..happenings import HAPPENINGS, happen
 from ..mouse import click, settle
 
-ALL = {role for roles in VIEWS.values() for role in roles}
+ALL = {role for roles in DISPLAYS.values() for role in roles}
 
 
 # In a process of its own, as in the window's torch is never loaded.
@@ -174,8 +174,8 @@ def test_the_view_chooses_what_is_seen(model, beside, qtbot, still):
     image = model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
     settled(qtbot, panel)
-    for row, (text, roles) in enumerate(VIEWS.items()):
-        panel.view.setCurrentIndex(row)
+    for row, (text, roles) in enumerate(DISPLAYS.items()):
+        panel.display.setCurrentIndex(row)
         model_too = bool(set(roles) & set(FROM_MODEL))
         assert panel.model.currentText() == (ENCODER if model_too else "none")  # which comes with the package
         settled(qtbot, panel, model_too)
@@ -222,7 +222,7 @@ def test_a_pretrained_model_draws_what_is_masked(
     panel = beside(model, MaskPreviewPanel)
     choose(panel, pretrained, monkeypatch)
     assert panel.model.currentText() == "tiny-mae"
-    assert panel.view.currentText() == "reconstruction I′"
+    assert panel.display.currentText() == "reconstruction I′"
     assert panel.settings().input_size == 64  # the model's
     assert not panel.schedule.patch_size.isEnabled()
     settled(qtbot, panel, model_too=True)
@@ -237,7 +237,11 @@ def test_a_pretrained_model_draws_what_is_masked(
         atol=1e-5,
     )
     assert layers.find(model, "reconstruction", image).visible
-    for bad, words in (("", None), (WEIGHTS / "vasomim-demo.safetensors", "is a segmenter"), (tmp_path / "x", "exist")):
+    for bad, words in (
+        ("", None),
+        (WEIGHTS / "vasomim-demo.safetensors", "is a segmentation model"),
+        (tmp_path / "x", "exist"),
+    ):
         choose(panel, bad, monkeypatch)
         assert panel.model.currentText() == "tiny-mae"
         if words:
@@ -451,7 +455,7 @@ def test_every_button_without_an_image_says_what_to_do(model, beside, qtbot, tmp
         assert "No angiogram is open" in notifications.pop().message
     panel.again.clicked.emit()
     panel.export.progress.cancel.clicked.emit()
-    panel.view.setCurrentIndex(3)
+    panel.display.setCurrentIndex(3)
     assert not list(tmp_path.glob("*.png"))
     assert not list(tmp_path.glob("*.gif"))
 

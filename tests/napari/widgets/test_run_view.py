@@ -161,7 +161,7 @@ def test_a_kill_is_a_failure_resume_goes_on_and_a_later_window_stops_it(qtbot, v
     click(qtbot, view.stop)
     status = until(qtbot, view, "stopped")
     assert [end.state for end in ends] == ["failed", "stopped"]
-    assert catalogue.read_card(status.model).kind == "segmenter"
+    assert catalogue.read_card(status.model).kind == "segmentation model"
     assert able(view) == {"resume", "use", "before_after", "report"}
 
 

@@ -295,7 +295,7 @@ def test_a_model_from_a_file(model, beside, qtbot, still, tmp_path, monkeypatch,
 
 
 def unusable(folder):
-    """Files that are no segmenter, and what is said of each."""
+    """Files that are no segmentation model, and what is said of each."""
     text, cut, other = folder / "text.safetensors", folder / "cut.safetensors", folder / "other.safetensors"
     text.write_text("no model")
     cut.write_bytes(DEMO.read_bytes()[:5000])
@@ -319,7 +319,7 @@ def test_a_model_that_a_run_has_made_is_offered(model, beside, models_folder):
 
 def test_a_model_that_always_mirrors_does_not_ask_for_it(model, beside, models_folder):
     models_folder.mkdir()
-    card = Card("segmenter", "unext", preprocessing=Preprocessing(mirrored=True))
+    card = Card("segmentation model", "unext", preprocessing=Preprocessing(mirrored=True))
     header = {"vasomim": json.dumps({"format": FORMAT, **asdict(card)})}
     save_file({"x": np.zeros(1)}, models_folder / "averaged.safetensors", metadata=header)
     panel = beside(model, SegmentPanel)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_vasomim.canvas import frames, layers
-from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.prediction import Prediction
@@ -47,7 +47,7 @@ class Desk:
         return self.preview.data > 0
 
     def put(self, mask):
-        strokes.apply_values(self.layer, None if self.layer.ndim == 2 else FRAME, mask.astype(np.uint8))
+        undo.apply_values(self.layer, None if self.layer.ndim == 2 else FRAME, mask.astype(np.uint8))
 
     def predict(self, probability):
         prediction = Prediction("model", (frames.frame_count(self.angiogram), *probability.shape))

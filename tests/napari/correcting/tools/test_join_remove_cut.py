@@ -6,7 +6,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 
 from napari_vasomim.canvas import frames
-from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting import undo
 
 from .places import FRAME
 
@@ -29,7 +29,7 @@ def test_join_leads_from_what_is_drawn_to_the_click(desks, branch):
         assert np.hypot(*(np.argwhere(seen) - last).T).min() < 6
         desk.mouse.click(last)
         assert (desk.drawn == stump | seen).all()
-        assert strokes.undo_depth(desk.layer) == 2
+        assert undo.undo_depth(desk.layer) == 2
         desk.mouse.key(Qt.Key.Key_T)  # a trace begins where it is clicked, not at what is drawn
         desk.mouse.click(middle)
         desk.mouse.key(Qt.Key.Key_J)
@@ -52,7 +52,7 @@ def test_remove_takes_the_piece_that_was_red(desks):
         assert (desk.drawn == mask & ~seen).all()
         assert not desk.seen.any()
         desk.mouse.click((220, 220))
-        assert strokes.undo_depth(desk.layer) == 2
+        assert undo.undo_depth(desk.layer) == 2
         desk.layer.undo()
         assert (desk.drawn == mask).all()
 
@@ -91,7 +91,7 @@ def test_cut_erases_across_and_leaves_the_camera(desks):
         assert not desk.seen.any()
         assert np.allclose(desk.mouse.camera.center, camera)
         desk.mouse.click((105, 50))
-        assert strokes.undo_depth(desk.layer) == 2
+        assert undo.undo_depth(desk.layer) == 2
         desk.tools.take(None)
         desk.mouse.drag((85, 120), (125, 120))
         assert not np.allclose(desk.mouse.camera.center, camera)
@@ -116,7 +116,7 @@ def test_grow_by_its_key(desk, notifications):
     desk.editor.grow_threshold = 0.6
     desk.mouse.key(Qt.Key.Key_G)
     assert (np.argwhere(desk.drawn)[:, 0].min(), desk.drawn.sum()) == (50, 10 * 180)
-    assert strokes.undo_depth(desk.layer) == 2
+    assert undo.undo_depth(desk.layer) == 2
     assert np.flatnonzero(desk.layer.data.any((1, 2))).tolist() == [FRAME]
 
 

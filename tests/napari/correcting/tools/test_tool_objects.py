@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_vasomim.canvas import frames
-from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.keys import KEYS
@@ -37,7 +37,7 @@ def frame(model, cine):
 
 @pytest.mark.parametrize("kind", [Trace, Join, Remove, Cut])
 def test_a_click_does_what_was_shown_as_one_undoable_step(frame, kind):
-    tool, before, depth = kind(frame), frame.mask, strokes.undo_depth(frame.layer)
+    tool, before, depth = kind(frame), frame.mask, undo.undo_depth(frame.layer)
     if kind is Trace:
         assert tool.hover((140, 60)) is None
         assert tool.click((140, 60)) == 0
@@ -50,7 +50,7 @@ def test_a_click_does_what_was_shown_as_one_undoable_step(frame, kind):
     after = before | shown if kind in (Trace, Join) else before & ~shown
     assert (frame.mask == after).all()
     assert changed == (after != before).sum() > 0
-    assert strokes.undo_depth(frame.layer) == depth + 1
+    assert undo.undo_depth(frame.layer) == depth + 1
     assert np.flatnonzero(frame.layer.data.any((1, 2))).tolist() == ([FRAME] if after.any() else [])
     frame.layer.undo()
     assert (frame.mask == before).all()

@@ -6,7 +6,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 
 from napari_vasomim.canvas import frames
-from napari_vasomim.correcting import strokes
+from napari_vasomim.correcting import undo
 
 from ...mouse import RIGHT
 from .places import FRAME, PLACES
@@ -28,7 +28,7 @@ def test_a_click_paints_what_was_seen_before_it_as_one_step(desks, branch):
             desk.mouse.click(point)
             assert (desk.drawn == before | seen).all()
             assert not desk.seen.any()
-            assert strokes.undo_depth(desk.layer) == count
+            assert undo.undo_depth(desk.layer) == count
         if desk.layer.ndim == 3:
             assert np.flatnonzero(desk.layer.data.any((1, 2))).tolist() == [FRAME]
 
@@ -87,7 +87,7 @@ def test_backspace_takes_nothing_back_that_the_trace_did_not_paint(desk, branch)
     desk.layer.undo()
     desk.mouse.key(Qt.Key.Key_Backspace)
     assert not desk.drawn.any()
-    assert strokes.redo_depth(desk.layer) == 1
+    assert undo.redo_depth(desk.layer) == 1
 
 
 def test_what_ends_a_trace(desk, branch):

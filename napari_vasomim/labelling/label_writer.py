@@ -15,17 +15,17 @@ from psygnal import Signal
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QMessageBox
 
-from napari_vasomim.background.threads import Newest
+from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.canvas import frames
 from napari_vasomim.correcting.corrections import correction_of, drawn
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.groups import Groups
-from napari_vasomim.labelling.kept import Kept
+from napari_vasomim.labelling.saved_masks import SavedMasks
 from napari_vasomim.labelling.sources import frame_index
 from napari_vasomim.labelling.watched_set import WatchedSet
 from napari_vasomim.napari_compat import main_window
-from napari_vasomim.notify import tell, told
+from napari_vasomim.notify import report_error, report_errors
 from napari_vasomim.plain import message_box
 from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.labels.labelset import LabelSet, Record, Status, pixel_sha256
@@ -67,7 +67,7 @@ class Saved:
         return f"{frame} was {self.record.status} already; revision {self.record.revision} stays."
 
 
-class Saving:
+class LabelWriter:
     """Writes labels into the label set that is open, one at a time."""
 
     working = Signal()
@@ -75,12 +75,12 @@ class Saving:
     saved = Signal(object)
     """A label was written (`Saved`)."""
 
-    def __init__(self, watched: WatchedSet, groups: Groups, kept: Kept):
+    def __init__(self, watched: WatchedSet, groups: Groups, kept: SavedMasks):
         self.session = watched.session
         self._watched, self._groups, self._kept = watched, groups, kept
         self._owner = QObject()
-        self._writing = Newest(self._owner, self._written, self._not_written)
-        self.session.accept_requested.connect(told(self.accept))
+        self._writing = LatestRequest(self._owner, self._written, self._not_written)
+        self.session.accept_requested.connect(report_errors(self.accept))
 
     @property
     def busy(self) -> bool:
@@ -121,7 +121,7 @@ class Saving:
             if question.clickedButton() is empty and shown:
                 self.save("accepted")
 
-        question.finished.connect(told(answered))
+        question.finished.connect(report_errors(answered))
         question.finished.connect(question.deleteLater)
         question.open()
 
@@ -189,7 +189,7 @@ class Saving:
 
     def _not_written(self, error: Exception) -> None:
         self.working.emit()
-        tell(error)
+        report_error(error)
         self._watched.said.emit(
             f"Not saved. {error if isinstance(error, VasoMIMError) else 'What you drew is still here.'}"
         )

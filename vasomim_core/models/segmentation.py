@@ -13,7 +13,7 @@ from vasomim_core.models.prior import start_from_vessel_share
 from vasomim_core.models.vit import encoder_options, sincos_positions
 
 
-class ViTSegmenter(nn.Module):
+class ViTPyramid(nn.Module):
     """Image (B, 3, H, W) → vessel logits (B, 1, H, W); H and W are multiples of the patch size.
 
     A UNETR-like pyramid (Hatamizadeh et al. 2022): tokens of four depths are unfolded to finer and finer maps and

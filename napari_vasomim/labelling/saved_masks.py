@@ -13,7 +13,7 @@ from napari_vasomim.session import Session
 from vasomim_core.labels.labelset import pixel_sha256
 
 
-class Kept:
+class SavedMasks:
     """Remembers the masks that were written, or read, in this session."""
 
     def __init__(self, session: Session):

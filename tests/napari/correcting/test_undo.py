@@ -10,7 +10,7 @@ import pytest
 from napari.layers import Labels
 
 from napari_vasomim.canvas.frames import current_index
-from napari_vasomim.correcting.strokes import (
+from napari_vasomim.correcting.undo import (
     Box,
     Step,
     UndoFollows,
@@ -134,7 +134,7 @@ def test_forgotten_steps_are_not_undone():
 
 
 def test_a_history_of_unknown_form_is_found_by_comparison(monkeypatch):
-    monkeypatch.setattr("napari_vasomim.correcting.strokes._spans", lambda *_: (_ for _ in ()).throw(TypeError()))
+    monkeypatch.setattr("napari_vasomim.correcting.undo._spans", lambda *_: (_ for _ in ()).throw(TypeError()))
     layer, made = cine(), []
     steps(layer).made.connect(made.append)
     apply(layer, 3, SQUARE, 1)

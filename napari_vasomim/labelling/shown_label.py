@@ -11,19 +11,19 @@ from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 
-from napari_vasomim.background.threads import Newest
+from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.canvas import frames
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.groups import Groups
 from napari_vasomim.labelling.sources import frame_index
 from napari_vasomim.labelling.watched_set import SETTLE_MS, WatchedSet
-from napari_vasomim.notify import told
+from napari_vasomim.notify import report_errors
 from vasomim_core.errors import VasoMIMError
 from vasomim_core.labels.labelset import LabelSet, Record, pixel_sha256
 
 
 @dataclass(frozen=True)
-class Known:
+class LabelFacts:
     """What the label set knows of a frame.
 
     Attributes:
@@ -43,7 +43,7 @@ class Known:
     problem: str = ""
 
 
-class ShownFrame:
+class ShownLabel:
     """The frame that the viewer shows, in the eyes of the label set.
 
     Attributes:
@@ -57,16 +57,16 @@ class ShownFrame:
     def __init__(self, watched: WatchedSet, groups: Groups):
         self.watched = watched
         self.session = watched.session
-        self.known = Known()
+        self.known = LabelFacts()
         self._groups = groups
         self._owner = QObject()
-        self._looking = Newest(self._owner, self._found)
+        self._looking = LatestRequest(self._owner, self._found)
         self._settle = QTimer(self._owner, singleShot=True, interval=SETTLE_MS)
-        self._settle.timeout.connect(told(self._ask))
-        watched.opened.connect(told(self._forget))
-        watched.changed.connect(told(self.look))
-        self.session.angiogram_changed.connect(told(lambda _: self.look()))
-        self.session.frame_changed.connect(told(self.look))
+        self._settle.timeout.connect(report_errors(self._ask))
+        watched.opened.connect(report_errors(self._forget))
+        watched.changed.connect(report_errors(self.look))
+        self.session.angiogram_changed.connect(report_errors(lambda _: self.look()))
+        self.session.frame_changed.connect(report_errors(self.look))
         self.look()
 
     def is_current(self) -> bool:
@@ -92,25 +92,25 @@ class ShownFrame:
         layer, index, contents = self.session.angiogram, self.session.index, self.watched.contents
         labels = self.session.label_set if contents.records else None
         if layer is None:
-            self.known = Known()
+            self.known = LabelFacts()
             self.looked.emit()
             return
         self._looking.ask(lambda: self._look(layer, index, labels, contents))
 
-    def _look(self, layer: Image, index: int, labels: LabelSet | None, contents: Contents) -> Known:
+    def _look(self, layer: Image, index: int, labels: LabelSet | None, contents: Contents) -> LabelFacts:
         try:
             sha = pixel_sha256(frames.stored(layer, index))
             record = contents.find(sha, frame_index(layer, index))
             revisions = tuple(labels.revisions(record.id)) if record is not None and labels is not None else ()
-            return Known(layer, index, record, revisions, self._groups.of(layer, record))
+            return LabelFacts(layer, index, record, revisions, self._groups.of(layer, record))
         except VasoMIMError as error:
-            return Known(layer, index, problem=str(error))
+            return LabelFacts(layer, index, problem=str(error))
 
-    def _found(self, known: Known) -> None:
+    def _found(self, known: LabelFacts) -> None:
         if self.watched.has_viewer and known.layer is self.session.angiogram and known.index == self.session.index:
             self.known = known
             self.looked.emit()
 
     def _forget(self) -> None:
-        self.known = Known()
+        self.known = LabelFacts()
         self.look()

@@ -9,16 +9,16 @@ from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from napari_vasomim.background.threads import Newest
+from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.canvas import layers
 from napari_vasomim.labelling.contents import Contents, count_words
 from napari_vasomim.labelling.files import OpenFiles, read_file
-from napari_vasomim.labelling.kept import Kept
+from napari_vasomim.labelling.label_writer import LabelWriter, Saved
 from napari_vasomim.labelling.queue import AnnotationQueue, Order, Place
-from napari_vasomim.labelling.saving import Saved, Saving
+from napari_vasomim.labelling.saved_masks import SavedMasks
 from napari_vasomim.labelling.sources import FileSource, LayerSource, remembering_reader
 from napari_vasomim.labelling.watched_set import WatchedSet
-from napari_vasomim.notify import tell, told
+from napari_vasomim.notify import report_error, report_errors
 from vasomim_core.errors import VasoMIMError
 from vasomim_core.reading import find_angiograms
 
@@ -26,7 +26,7 @@ AT_ONCE = 8
 """Frames that are read before the window is told."""
 
 
-class Walk:
+class QueueNavigator:
     """Where a person is in the queue of one viewer, and the way on.
 
     Args:
@@ -44,7 +44,7 @@ class Walk:
     changed = Signal()
     """Another place, queue, or message."""
 
-    def __init__(self, watched: WatchedSet, saving: Saving, kept: Kept):
+    def __init__(self, watched: WatchedSet, saving: LabelWriter, kept: SavedMasks):
         self.session = watched.session
         self.queue = AnnotationQueue([])
         self.folder: Path | None = None
@@ -56,16 +56,16 @@ class Walk:
         self._file = 0
         self._said_at: Place | None = None
         self._owner = QObject()
-        self._finding = Newest(self._owner, self._found, self._failed)
-        self._seeking = Newest(self._owner, self._sought, self._failed)
-        self._fetching = Newest(self._owner, self._fetched, self._failed)
-        self._learning = Newest(self._owner, self._learned)
-        self.session.angiogram_changed.connect(told(lambda _: self._angiogram_changed()))
-        self.session.frame_changed.connect(told(self._frame_changed))
-        self.session.predicted.connect(told(lambda _: self._gather()))
-        self.session.label_set_changed.connect(told(lambda _: self._set_changed()))
-        watched.changed.connect(told(self.changed.emit))
-        saving.saved.connect(told(self._saved))
+        self._finding = LatestRequest(self._owner, self._found, self._failed)
+        self._seeking = LatestRequest(self._owner, self._sought, self._failed)
+        self._fetching = LatestRequest(self._owner, self._fetched, self._failed)
+        self._learning = LatestRequest(self._owner, self._learned)
+        self.session.angiogram_changed.connect(report_errors(lambda _: self._angiogram_changed()))
+        self.session.frame_changed.connect(report_errors(self._frame_changed))
+        self.session.predicted.connect(report_errors(lambda _: self._gather()))
+        self.session.label_set_changed.connect(report_errors(lambda _: self._set_changed()))
+        watched.changed.connect(report_errors(self.changed.emit))
+        saving.saved.connect(report_errors(self._saved))
         self._angiogram_changed()
 
     # What is worked through
@@ -222,7 +222,7 @@ class Walk:
             self._arrive(place, self._files.add(place.file, read))
 
     def _failed(self, error: Exception) -> None:
-        tell(error)
+        report_error(error)
         self._say(str(error) if isinstance(error, VasoMIMError) else "")
 
     def _arrive(self, place: Place, layer: Image) -> None:

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from psygnal import Signal
 
 from napari_vasomim.canvas.frames import current_index, show_frame
-from napari_vasomim.napari_compat import bare, history
+from napari_vasomim.napari_compat import history, unwrap
 from vasomim_core.errors import InputError
 
 
@@ -43,7 +43,7 @@ def apply(layer: Labels, frame: int | None, changed: NDArray[np.bool_], value: i
     Raises:
         InputError: `changed` has another size than a frame, or there is no such frame.
     """
-    layer = bare(layer)
+    layer = unwrap(layer)
     plane = _plane(layer, frame, changed)
     return _set(layer, frame, changed & (plane != value), value)
 
@@ -62,24 +62,24 @@ def apply_values(layer: Labels, frame: int | None, new: NDArray[np.uint8]) -> in
     Raises:
         InputError: `new` has another size than a frame, or there is no such frame.
     """
-    layer = bare(layer)
+    layer = unwrap(layer)
     changed = _plane(layer, frame, new) != new
     return _set(layer, frame, changed, new[changed])
 
 
 def undo_depth(layer: Labels) -> int:
     """How many steps can be undone, 0 to 100."""
-    return len(history(bare(layer), "undo") or ())
+    return len(history(unwrap(layer), "undo") or ())
 
 
 def redo_depth(layer: Labels) -> int:
     """How many steps can be redone, 0 to 100."""
-    return len(history(bare(layer), "redo") or ())
+    return len(history(unwrap(layer), "redo") or ())
 
 
 def forget_steps(layer: Labels) -> None:
     """Empty the undo history, as when the layer goes on to another label."""
-    layer = bare(layer)
+    layer = unwrap(layer)
     if layer.editable:
         mode = layer.mode
         layer.editable = False  # napari drops the history with the right to edit, and the mode besides
@@ -186,7 +186,7 @@ def steps(layer: Labels) -> Steps:
     Raises:
         InputError: the layer has other dimensions or several scales.
     """
-    layer = bare(layer)
+    layer = unwrap(layer)
     if layer.multiscale or layer.ndim not in (2, 3):
         raise InputError(f"The layer {layer.name!r} cannot be corrected; use one of shape (y, x) or (t, y, x).")
     if layer not in _STEPS:
@@ -201,7 +201,7 @@ class UndoFollows:
     """
 
     def __init__(self, viewer: ViewerModel, layer: Labels) -> None:
-        self._viewer, self._layer = weakref.ref(bare(viewer)), weakref.ref(bare(layer))
+        self._viewer, self._layer = weakref.ref(unwrap(viewer)), weakref.ref(unwrap(layer))
         self._made = steps(layer).made
         self._slot = self._made.connect(lambda step: self._follow(step))  # the lambda keeps this object alive
 
