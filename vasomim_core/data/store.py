@@ -122,7 +122,11 @@ def build_store(
 
 
 def resize(image: NDArray[np.uint8], longer_side: int, enlarge: bool = True) -> NDArray[np.uint8]:
-    """Scale an image (H, W) to a longer side of `longer_side` px; by area when it shrinks, linear when it grows."""
+    """Scale an image (H, W) to a longer side of `longer_side` px; by area when it shrinks, linear when it grows.
+
+    Inference shrinks by another filter (bilinear with antialiasing, in torch): the models that there are were trained
+    on what this one gives, and scored on what that one gives.
+    """
     height, width = image.shape
     factor = longer_side / max(height, width)
     if factor == 1 or (factor > 1 and not enlarge):

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from tests.core.labels.made import frame, mask, save
 from vasomim_core.errors import LabelError
 from vasomim_core.labels.importing import import_arcade, import_pairs
 from vasomim_core.labels.labelled import open_labels
-from vasomim_core.labels.labelset import LabelSet
+from vasomim_core.labels.labelset import LabelSet, pixel_sha256
 
 
 def test_imported_pairs_tell_no_file_names_and_never_replace_a_mask(pairs: Path, tmp_path: Path) -> None:
@@ -28,6 +29,21 @@ def test_imported_pairs_tell_no_file_names_and_never_replace_a_mask(pairs: Path,
     save(pairs / "masks" / "new.png", mask(50))
     assert len(import_pairs(labels, pairs)) == 1
     assert labels.record(added[0]) == corrected
+
+
+def test_frames_of_a_run_are_imported_as_one_group_with_their_places(pairs: Path, tmp_path: Path) -> None:
+    for folder, stack in (("images", [frame(s) for s in (20, 21, 20)]), ("masks", [mask(s) * 1 for s in (20, 21, 22)])):
+        pages = np.stack(stack).astype(np.uint8)
+        tifffile.imwrite(pairs / folder / "run.tif", pages, photometric="minisblack")
+    labels = LabelSet.create(tmp_path / "set", "x")
+    first, again = import_pairs(labels, pairs), import_pairs(labels, pairs)
+    assert (len(first), again) == (7, [])
+    alone = [r for r in labels.records() if r.frame_index is None]
+    run = sorted((r for r in labels.records() if r.frame_index is not None), key=lambda r: r.frame_index or 0)
+    assert {r.group for r in alone} == {None}
+    assert [(r.frame_index, r.group) for r in run] == [(i, pixel_sha256(frame(20))[:16]) for i in range(3)]
+    for r, seed in zip(run, (20, 21, 22), strict=True):
+        np.testing.assert_array_equal(labels.mask(r.id), mask(seed))
 
 
 def test_nothing_is_imported_from_a_folder_with_a_mistake(pairs: Path, tmp_path: Path) -> None:
