@@ -27,20 +27,27 @@ from tests.mutants.faults import Fault, faults_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = "tests/core"
+TRAINER = [f"{CORE}/training/test_trainer.py", f"{CORE}/training/test_seeding.py"]
 BESIDE: dict[str, list[str]] = {
     "vasomim_core/anatomy": [f"{CORE}/anatomy"],
     "vasomim_core/masking": [f"{CORE}/masking"],
-    "vasomim_core/models/objectives.py": [f"{CORE}/models", f"{CORE}/training/test_segmentation_loss.py"],
+    "vasomim_core/models/objectives.py": [
+        f"{CORE}/models/test_vasomim.py",
+        f"{CORE}/training/test_segmentation_loss.py",
+    ],
     "vasomim_core/evaluation": [f"{CORE}/evaluation"],
     "vasomim_core/correction": [f"{CORE}/correction"],
     "vasomim_core/labels": [f"{CORE}/labels"],
     "vasomim_core/reading/grey.py": [f"{CORE}/reading"],
+    "vasomim_core/reading/levels.py": [f"{CORE}/reading"],
     "vasomim_core/reading/angiogram.py": [f"{CORE}/reading"],
     "vasomim_core/inference": [f"{CORE}/inference"],
-    "vasomim_core/training/loop.py": [f"{CORE}/training"],
-    "vasomim_core/training/batches.py": [f"{CORE}/training"],
-    "vasomim_core/training/optimisation.py": [f"{CORE}/training"],
-    "vasomim_core/training/events.py": [f"{CORE}/training"],
+    "vasomim_core/models/prediction.py": [f"{CORE}/models/test_prediction.py"],
+    "vasomim_core/training/trainer.py": TRAINER,
+    "vasomim_core/training/state.py": TRAINER,
+    "vasomim_core/training/batches.py": TRAINER,
+    "vasomim_core/training/optimisation.py": [*TRAINER, f"{CORE}/training/test_finetune.py"],
+    "vasomim_core/training/events.py": [f"{CORE}/training/test_runs.py", *TRAINER],
 }
 """A file, or a folder of files, and the tests beside it."""
 LIMIT = 600.0
