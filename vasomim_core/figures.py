@@ -113,8 +113,19 @@ def _plot(axis: Any, plot: Plot) -> None:
     axis.legend(fontsize=8)
 
 
-def overlay(frame: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """A grey frame (H, W) with a mask tinted over it, uint8 (H, W, 3)."""
+def overlay(
+    frame: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int] = (31, 200, 219)
+) -> NDArray[np.uint8]:
+    """A grey frame with a mask tinted over it.
+
+    Args:
+        frame: uint8 (H, W).
+        mask: bool (H, W).
+        colour: red, green and blue, 0-255 each.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
     rgb = np.repeat(frame[..., None], 3, axis=2).astype(np.float32)
     rgb[mask] = 0.45 * rgb[mask] + 0.55 * np.array(colour, np.float32)
     return rgb.astype(np.uint8)
