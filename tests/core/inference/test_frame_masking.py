@@ -56,9 +56,9 @@ def trained(network, pair, schedule, step, epoch):
     )
     model = VasoMIM(network.autoencoder, network.segmentor, schedule.mask_ratio, schedule.sampler, schedule.co_guidance)
     seen = {}
-    distribution, draw = model.distribution, model.draw
+    distribution, draw = model.distribution, model.sample_masks
     model.distribution = lambda *a: seen.setdefault("f", distribution(*a))
-    model.draw = lambda *a: seen.setdefault("mask", draw(*a))
+    model.sample_masks = lambda *a: seen.setdefault("mask", draw(*a))
     config = PretrainConfig(
         ".", ".", beta_start=schedule.beta_start, beta_end=schedule.beta_end, training=Training(schedule.epochs)
     )

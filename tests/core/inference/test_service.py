@@ -199,7 +199,7 @@ def test_masking_is_that_of_the_engine(service, pretrained, with_model):
 def test_what_is_asked_of_one_frame_is_drawn_once(pretrained, monkeypatch):
     """The mask, its reconstruction and the curves share distribution and mask; another frame or setting has its own."""
     drawn, distributed = [], []
-    monkeypatch.setattr(frame_masking, "draw_masks", lambda *a: drawn.append(1) or sample_masks(*a))
+    monkeypatch.setattr(frame_masking, "sample_masks", lambda *a: drawn.append(1) or sample_masks(*a))
     monkeypatch.setattr(
         frame_masking, "vascular_distribution", lambda *a: distributed.append(1) or vascular_distribution(*a)
     )

@@ -151,7 +151,7 @@ def test_width_of_the_mask_is_that_of_the_lumen():
 def test_the_catheter_is_seen_but_not_in_the_mask(monkeypatch: pytest.MonkeyPatch):
     calm = Look(background=0, clutter=0, dose=50)
     with_catheter = synthesize(11, look=calm)
-    monkeypatch.setattr(scene_module, "draw_catheter", lambda *_: (np.full((9, 3), 1e4), 1e-3))
+    monkeypatch.setattr(scene_module, "random_catheter", lambda *_: (np.full((9, 3), 1e4), 1e-3))
     without = synthesize(11, look=calm)
     np.testing.assert_array_equal(with_catheter.mask, without.mask)
     change = without.frame.astype(int) - with_catheter.frame
