@@ -1,0 +1,80 @@
+"""What the documents tell people to run does run."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import vasomim_core as vm
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def load(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_python_of_the_readme_runs_where_napari_is_not(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    command = [sys.executable, "-c", code]
+    environment = {"PYTHONPATH": f"{ROOT / 'tests' / 'windowless'}:{ROOT}", "PATH": "", "HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"DSC 0\.\d+", done.stdout)
+    assert vm.load_model(next(tmp_path.rglob("model.safetensors"))).card.segments
+
+
+def test_the_notebook_runs_and_every_figure_is_drawn():
+    pytest.importorskip("nbclient")
+    execute = load(ROOT / "docs" / "execute.py")
+    notebook = execute.execute(execute.NOTEBOOK)
+    pictures = [o for c in notebook.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
+    assert len(pictures) == sum("plt.subplots" in cell.source for cell in notebook.cells) == 3
+
+
+def test_the_notebook_that_is_kept_names_no_folder_of_a_machine():
+    text = (ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8")
+    assert not re.search(r"/(tmp|home|root|usr|work)/", text)
+    assert '"image/png"' in text
+
+
+def test_the_reference_has_every_public_name(tmp_path):
+    pytest.importorskip("pdoc")
+    command = [sys.executable, "-m", "pdoc", "--docformat", "google", "--output-directory", tmp_path, "vasomim_core"]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "vasomim_core.html").read_text(encoding="utf-8")
+    assert all(f'id="{name}"' in page for name in vm.__all__)
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+)
+def test_links_between_documents_lead_somewhere(document):
+    path = ROOT / document
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target
+
+
+def test_every_room_stands_on_the_page_of_the_architecture():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = {path.name for package in ("vasomim_core", "napari_vasomim") for path in (ROOT / package).iterdir()}
+    rooms = {name for name in rooms if (ROOT / "vasomim_core" / name / "__init__.py").exists()} | {
+        name for name in rooms if (ROOT / "napari_vasomim" / name / "__init__.py").exists()
+    }
+    assert [room for room in sorted(rooms) if f"`{room}/`" not in text] == []
+
+
+def test_the_citation_names_the_paper_and_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == vm.__version__
+    assert "2508.10794" in str(citation["references"])
