@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -75,3 +76,10 @@ def test_every_folder_with_code_is_a_package(package):
 
 def test_no_python_file_lies_at_the_root():
     assert not list(ROOT.glob("*.py"))
+
+
+def test_the_engine_needs_no_napari_and_no_qt(site):
+    (metadata,) = site.glob("*.dist-info/METADATA")
+    needed = re.findall(r"^Requires-Dist: ([\w-]+)(?!.*extra ==)", metadata.read_text(encoding="utf-8"), re.MULTILINE)
+    assert "torch" in needed
+    assert not {"napari", "magicgui", "qtpy", "superqt", "PyQt5", "pyqt5", "pyqt6", "psygnal", "npe2"} & set(needed)

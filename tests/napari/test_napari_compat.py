@@ -50,7 +50,7 @@ def test_all_windows_are_known_the_active_one_first(make_napari_viewer):
     import napari
 
     made = {make_napari_viewer(), make_napari_viewer()}
-    assert set(napari_compat.viewers()) == made
+    assert made <= set(napari_compat.viewers())  # those of other tests may not be gone yet
     assert napari_compat.viewers()[0] is napari.current_viewer()
 
 
