@@ -169,14 +169,15 @@ def test_no_more_colours_than_a_gif_holds_are_lost(tmp_path):
         assert np.abs(bottom - frame[128:, :, None]).max() <= 16
 
 
-@pytest.mark.parametrize("write", ["figure", "comparison", "animation"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: figures.save_figure(path, result()),
+        lambda path: figures.save_comparison(path, result(), result()),
+        lambda path: figures.save_animation(path, mask().image, [mask()]),
+    ],
+)
 def test_what_cannot_be_written_is_said_in_a_sentence(tmp_path, write):
     (tmp_path / "taken").write_text("a file, no folder")
-    path = tmp_path / "taken" / "x.png"
     with pytest.raises(InputError, match=r"x\.png cannot be written .*; choose another folder\."):
-        if write == "figure":
-            figures.save_figure(path, result())
-        elif write == "comparison":
-            figures.save_comparison(path, result(), result())
-        else:
-            figures.save_animation(path, mask().image, [mask()])
+        write(tmp_path / "taken" / "x.png")
