@@ -124,9 +124,9 @@ def test_an_anchor_has_sixteen_pixels_and_a_hundredth_of_the_largest(largest, le
     assert found[:50].sum() == largest
     assert found[52].sum() == least
     assert not found[54].any()
-    assert (
-        anchors(mask & (np.arange(60) > 50)[:, None])[52:55:2].sum(axis=1) == [least, 0 if least == 16 else 24]
-    ).all()
+    mask[:50] = False  # the largest is `least` px itself
+    assert anchors(mask)[52].sum() == least
+    assert anchors(mask)[54].any() == (least > 16)
     assert not anchors(np.zeros((4, 5), bool)).any()
 
 
@@ -156,12 +156,12 @@ def test_what_touches_at_a_corner_is_one_piece():
 def test_a_cut_erases_what_is_half_its_width_from_the_segment(a, b, width):
     shape = (40, 50)
     start, end = (np.array(pixel_at(end, shape), float) for end in (a, b))
-    ways = start + np.linspace(0, 1, 4001)[:, None] * (end - start)
+    ways = start + np.linspace(0, 1, 2001)[:, None] * (end - start)
     pixels = np.argwhere(np.ones(shape, bool))
     near, _ = cKDTree(ways).query(pixels)
     near = near.reshape(shape)
     erased = cut(np.ones(shape, bool), a, b, width)
-    clear = np.abs(near - width / 2) > 1e-3
+    clear = np.abs(near - width / 2) > 0.04  # the points of the way are 1/30 px apart
     assert (erased == (near <= width / 2))[clear].all()
     if width == 3:
         assert (cut(np.ones(shape, bool), a, b) == erased).all()
