@@ -32,6 +32,7 @@ BESIDE: dict[str, list[str]] = {
     "vasomim_core/anatomy": [f"{CORE}/anatomy"],
     "vasomim_core/masking": [f"{CORE}/masking"],
     "vasomim_core/models/objectives.py": [
+        f"{CORE}/models/test_objectives.py",
         f"{CORE}/models/test_vasomim.py",
         f"{CORE}/training/test_segmentation_loss.py",
     ],

@@ -63,3 +63,39 @@ def test_a_faint_thin_line_stands_out_of_noise_more_than_in_the_hessian() -> Non
         )
         gains.append(along / point)
     assert np.mean(gains) > 1.3
+
+
+def answer(down: float, right: float, across: float, along: float) -> float:
+    """What one bright pixel gives at another one, so far below and to its right: by the formula, at full length."""
+    reach = int(np.ceil(2 * max(across, along)))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(float)
+    best = 0.0
+    for angle in np.deg2rad(np.arange(0, 180, 15)):
+        off, on = (y * np.cos(angle) - x * np.sin(angle)) / across, (x * np.cos(angle) + y * np.sin(angle)) / along
+        gaussian = np.exp(-(off**2) / 2) * np.exp(-(on**2) / 2)
+        second, first = (off**2 - 1) * gaussian, off * gaussian
+        here = (y == -down) & (x == -right)
+        if here.any():
+            line = (second - second.mean())[here] / gaussian.sum()
+            best = max(best, (line - np.abs(first[here]) / gaussian.sum() / 2).item())
+    return best
+
+
+@pytest.mark.parametrize("widths", [(1.5, 6.0), (2.0, 5.0), (3.0, 3.0)])
+def test_the_answer_is_that_of_the_formula(widths: tuple[float, float]) -> None:
+    frame = np.zeros((41, 41), np.float32)
+    frame[20, 20] = 1000
+    expected = [
+        [1000 * answer(row - 20, column - 20, *widths) for column in range(4, 37, 2)] for row in range(4, 37, 2)
+    ]
+    response = lines(frame, *widths)
+    assert response.dtype == np.float32
+    np.testing.assert_allclose(response[4:37:2, 4:37:2], expected, atol=1e-3)
+    if widths == (1.5, 6.0):
+        np.testing.assert_array_equal(lines(frame), response)
+
+
+def test_a_frame_goes_on_mirrored_beyond_its_border() -> None:
+    frame = np.random.default_rng(0).normal(100, 20, (30, 24)).astype(np.float32)
+    larger = lines(np.pad(frame, 16, mode="symmetric"))
+    np.testing.assert_allclose(lines(frame), larger[16:-16, 16:-16], atol=1e-3)

@@ -211,3 +211,56 @@ def test_bad_settings_are_named():
         sample_mask(f, 1.5, 0.5)
     with pytest.raises(ConfigError, match="β"):
         sample_mask(f, 0.5, -0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 30, 32), (1, 32, 30), (2, 3, 32, 32), (32,)])
+def test_shapes_that_are_no_frames_in_patches_are_refused(shape):
+    with pytest.raises(ConfigError):
+        vascular_distribution(torch.zeros(shape), 16)
+
+
+def test_one_frame_and_a_channel_of_one_are_taken():
+    anatomy = torch.rand(2, 1, 32, 48, generator=seeded())
+    whole = vascular_distribution(anatomy, 16)
+    assert torch.equal(whole, vascular_distribution(anatomy[:, 0], 16))
+    assert torch.equal(whole[1:], vascular_distribution(anatomy[1, 0].numpy(), 16))
+
+
+def test_the_chance_of_a_step_is_that_of_its_own_generator():
+    assert torch.equal(mask_noise(3, 5, 2, 7), torch.rand(2, 2, 7, generator=seeded(3 * 1_000_003 + 5)))
+
+
+def plain(f, masked, guided, noise, sampler):
+    """The rule for one image, patch by patch: those masked, and those of them for their vessels."""
+    chance, luck = noise.double().numpy()
+    vessels = [i for i in range(len(f)) if f[i] > 0]
+    key = {"anatomy": lambda i: -np.log1p(-luck[i]) / f[i], "top-k": lambda i: (-f[i], luck[i])}
+    chosen = [] if sampler == "uniform" else sorted(vessels, key=key[sampler])[:guided]
+    left = sorted(set(range(len(f))) - set(chosen), key=lambda i: chance[i])
+    return set(chosen + left[: masked - len(chosen)]), set(chosen)
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "anatomy", "top-k"])
+@pytest.mark.parametrize(
+    ("ratio", "beta", "masked", "guided"),
+    [(0.5, 0.5, 50, 25), (0.9, 0.3, 90, 27), (1.0, 0.29, 100, 29), (0.3, 1.0, 30, 30), (0.6, 0.0, 60, 0)],
+)
+def test_a_mask_is_that_of_the_plain_rule(sampler, ratio, beta, masked, guided):
+    f = torch.rand(4, 100, generator=seeded()) ** 3
+    f[1:, 40:] = 0
+    f[2, 10:] = 0
+    f[3] = (f[3] > 0.1) / 8  # all alike: chance breaks the ties
+    noise = torch.rand(2, 4, 100, generator=seeded(1))
+    masks = sample_masks(f, ratio, beta, noise, sampler)
+    assert torch.equal(sample_mask(f, ratio, beta, seeded(1), sampler), masks.masked)
+    for row in range(4):
+        expected = plain(f[row].double().numpy(), masked, guided, noise[:, row], sampler)
+        assert tuple(set(mask[row].nonzero()[:, 0].tolist()) for mask in masks) == expected
+
+
+def test_anatomy_guides_unless_another_sampler_is_named():
+    f, noise = torch.rand(2, 64, generator=seeded()), torch.rand(2, 2, 64, generator=seeded(1))
+    assert torch.equal(sample_masks(f, 0.5, 0.5, noise).guided, sample_masks(f, 0.5, 0.5, noise, "anatomy").guided)
+    for beta in (-0.01, 1.01):
+        with pytest.raises(ConfigError, match="β"):
+            sample_masks(f, 0.5, beta, noise)

@@ -17,7 +17,7 @@ from tests.core.reading.files import (
     write_dicom,
 )
 from vasomim_core.errors import InputError
-from vasomim_core.reading import read_angiogram, to_grey, to_uint8
+from vasomim_core.reading import grey, read_angiogram, to_grey, to_uint8
 from vasomim_core.reading.grey import hides, limits_window, percentiles, window_limits
 
 COLOUR = hnp.arrays(st.sampled_from([np.uint8, np.uint16, np.int16]), st.tuples(*[st.integers(1, 5)] * 2, st.just(3)))
@@ -140,3 +140,72 @@ def test_to_uint8_refuses(frame: np.ndarray) -> None:
         to_uint8(frame)
     with pytest.raises(InputError, match="width"):
         to_uint8(np.zeros((3, 3)), (5, 0))
+
+
+def test_a_window_hides_what_leaves_less_than_a_twentieth_inside() -> None:
+    frame = np.zeros((10, 10), np.uint16)
+    frame.flat[:5] = 10
+    assert not hides((10.5, 11), [frame])
+    frame.flat[0] = 0
+    assert hides((10.5, 11), [frame])
+    assert not hides((10.5, 11), [frame, np.full((2, 2), 10)])  # one that shows is enough
+    for level, hidden in ((4, True), (5, False), (15, False), (16, True)):  # the limits themselves are inside
+        assert hides((10.5, 11), [np.full((3, 3), level)]) == hidden
+
+
+@pytest.mark.parametrize("window", [(np.nan, 5), (np.inf, 5), (5, np.inf), (5, np.nan), (5, 0.99), (5, -1)])
+def test_a_window_that_is_none_is_refused(window: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="give a width of at least 1"):
+        to_uint8(np.zeros((3, 3)), window)
+
+
+def test_a_window_of_one_level_is_a_threshold() -> None:
+    assert to_uint8(np.array([[4.4, 4.5, 4.6]]), (5, 1)).tolist() == [[0, 0, 255]]
+    assert to_uint8(np.full((2, 2), 4.5), (5, 2)).tolist() == [[128, 128]] * 2
+
+
+def test_where_the_percentiles_are_equal_the_extremes_are_black_and_white() -> None:
+    frame = np.full((40, 40), 7.0)
+    frame[0, 0], frame[0, 1], frame[0, 2] = 5, 9, 6
+    assert to_uint8(frame)[0, :4].tolist() == [0, 255, 64, 128]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 4), (7, 3), (6, 6), (3, 20), (8, 1)])
+def test_blocks_of_rows_cover_a_frame_and_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(0)
+    frame, colour = rng.integers(0, 4096, shape, np.uint16), rng.integers(0, 256, (*shape, 3), np.uint8)
+    whole = to_uint8(frame), to_uint8(frame, (2000, 900)), to_grey(colour)
+    monkeypatch.setattr(grey, "_BLOCK", 6)
+    rows = [row for block in grey._blocks(frame) for row in range(shape[0])[block]]
+    assert rows == list(range(shape[0]))
+    assert all(block.stop - block.start == max(1, 6 // shape[1]) for block in grey._blocks(frame))
+    for ours, theirs in zip((to_uint8(frame), to_uint8(frame, (2000, 900)), to_grey(colour)), whole, strict=True):
+        assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("stored", "seen"),
+    [
+        ("bool", "uint8"), ("uint8", "uint8"), ("int8", "int16"), ("uint16", "uint16"), (">u2", "uint16"),
+        ("int16", "int16"), (">i2", "int16"), ("uint32", "float32"), ("int32", "float32"), ("int64", "float32"),
+        ("float16", "float32"), ("float64", "float32"),
+    ],
+)  # fmt: skip
+def test_types_of_grey_levels(stored: str, seen: str) -> None:
+    dtype = grey.grey_dtype(stored)
+    assert dtype == np.dtype(seen)
+    assert dtype.isnative
+    frame = np.array([[0, 1], [1, 0]]).astype(stored)
+    assert_array_equal(to_grey(frame), (frame * (255 if stored == "bool" else 1)).astype(seen), strict=True)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3, 0), (2, 3, 5), (1, 2, 3, 4)])
+def test_what_is_neither_grey_nor_in_colour_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="neither grey"):
+        to_grey(np.zeros(shape))
+
+
+def test_colour_in_real_numbers_is_not_rounded() -> None:
+    assert_allclose(to_grey(np.array([[[0.25, 0.5, 0.75]]])), [[0.299 * 0.25 + 0.587 * 0.5 + 0.114 * 0.75]], rtol=1e-6)
