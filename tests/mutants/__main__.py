@@ -48,7 +48,7 @@ BESIDE: dict[str, list[str]] = {
     "vasomim_core/training/state.py": TRAINER,
     "vasomim_core/training/batches.py": TRAINER,
     "vasomim_core/training/optimisation.py": [*TRAINER, f"{CORE}/training/test_finetune.py"],
-    "vasomim_core/training/events.py": [f"{CORE}/training/test_runs.py", *TRAINER],
+    "vasomim_core/training/events.py": [f"{CORE}/training/test_events.py", *TRAINER],
 }
 """A file, or a folder of files, and the tests beside it."""
 LIMIT = 600.0
