@@ -111,8 +111,10 @@ def receive(stream: BufferedReader) -> Message | None:
         InputError: what comes is not a message, or announces more than the limits allow.
     """
     line = stream.readline(LONGEST_HEADER)
-    if not line.endswith(b"\n") and len(line) < LONGEST_HEADER:
-        return None
+    if not line.endswith(b"\n"):
+        if len(line) < LONGEST_HEADER:
+            return None
+        raise InputError("the stream holds something else than messages")
     try:
         header = json.loads(line)
         kind, values = str(header["kind"]), dict(header["values"])

@@ -106,7 +106,7 @@ def write_record(path: Path, record: Record) -> None:
         OSError: the file cannot be written.
     """
     values = asdict(record)
-    if len(json.dumps(values, indent=2)) > LONGEST:
+    if len(json.dumps(values, indent=2)) + 1 > LONGEST:  # the file ends with a newline
         raise LabelError(
             f"The note and other texts of {record.id!r} are longer than {LONGEST >> 20} MiB: shorten them."
         )

@@ -135,3 +135,36 @@ def test_calibration_error_refuses_what_is_no_probability() -> None:
     for weights in ([0.0], [1.0, 1.0]):
         with pytest.raises(InputError, match="Weights"):
             expected_calibration_error([0.5], [1], weights=weights)
+
+
+def test_no_probability_is_nearer_to_certainty_than_one_in_a_million() -> None:
+    certain = np.array([0, 1], np.float32)
+    assert calibrate(certain, (1.0, 1.0)) == pytest.approx(expit(np.array([1, -1]) + logit([1e-6, 1 - 1e-6])), rel=1e-3)
+    assert calibrate(certain, (2.0, 0.0))[0] == pytest.approx(1e-12, rel=1e-3)
+    assert calibrate(np.array([0.2], np.float32), (2.0, -1.0)) == pytest.approx(1 / (1 + 16 * np.e))
+    counts = counted(certain, np.array([False, True]))
+    assert (counts.background[0], counts.vessel[-1]) == (1, 1), "in the outermost cells"
+    assert counts.calibrated((1.0, 100.0)).background[-1] == 1
+    assert counts.error() == pytest.approx(1e-6, rel=0.01)
+
+
+def test_cells_are_of_equal_width_on_the_logit() -> None:
+    """Half of 2000 lie below 0.5; a probability counts in the cell that its own middle is nearest to."""
+    middles = logit(1 - 1e-6) * (np.arange(2000) + 0.5 - 1000) / 1000
+    counts = Reliability.of(expit(middles), np.ones(2000, bool))
+    assert counts.vessel.tolist() == [1] * 2000
+    assert counts.calibrated((1.0, 0.0)).vessel.tolist() == [1] * 2000
+    assert counts.background.sum() == 0
+    assert counts.calibrated((0.5, 0.0)).vessel[500:1500].tolist() == [2] * 1000
+
+
+def test_the_best_threshold_is_the_lowest_that_gives_the_largest_mean() -> None:
+    first = counted(np.array([0.9, 0.6, 0.3]), np.array([True, True, False]))
+    assert 0.3 < best_threshold([first]) < 0.304  # a cell is 0.003 wide there
+    second = counted(np.array([0.8, 0.3, 0.1]), np.array([True, True, False]))
+    # DSC of both from a threshold behind 0.1 on: 4/5 and 1; behind 0.3: 1 and 2/3.
+    assert 0.1 < best_threshold([first, second]) < 0.102
+    assert 0.3 < best_threshold([first, first, first, second]) < 0.304
+    nothing = counted(np.array([0.05]), np.array([False]))
+    assert 0.05 < best_threshold([nothing]) < 0.051, "nothing to find, and nothing found"
+    assert best_threshold([counted(np.array([0.5]), np.array([True]))]) == pytest.approx(1e-6)

@@ -20,6 +20,7 @@ from vasomim_core.evaluation.metrics import (
     dsc,
     hd95,
     iou,
+    mean_overlap,
     mean_scores,
     precision,
     score_frame,
@@ -161,3 +162,16 @@ def test_the_mean_counts_every_frame() -> None:
     }
     with pytest.raises(InputError):
         mean_scores([])
+
+
+def test_the_mean_overlap_is_dsc_and_cldice_in_percent() -> None:
+    line, half, none = np.zeros((3, 5, 9), bool)
+    line[2, 1:7] = half[2, 1:4] = True
+    assert mean_overlap([(line, line), (half, line)]) == pytest.approx((100 * (1 + 6 / 9) / 2, 100 * (1 + 2 / 3) / 2))
+    thick = line.copy()
+    thick[1:4, 1:7] = True  # three rows around the line
+    found = mean_overlap([(thick, line), (none, line)])
+    assert found == pytest.approx((100 * 12 / 24 / 2, 50 * cldice(thick, line)))
+    assert found[0] != found[1]
+    with pytest.raises(InputError, match="no frame"):
+        mean_overlap([])

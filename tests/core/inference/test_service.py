@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import torch
 
 from vasomim_core.errors import CheckpointError, ConfigError, InputError
 from vasomim_core.inference import frame_masking
+from vasomim_core.inference import service as service_module
 from vasomim_core.inference.frame_masking import FrameMasking
 from vasomim_core.inference.messages import Failure, Message, decode, encode, receive, send
 from vasomim_core.inference.requests import (
@@ -137,6 +139,96 @@ def test_what_cannot_be_sent_is_refused():
         encode(Sent(np.broadcast_to(np.zeros(1, np.uint8), (1 << 16, (1 << 14) + 1))))
     with pytest.raises(TypeError):
         encode(Sent(object()))
+
+
+def test_a_header_may_have_one_mib_to_the_byte():
+    line = b'{"kind": "Sent", "values": {"x": "%s"}, "arrays": []}\n'
+    text = "x" * ((1 << 20) - len(line) + 2)
+    (sent,) = encode(Sent(text))
+    assert len(sent) == 1 << 20
+    assert receive(through_a_pipe(Sent(text))) == Message("Sent", {"x": text})
+    with pytest.raises(InputError, match="take 1048577 bytes"):
+        encode(Sent(text + "x"))
+    with pytest.raises(InputError, match="something else than messages"):
+        receive(io.BufferedReader(io.BytesIO(line.replace(b"%s", text.encode() + b"x"))))
+
+
+def test_a_message_may_have_32_arrays_and_one_gib():
+    def header(*shapes: tuple[int, ...], dtype: str = "uint8") -> io.BufferedReader:
+        arrays = [[f"a{n}", dtype, shape] for n, shape in enumerate(shapes)]
+        line = json.dumps({"kind": "x", "values": {}, "arrays": arrays}).encode() + b"\n"
+        return io.BufferedReader(io.BytesIO(line))
+
+    assert len(receive(header(*[(0,)] * 32)).values) == 32
+    with pytest.raises(InputError, match="33 arrays is too much; send at most 32"):
+        receive(header(*[(0,)] * 33))
+    assert receive(header((1 << 29,), (1 << 29,))) is None  # permitted, and cut off
+    assert receive(header((1 << 14, 1 << 13), dtype="float64")) is None
+    for shapes, dtype in ((((1 << 29,), (1 << 29,), (1,)), "uint8"), (((1 << 27,), (1,)), "float64")):
+        with pytest.raises(InputError, match="a message of 1024 MB is too large; send at most 1024 MB"):
+            receive(header(*shapes, dtype=dtype))
+    for side in (-1, 1.0, "1", None, True):
+        with pytest.raises(InputError, match="impossible shape"):
+            receive(header((side,)))
+
+
+def test_the_child_keeps_its_streams_for_messages_and_tells_how_it_ended():
+    child = """
+import os, sys
+from vasomim_core.inference.requests import Hello
+from vasomim_core.inference.service import serve
+def work(_):
+    print("heard", flush=True)
+    return Hello() if os.path.samestat(os.fstat(0), os.stat(os.devnull)) else None
+serve({Hello: work})
+"""
+    hello = b"".join(encode(Hello()))
+    for sent, code, said in ((hello * 2, 0, b"heard\n" * 2), (hello + b"{}\n", 1, b"the stream holds something else")):
+        with subprocess.Popen([sys.executable, "-c", child], stdin=-1, stdout=-1, stderr=-1) as process:
+            process.stdin.write(hello)
+            process.stdin.flush()
+            assert receive(process.stdout) == Message("Hello", {})
+            process.stdin.write(sent[len(hello) :])
+            process.stdin.flush()
+            if code == 0:
+                assert receive(process.stdout) == Message("Hello", {})
+            process.stdin.close()
+            assert process.wait(60) == code
+            assert said in process.stderr.read()
+            assert process.stdout.read() == b""
+
+
+@pytest.mark.parametrize(("threads", "left"), [(8, 7), (3, 2), (2, None), (1, None)])
+@pytest.mark.parametrize("told", [False, True])
+def test_a_core_is_left_to_the_window_unless_it_is_told_otherwise(monkeypatch, threads, left, told):
+    chosen = []
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told:
+        monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    service_module._choose_threads.__wrapped__()
+    assert chosen == ([left] if left and not told else [])
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_want_of_memory_says_what_to_do(error):
+    def fail(_):
+        raise error
+
+    reply = receive(io.BufferedReader(io.BytesIO(b"".join(reply_to(Message("Hello", {}), {Hello: fail})))))
+    assert decode(reply, Failure).message.startswith("there is not enough memory")
+
+
+def test_the_two_models_used_last_stay_loaded(monkeypatch, tmp_path):
+    loaded = []
+    monkeypatch.setattr(service_module, "_load", lambda loader, path, changed: loaded.append(path.stem) or path.stem)
+    for name in "abc":
+        (tmp_path / f"{name}.safetensors").touch()
+    service = Service()
+    for name in "ababcbca":
+        assert service._model("load_model", str(tmp_path / f"{name}.safetensors")) == name
+    assert loaded == ["a", "b", "c", "a"]
 
 
 def test_a_request_and_an_answer_come_back_as_they_were():

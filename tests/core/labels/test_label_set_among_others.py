@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,19 @@ def test_a_note_longer_than_a_record_is_refused_before_it_is_written(labels: Lab
     assert LabelSet.open(labels.folder).check() == []
 
 
+def test_a_record_may_have_one_mib_to_the_byte(labels: LabelSet) -> None:
+    path = record_of(labels, "f0")
+    whole = "x" * ((1 << 20) - path.stat().st_size)
+    assert labels.set_status("f0", "accepted", note=whole) == LabelSet.open(labels.folder).record("f0")
+    assert path.stat().st_size == 1 << 20
+    with pytest.raises(LabelError, match="longer than 1 MiB"):
+        labels.set_status("f0", "accepted", note=whole + "x")
+    assert labels.record("f0").note == whole
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(LabelError, match="larger than 1 MiB"):
+        labels.record("f0")
+
+
 def test_ten_million_revisions_are_one_sentence(labels: LabelSet) -> None:
     edit(record_of(labels, "f0"), revision=10**7)
     told = LabelSet.open(labels.folder).check()
@@ -266,6 +280,21 @@ def test_old_temporary_files_are_swept_by_the_next_writer(labels: LabelSet) -> N
     assert not any(path.exists() for path in old)
     assert new.exists(), "another computer may be writing it, where locks do not reach"
     assert others.exists()
+    for age, stays in ((570, True), (630, False)):  # seconds
+        os.utime(new, (time.time() - age,) * 2)
+        LabelSet.open(labels.folder).set_group("f0", "p")
+        assert new.exists() is stays
+
+
+def test_a_set_without_its_empty_folders_is_whole(tmp_path: Path) -> None:
+    """As it comes from an archive or a version control that keeps no empty folders."""
+    made = LabelSet.create(tmp_path / "set", "coronaries")
+    for part in ("frames", "masks", "records", "history"):
+        (made.folder / part).rmdir()
+    opened = LabelSet.open(made.folder)
+    assert (opened.ids(), opened.records(), opened.check()) == ([], [], [])
+    assert opened.add(frame(), mask()).revision == 1
+    assert opened.check() == []
 
 
 def test_the_warnings_of_a_run_name_what_was_passed_over(labels: LabelSet, tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.core.labels.made import frame, mask, save
+from tests.core.labels.made import frame, invented, mask, save
 from tests.core.reading.test_angiogram import write_dicom
 from vasomim_core.errors import LabelError
 from vasomim_core.labels.labelled import open_labels
@@ -54,3 +55,25 @@ def test_a_frame_whose_window_hides_it_is_in_the_report(pairs: Path) -> None:
     frames = open_labels(pairs)
     assert any("set aside" in w for w in check_labels(frames).warnings)
     np.testing.assert_array_equal(next(f for f in frames if f.name == "7").frame(), to_uint8(deep))
+
+
+def test_more_than_half_is_inverted_and_half_is_not() -> None:
+    shares, shapes = (0.5, 0.51, 0.0, 0.001), ((4, 4), (8, 8), (8, 8), (8, 8))
+    frames = [
+        replace(f, vessel=share, shape=shape, group=group)
+        for f, share, shape, group in zip(invented(["x"] * 4), shares, shapes, "aabb", strict=True)
+    ]
+    report = check_labels(frames)
+    assert (report.frames, report.groups, report.inverted, report.empty) == (4, 2, ("1",), ("2",))
+    assert report.vessel == pytest.approx(1.011 / 4)
+    assert list(report.sizes.items()) == [((8, 8), 3), ((4, 4), 1)], "the most common size first"
+
+
+@pytest.mark.parametrize(("notes", "told"), [(0, 0), (20, 20), (21, 21), (25, 21)])
+def test_twenty_notes_are_told_and_how_many_more_there_are(notes: int, told: int) -> None:
+    each = tuple(f"note {n}." for n in range(notes))
+    frames = [replace(f, notes=each) for f in invented(["a", "b"])]  # of one file: told once
+    warnings = check_labels(frames).warnings
+    assert warnings[:20] == each[:20]
+    assert warnings[20:] == ((f"… and {notes - 20} more of this kind.",) if notes > 20 else ())
+    assert len(warnings) == told

@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 
 from tests.core.labels.made import invented
 from vasomim_core.errors import LabelError
-from vasomim_core.labels.splitting import split_by_group, split_validation, take_fraction, validation_count
+from vasomim_core.labels.splitting import (
+    split_by_group,
+    split_validation,
+    take_fraction,
+    training_and_validation,
+    validation_count,
+)
 
 some_groups = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=60)
 some_fraction = st.floats(0.01, 0.99)
@@ -70,3 +76,35 @@ def test_fractions_out_of_range(fraction: float) -> None:
     for use in (take_fraction, split_by_group):
         with pytest.raises(LabelError, match="fraction"):
             use(invented(["a", "b"]), fraction, 0)
+
+
+def test_a_split_is_the_same_on_every_machine() -> None:
+    frames = invented([f"g{i:02}" for i in range(20)])
+    assert [f.name for f in split_by_group(frames, 0.2, 0)[1]] == ["2", "3", "11", "13"]
+
+
+def test_a_tenth_of_the_labels_is_split_in_turn_and_frames_to_choose_on_stay_whole() -> None:
+    frames, other = invented([f"g{i}" for i in range(1000)]), invented(["v"] * 5)
+    training, validation = training_and_validation(frames, None, 0.1, 0)
+    assert (len(training), len(validation)) == (90, 10)
+    assert sorted(training + validation, key=lambda f: int(f.name)) == take_fraction(frames, 0.1, 0)
+    assert training_and_validation(frames, None, 1, 0) == split_validation(frames, 0)
+    assert training_and_validation(frames, other, 0.1, 0) == (take_fraction(frames, 0.1, 0), other)
+    assert training_and_validation(frames, other, 1, 0) == (frames, other)
+
+
+def test_groups_fill_the_share_of_validation_and_the_smallest_goes_where_none_fits() -> None:
+    big = invented(["a"] * 5 + ["b"] * 4 + ["c"] * 4)
+    for seed in range(5):
+        assert {f.group for f in split_by_group(big, 0.1, seed)[1]} == {"b"}, "the first by alphabet of equal ones"
+        assert len(split_by_group(invented(["a", "b", "c"]), 0.99, seed)[0]) == 1, "one group is learned from"
+        assert {f.group for f in split_by_group(big, 5 / 13, seed)[1]} < {"a", "b", "c"}
+        assert len(split_by_group(invented(["a"] * 5 + ["b"] * 5), 0.5, seed)[1]) == 5, "as long as they fit exactly"
+
+
+def test_of_no_frames_nothing_is_split_or_taken() -> None:
+    for use in (take_fraction, split_by_group):
+        with pytest.raises(LabelError, match="no labelled frames"):
+            use([], 0.5, 0)
+    with pytest.raises(LabelError, match="fraction 1 "):
+        split_by_group(invented(["a", "b"]), 1, 0)

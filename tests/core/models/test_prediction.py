@@ -111,3 +111,110 @@ def test_uncertainty_is_largest_at_one_half():
     assert u[0, 2] == pytest.approx(1)
     assert u[0, [0, 4]] == pytest.approx([0, 0], abs=1e-4)
     assert u[0, 1] == pytest.approx(u[0, 3])
+
+
+def test_uncertainty_is_entropy_in_bits():
+    p = np.array([0.25, 0.5, 0.9], np.float32)
+    expected = [0.25 * 2 + 0.75 * np.log2(4 / 3), 1, 0.1 * np.log2(10) + 0.9 * np.log2(10 / 9)]
+    assert uncertainty(p) == pytest.approx(expected)
+    assert uncertainty(p).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "shape", "fed"),
+    [
+        (None, 32, (64, 96), (64, 96)),
+        (None, 32, (65, 1), (96, 32)),
+        (None, 16, (65, 1), (80, 16)),
+        (64, 32, (128, 100), (64, 64)),  # 64 × 50
+        (64, 32, (100, 128), (64, 64)),
+        (64, 16, (128, 50), (64, 32)),  # 64 × 25
+        (64, 16, (1, 200), (16, 64)),  # no side vanishes
+        (128, 16, (32, 16), (128, 64)),
+    ],
+)
+def test_the_longer_side_is_scaled_and_both_are_padded_to_the_stride(size, stride, shape, fed):
+    network = Darkness()
+    assert probability(network, Preprocessing(frame_size=size, stride=stride), frame(*shape)).shape == shape
+    assert network.sizes == [fed]
+
+
+def test_the_border_is_repeated_where_it_is_padded():
+    class Seen(Darkness):
+        def forward(self, x):
+            self.seen = x
+            return super().forward(x)
+
+    network = Seen()
+    image = np.random.default_rng(0).integers(0, 256, (33, 40), dtype=np.uint8)
+    probability(network, Preprocessing(), image)
+    padded = np.pad(image, ((0, 31), (0, 24)), "edge")
+    assert network.seen.shape[-2:] == padded.shape
+    own = network.seen[0, 0]
+    assert torch.unique(own).numel() == np.unique(padded).size
+    for grey in (padded.min(), padded.max()):
+        assert torch.unique(own[torch.from_numpy(padded == grey)]).numel() == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "tile", "tiles"), [((64, 160), 64, 3), ((160, 160), 64, 9), ((64, 96), 33, 1), ((64, 96), 96, 0)]
+)
+def test_tiles_overlap_by_a_quarter_and_are_rounded_up_to_the_stride(shape, tile, tiles):
+    """64 px tiles of 160 px begin at 0, 48 and 96; a tile as large as the frame is none."""
+
+    class Counting(Darkness):
+        count = 0
+
+        def forward(self, x):
+            self.count += len(x)
+            return super().forward(x)
+
+    network = Counting()
+    probability(network, Preprocessing(), frame(*shape), tile=tile)
+    if tiles > 1:
+        assert (network.count, set(network.sizes)) == (tiles, {(64, 64)})
+    else:
+        assert set(network.sizes) == ({(64, 64)} if tiles else {shape})
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_mirroring_costs_a_second_look_and_is_left_to_right(asked):
+    network, image = Darkness(), frame(64, 96)
+    probability(network, Preprocessing(mirrored=not asked), image, mirrored=asked)
+    assert len(network.sizes) == 2
+    network = Darkness()
+    probability(network, Preprocessing(), image)
+    assert len(network.sizes) == 1
+
+
+def test_the_probability_is_calibrated_as_the_card_says():
+    class Even(nn.Module):
+        def forward(self, x):
+            return torch.full_like(x[:, :1], np.log(0.25))  # 0.2
+
+    plain = probability(Even(), Preprocessing(), frame(40, 40))
+    np.testing.assert_allclose(plain, 0.2, rtol=1e-6)
+    calibrated = probability(Even(), Preprocessing(calibration=(2.0, -1.0)), frame(40, 40))
+    np.testing.assert_allclose(calibrated, 1 / (1 + 16 * np.e), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (RuntimeError("sizes of tensors\nmust match"), CheckpointError),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), RuntimeError),
+        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError),
+    ],
+)
+def test_a_network_that_does_not_fit_its_card_is_told_and_want_of_memory_is_another_thing(error, raised):
+    class Broken(nn.Module):
+        def forward(self, x):
+            raise error
+
+    model = darkness()
+    model.network = Broken()
+    with pytest.raises(raised) as found:
+        model.predict(frame(64, 64))
+    assert type(found.value) is raised
+    if raised is CheckpointError:
+        assert str(found.value).endswith("cannot take this frame (sizes of tensors)")

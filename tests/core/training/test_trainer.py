@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +19,10 @@ from torch.utils.data import Dataset
 
 from vasomim_core.config import Training
 from vasomim_core.errors import RunError
-from vasomim_core.training import trainer
+from vasomim_core.training import batches, trainer
 from vasomim_core.training.batches import BatchPlan
 from vasomim_core.training.events import FILE, EventLog, read_events
-from vasomim_core.training.optimisation import decayed_groups, learning_rate
+from vasomim_core.training.optimisation import decayed_groups, learning_rate, native_bf16
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.result import best_validation
 from vasomim_core.training.task import Task
@@ -472,3 +475,148 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     (tmp_path / "state.pt").write_bytes(b"PK\3\4")
     with pytest.raises(RunError, match="start a new run"):
         fit(tmp_path, Line())
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
+    torch.save({"learner": Path("x"), "optimiser": {}, "ema": None, "state": {}}, tmp_path / "state.pt")
+    with pytest.raises(RunError, match=r"(?s)start a new run.*weights_only"):
+        fit(tmp_path, Line())
+
+
+def test_pace_speed_and_time_left_are_those_of_the_clock(tmp_path, monkeypatch):
+    """16 s a step: the pace is told after the first one, then whenever more than 30 s went by without a word."""
+    now = [0.0]
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    learner = Line()
+    learner.before = lambda step: now.append(now.pop() + 16)
+    events = fit(tmp_path, learner, epochs=5, log_every=6)[1]
+    assert of(events, "step", "pace") == [
+        *(("pace", 1), ("pace", 3), ("pace", 5), ("step", 6)),
+        *(("pace", 8), ("step", 10)),
+    ]
+    told = {e["step"]: e for e in events if e["event"] in ("step", "pace")}
+    assert {step: e["eta"] for step, e in told.items()} == {step: 16.0 * (10 - step) for step in told}
+    assert told[6]["frames_per_second"] == told[10]["frames_per_second"] == 4 / 16
+    assert told[6]["memory"] > 2**20
+
+
+def test_a_pace_is_told_after_thirty_seconds_and_not_before(tmp_path, monkeypatch):
+    for seconds, paces in ((30, [1, 3, 5]), (30.5, [1, 2, 3, 4, 5])):
+        now = [0.0]
+        monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda now=now: now[0]))
+        learner = Line()
+        learner.before = lambda step, now=now, seconds=seconds: now.append(now.pop() + seconds)
+        events = fit(tmp_path / str(seconds), learner, log_every=100)[1]
+        assert [step for _, step in of(events, "pace")] == paces
+
+
+def test_a_resumed_run_tells_its_own_speed_and_goes_on_counting(tmp_path, monkeypatch):
+    fit(tmp_path, Line(), epochs=1)
+    now = [0.0]
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    learner = Line()
+    learner.before = lambda step: now.append(now.pop() + 8)
+    made = ready(tmp_path, learner, log_every=1)
+    assert (made.first, made.bar.n, made.bar.total, made.epoch) == (2, 2, 6, 1)
+    made.run()
+    steps = [e for e in read_events(tmp_path) if e["event"] == "step"][-4:]
+    assert [(e["step"], e["eta"], e["frames_per_second"]) for e in steps] == [
+        (step, 8.0 * (6 - step), 0.5) for step in (3, 4, 5, 6)
+    ]
+
+
+def test_what_a_run_is_told_at_its_start(tmp_path):
+    learner = Line()
+    learner.fixed = nn.Parameter(torch.zeros(7), requires_grad=False)
+    events = fit(tmp_path, learner, epochs=1)[1]
+    told = {"job": "finetune", "frames": 8, "steps": 2, "epochs": 1, "device": "cpu", "precision": "fp32"}
+    told |= {"processes": 1, "parameters": 2, "resumed": 0, "pid": os.getpid()}
+    assert {name: value for name, value in events[0].items() if name not in ("event", "time")} == told
+
+
+@pytest.mark.parametrize(("batch", "warned"), [(8, False), (9, True)])
+def test_frames_that_do_not_fill_a_batch_are_told(tmp_path, batch, warned):
+    events = fit(tmp_path, Line(), batch_size=batch, epochs=1)[1]
+    warnings = [e["message"] for e in events if e["event"] == "warning"]
+    assert warnings == (["8 frames are fewer than a batch of 9; frames repeat in a batch"] if warned else [])
+
+
+class Two(Processes):
+    """Two processes that agree in all."""
+
+    def mean(self, value):
+        return float(value)
+
+    def any(self, flag, device):
+        return flag
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_processes_share_the_gradients_of_the_last_part_and_the_first_one_writes(tmp_path, monkeypatch, rank):
+    said = []
+
+    class Parallel(nn.Module):
+        def __init__(self, module, device_ids):
+            super().__init__()
+            self.module = module
+            said.append(device_ids)
+
+        def forward(self, batch, moment):
+            said.append(moment.rows)
+            return self.module(batch, moment)
+
+        @contextmanager
+        def no_sync(self):
+            said.append("alone")
+            yield
+
+    monkeypatch.setattr(trainer, "DistributedDataParallel", Parallel)
+    learner, kept = Line(), []
+    task = Task("finetune", learner, decayed_groups(learner, 0.0), Numbers(), lambda *_: kept.append(1))
+    settings = Training(epochs=1, batch_size=8, accumulate=2, device="cpu", precision="fp32")
+    made = Trainer(task, settings, tmp_path, EventLog(tmp_path, rank == 0), Two(rank, 2))
+    assert made.run() == "finished"
+    assert said == [None, "alone", slice(2 * rank, 2 * rank + 2), slice(4 + 2 * rank, 6 + 2 * rank)]
+    assert (tmp_path / "state.pt").exists() is (len(kept) == 1) is (rank == 0)
+    assert not made.shrink_batch()
+
+
+@pytest.mark.parametrize("cores", [None, 2, 64])
+@pytest.mark.parametrize(("device", "workers"), [("cpu", 0), ("cuda", min)])
+def test_frames_are_read_ahead_where_a_gpu_waits_for_them(monkeypatch, device, workers, cores):
+    made = {}
+    monkeypatch.setattr(batches, "DataLoader", lambda frames, **options: made.update(options) or [])
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    expected = min(8, cores or 1) if workers else 0
+    for told in (None, 0, 3):
+        count = expected if told is None else told
+        BatchPlan(8, Training(batch_size=4, workers=told), Processes()).loader(Numbers(), torch.device(device), 0)
+        assert (made["num_workers"], made["pin_memory"]) == (count, device == "cuda")
+        assert made["worker_init_fn"] is (batches._one_thread if count else None)
+
+
+@pytest.mark.parametrize(("capability", "native"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_bf16_is_native_from_ampere_on_and_where_a_cpu_has_either_unit(monkeypatch, capability, native):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert native_bf16(torch.device("cuda")) is native
+    for avx, amx in np.ndindex(2, 2):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: bool(avx))
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: bool(amx))
+        assert native_bf16(torch.device("cpu")) is bool(avx or amx)
+
+
+def test_a_warm_up_of_part_of_a_step_ends_at_the_full_rate():
+    """2.5 of 10 steps: three rise by thirds, then half a cosine over the 7.5 that are left."""
+    settings = Training(learning_rate=0.3, warmup=0.25, epochs=10)
+    rates = [learning_rate(step, 10, step, settings) for step in range(10)]
+    assert rates[:3] == pytest.approx([0.1, 0.2, 0.3])
+    assert rates[3:] == pytest.approx([0.15 * (1 + np.cos(np.pi * (step - 2.5) / 7.5)) for step in range(3, 10)])
+    assert learning_rate(0, 1, 0, Training(learning_rate=0.3, warmup=0)) == 0.3
+
+
+def test_biases_and_vectors_do_not_decay():
+    layer = nn.Linear(2, 3)
+    layer.fixed = nn.Parameter(torch.zeros(2, 2), requires_grad=False)
+    decayed, others = decayed_groups(layer, 0.05)
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.05, 0.0)
+    assert ([p.shape for p in decayed["params"]], [p.shape for p in others["params"]]) == ([(3, 2)], [(3,)])
