@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -26,7 +27,7 @@ def load(path: Path):
 def test_the_python_of_the_readme_runs_where_napari_is_not(tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     command = [sys.executable, "-c", code]
-    environment = {"PYTHONPATH": f"{ROOT / 'tests' / 'windowless'}:{ROOT}", "PATH": "", "HOME": str(tmp_path)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "tests" / "windowless", ROOT)))}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(r"DSC 0\.\d+", done.stdout)

@@ -3,7 +3,8 @@
     import vasomim_core as vm
 
     angiogram = vm.read_angiogram("run.dcm")
-    vessels = vm.load_model("vasomim-fast").predict(angiogram.grey(12)) > 0.5
+    model = vm.load_model("vasomim-fast")
+    vessels = model.predict(angiogram.grey(12)) >= model.threshold
 
 All that this package shows is named in `__init__.pyi` and loaded at its first use: importing it is cheap, and torch
 comes only with what computes by it (masking, models, inference, training).

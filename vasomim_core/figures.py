@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vasomim_core.errors import InputError
 from vasomim_core.files import atomic
 
 
@@ -125,7 +126,12 @@ def overlay(
 
     Returns:
         uint8 (H, W, 3).
+
+    Raises:
+        InputError: the mask is not of bool, such as a probability, or of another size than the frame.
     """
+    if mask.dtype != bool or mask.shape != frame.shape:
+        raise InputError(f"the mask is {mask.dtype} {mask.shape}; give bool {frame.shape}, the size of the frame")
     rgb = np.repeat(frame[..., None], 3, axis=2).astype(np.float32)
     rgb[mask] = 0.45 * rgb[mask] + 0.55 * np.array(colour, np.float32)
     return rgb.astype(np.uint8)

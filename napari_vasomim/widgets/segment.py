@@ -135,7 +135,7 @@ class SegmentPanel(Panel):
     def _finish(self, sentence: str = "") -> None:
         if self._task is not None:
             self._task.cancel()
-        self._task = None
+        self._task = self._task_of = None
         self.progress.hide()
         self._angiogram_changed()
         if sentence:

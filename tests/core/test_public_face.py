@@ -54,3 +54,18 @@ def test_from_a_frame_to_a_mask_in_a_notebook():
     mask = vm.sample_mask(f, mask_ratio=0.5, beta=0.5)
     assert mask.sum().item() == 32
     assert 0 < vm.dsc(anatomy, still.mask) <= 1
+
+
+def test_a_model_says_from_which_probability_on_it_sees_vessel():
+    model = vm.load_model("vasomim-fast")
+    assert model.threshold == model.card.preprocessing.threshold != 0.5
+
+
+def test_an_overlay_is_of_a_mask():
+    frame, mask = np.full((4, 4), 100, np.uint8), np.eye(4, dtype=bool)
+    tinted = vm.overlay(frame, mask, (200, 0, 0))
+    assert (tinted[~mask] == 100).all()
+    assert (tinted[mask] == (155, 45, 45)).all()
+    for wrong in (mask * 0.5, mask[:3]):
+        with pytest.raises(vm.VasoMIMError, match="give bool"):
+            vm.overlay(frame, wrong)

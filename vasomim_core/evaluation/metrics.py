@@ -1,6 +1,7 @@
 """Scores of a vessel mask against the true one, at the frame's own size, and their means over frames.
 
-Masks are (H, W) arrays; anything but 0 is vessel. P is the predicted and G the true set of vessel pixels.
+Masks are (H, W) arrays; anything but 0 is vessel, and what is graded, like a probability, is refused.
+P is the predicted and G the true set of vessel pixels.
 An empty mask never divides by zero:
 
 | P     | G     | DSC, clDice, IoU, sensitivity, precision | HD95               |
@@ -161,6 +162,10 @@ def mean_overlap(pairs: Iterable[tuple[ArrayLike, ArrayLike]]) -> tuple[float, f
 def _pair(prediction: ArrayLike, truth: ArrayLike) -> tuple[Mask, Mask]:
     # PIL's one-bit images become bool arrays of byte 255, on which `skeletonize` crashes. A comparison mends
     # them, astype(bool) does not.
+    for name, given in (("prediction", prediction), ("truth", truth)):
+        values = np.asarray(given)
+        if values.dtype.kind == "f" and ((values != 0) & (values != values.max(initial=0))).any():
+            raise LabelError(f"The {name} is no mask, its values are graded: compare a probability with a threshold.")
     p, g = np.asarray(prediction) != 0, np.asarray(truth) != 0
     if p.shape != g.shape or p.ndim != 2:
         raise LabelError(f"A prediction {p.shape} and its truth {g.shape} must be two masks (H, W) of one size.")

@@ -34,11 +34,16 @@ class Model:
     card: Card
     device: torch.device
 
+    @property
+    def threshold(self) -> float:
+        """The probability from which a pixel counts as vessel, as the window and the command line take it."""
+        return self.card.preprocessing.threshold
+
     def predict(self, frame: NDArray[np.uint8], mirrored: bool = False, tile: int | None = None) -> NDArray[np.float32]:
         """Vessel probability of one frame.
 
         Args:
-            frame: uint8 (H, W), vessels dark; see `vasomim_core.reading.to_uint8` for other types.
+            frame: uint8 (H, W), vessels dark; see `Angiogram.grey`.
             mirrored: average with the prediction of the frame flipped left to right (2× the time), also where the
                 model alone would not. Upside down is left out: no angiogram is, and averaging over it as well cost a
                 model of angiograms 2.6 points of DSC.

@@ -104,7 +104,8 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
     """A model by its registered name or by path, in eval mode.
 
     Args:
-        name_or_path: a name that `catalogue.models()` lists, or a `.safetensors` file written by VasoMIM.
+        name_or_path: a name that `catalogue.models()` lists, a run folder, or a `.safetensors` file
+            written by VasoMIM.
         device: "auto" (CUDA where there is one), "cpu", "cuda", …
 
     Raises:

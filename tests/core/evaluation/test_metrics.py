@@ -175,3 +175,14 @@ def test_the_mean_overlap_is_dsc_and_cldice_in_percent() -> None:
     assert found[0] != found[1]
     with pytest.raises(InputError, match="no frame"):
         mean_overlap([])
+
+
+@pytest.mark.parametrize("metric", [dsc, cldice, hd95])
+def test_a_probability_is_no_mask(metric) -> None:
+    mask = np.eye(8, dtype=bool)
+    probability = np.where(mask, np.float32(0.8), np.float32(0.1))
+    with pytest.raises(LabelError, match=r"prediction is no mask.*threshold"):
+        metric(probability, mask)
+    with pytest.raises(LabelError, match="truth is no mask"):
+        metric(mask, probability)
+    assert metric(np.where(mask, 0.8, 0.0), mask) == metric(mask, mask)  # two values are a mask

@@ -162,3 +162,11 @@ def test_events_are_not_written_into_something_else(tmp_path):
     os.mkdir(tmp_path / FILE)
     with pytest.raises(RunError, match="no ordinary file"):
         EventLog(tmp_path)
+
+
+def test_nothing_is_read_twice_not_even_in_part(tmp_path):
+    log, follower = EventLog(tmp_path), Follower(tmp_path)
+    for message in ("a", "b", "c"):
+        log.write("warning", message=message)
+        assert [event["message"] for event in follower.new_events()] == [message]
+    assert follower.damaged == 0
