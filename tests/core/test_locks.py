@@ -28,8 +28,12 @@ if sys.argv[2] == "bare":
         raise OSError(37, "No locks available")
     locks._lock = _lock
 with locks.locked(Path(sys.argv[1])):
-    if sys.argv[3:] == ["fork"] and os.fork() == 0:
-        time.sleep(60)
+    if sys.argv[3:] == ["fork"]:
+        ready, go = os.pipe()
+        if os.fork() == 0:
+            os.write(go, b".")  # on a busy machine a child may not have run at all yet
+            time.sleep(60)
+        os.read(ready, 1)
     print("held", flush=True)
     time.sleep(60)
 """
