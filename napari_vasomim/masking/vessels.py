@@ -15,7 +15,7 @@ from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.canvas import frames, layers
 from napari_vasomim.session import Session
 from vasomim_core.config import Mode
-from vasomim_core.data.unlabelled_frame import with_anatomy
+from vasomim_core.data.pretraining_frame import pretraining_frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class ShownVessels:
 
         def work() -> Vessels:
             frame = frames.grey(layer, key[0])
-            return Vessels(key, layer, key[0], frame, *with_anatomy(frame, mode))
+            return Vessels(key, layer, key[0], frame, *pretraining_frame(frame, mode))
 
         self._finding.ask(work)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vasomim_core.config import Mode
 from vasomim_core.data.augment import cut_out
-from vasomim_core.data.unlabelled_frame import with_anatomy
+from vasomim_core.data.pretraining_frame import pretraining_frame
 from vasomim_core.errors import ConfigError, InputError
 from vasomim_core.masking.results import Mask, MaskingResult, OverEpochs, Reconstruction
 from vasomim_core.masking.sampling import (
@@ -48,7 +48,7 @@ class FrameMasking:
 
     Args:
         frame: uint8 (H, W), vessels dark.
-        anatomy: bool (H, W); `data.unlabelled_frame.with_anatomy` gives both as pretraining has them.
+        anatomy: bool (H, W); `data.pretraining_frame.pretraining_frame` gives both as pretraining has them.
         schedule: the settings.
         guide: the model whose segmentor guides, too: needed for co-guidance alone.
 
@@ -186,7 +186,7 @@ def mask_frame(
     """
     schedule.check()
     loaded = load_pretrained(model, device, schedule.input_size)[0] if model else None
-    masking = FrameMasking(*with_anatomy(frame, anatomy), schedule, loaded)
+    masking = FrameMasking(*pretraining_frame(frame, anatomy), schedule, loaded)
     mask = masking.mask(epoch)
     return MaskingResult(
         schedule=schedule,

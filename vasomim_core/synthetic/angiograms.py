@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 import tifffile
@@ -59,6 +60,17 @@ class SyntheticCine:
     frame_time_ms: float
 
 
+class Scenery(TypedDict, total=False):
+    """What is drawn: the keywords of `synthesize`, which says what each means. Those left out have its defaults."""
+
+    side: Side | None
+    size: int | tuple[int, int]
+    look: Look | None
+    angles: tuple[float, float] | None
+    stenosis: float | None
+    least_width: float
+
+
 def synthesize(
     seed: Seed,
     *,
@@ -87,7 +99,7 @@ def synthesize(
     Raises:
         ConfigError: an argument out of range.
     """
-    scene = Scene(seed, side, size, look or Look(), angles, stenosis, least_width)
+    scene = Scene(seed, side, size, look, angles, stenosis, least_width)
     frame, truth = scene.shoot(heartbeat=scene.rng.random(), breath=0.0, injected=np.inf)
     return SyntheticAngiogram(
         frame, truth.mask, truth.centreline, scene.tree.side, scene.c_arm.angles, scene.c_arm.spacing
@@ -99,25 +111,15 @@ def synthesize_cine(
     *,
     frames: int = 30,
     frame_time_ms: float = 66.7,
-    side: Side | None = None,
-    size: int | tuple[int, int] = 512,
-    look: Look | None = None,
-    angles: tuple[float, float] | None = None,
-    stenosis: float | None = None,
-    least_width: float = 2.0,
+    **scenery: Unpack[Scenery],
 ) -> SyntheticCine:
     """Draw a run in which the heart beats, the patient breathes and contrast agent fills the tree.
 
     Args:
-        seed: as in `synthesize`.
+        seed: a number or numbers; the same seed gives the same run.
         frames: number of frames.
         frame_time_ms: time from frame to frame.
-        side: as in `synthesize`, like all that follow.
-        size: side or (H, W) in px.
-        look: how the data set looks.
-        angles: C-arm angles in degrees.
-        stenosis: relative reduction of a trunk's diameter.
-        least_width: px, of the thinnest branches.
+        **scenery: the keywords of `synthesize`: side, size, look, angles, stenosis and least_width.
 
     Returns:
         Frames and truth; the first frame shows no contrast agent.
@@ -127,7 +129,7 @@ def synthesize_cine(
     """
     if frames < 1 or not 0 < frame_time_ms < np.inf:
         raise ConfigError(f"a cine of {frames} frames every {frame_time_ms} ms cannot be; give positive numbers")
-    scene = Scene(seed, side, size, look or Look(), angles, stenosis, least_width)
+    scene = Scene(seed, **scenery)
     beat, phase = scene.rng.uniform(700, 1000), scene.rng.random()
     breathing, depth = scene.rng.uniform(3000, 5000), scene.rng.uniform(2, 7)
     shots = []
@@ -151,10 +153,8 @@ def write_samples(
     count: int,
     seed: int = 0,
     *,
-    size: int | tuple[int, int] = 512,
-    look: Look | None = None,
-    least_width: float = 2.0,
     centrelines: bool = False,
+    **scenery: Unpack[Scenery],
 ) -> None:
     """Write samples as `images/<id>.png` and `masks/<id>.png` (0 or 255), each file atomically.
 
@@ -164,10 +164,8 @@ def write_samples(
         folder: where to; made if it is missing.
         count: number of samples.
         seed: other seeds give other patients and other names.
-        size: side or (H, W) in px.
-        look: how the data set looks.
-        least_width: width in px below which a branch is drawn but not in the mask.
         centrelines: write `centrelines/<id>.png` as well.
+        **scenery: the keywords of `synthesize`.
 
     Raises:
         ConfigError: an argument out of range.
@@ -175,7 +173,7 @@ def write_samples(
     """
     _check_count(count)
     for index in range(count):
-        sample = synthesize((seed, index), size=size, look=look, least_width=least_width)
+        sample = synthesize((seed, index), **scenery)
         parts = {"images": sample.frame, "masks": sample.mask.astype(np.uint8) * 255}
         if centrelines:
             parts["centrelines"] = sample.centreline.astype(np.uint8) * 255
@@ -183,9 +181,7 @@ def write_samples(
             write_png(Path(folder) / part / f"synthetic-{seed}-{index:05d}.png", picture)
 
 
-def write_cines(
-    folder: Path | str, count: int, seed: int = 0, *, frames: int = 30, size: int = 512, least_width: float = 2.0
-) -> None:
+def write_cines(folder: Path | str, count: int, seed: int = 0, *, frames: int = 30, **scenery: Unpack[Scenery]) -> None:
     """Write moving samples as multi-page TIFF, `images/<id>.tif` and `masks/<id>.tif` (0 or 255), atomically.
 
     Args:
@@ -193,8 +189,7 @@ def write_cines(
         count: number of runs.
         seed: other seeds give other patients and other names.
         frames: frames in each run.
-        size: side in px.
-        least_width: width in px below which a branch is drawn but not in the mask.
+        **scenery: the keywords of `synthesize`.
 
     Raises:
         ConfigError: an argument out of range.
@@ -202,7 +197,7 @@ def write_cines(
     """
     _check_count(count)
     for index in range(count):
-        cine = synthesize_cine((seed, index), frames=frames, size=size, least_width=least_width)
+        cine = synthesize_cine((seed, index), frames=frames, **scenery)
         for part, pages in (("images", cine.frames), ("masks", cine.masks.astype(np.uint8) * 255)):
             with atomic(Path(folder) / part / f"cine-{seed}-{index:05d}.tif") as temporary:
                 tifffile.imwrite(temporary, pages, photometric="minisblack", compression="zlib")

@@ -57,18 +57,19 @@ class Look:
 
 
 class Scene:
-    """One patient on the table; `shoot` takes a picture at a moment. Arguments as in `synthesize`."""
+    """One patient on the table; `shoot` takes a picture at a moment. Arguments and defaults as in `synthesize`."""
 
     def __init__(
         self,
         seed: Seed,
-        side: Side | None,
-        size: int | tuple[int, int],
-        look: Look,
-        angles: tuple[float, float] | None,
-        stenosis: float | None,
-        least_width: float,
+        side: Side | None = None,
+        size: int | tuple[int, int] = 512,
+        look: Look | None = None,
+        angles: tuple[float, float] | None = None,
+        stenosis: float | None = None,
+        least_width: float = 2.0,
     ) -> None:
+        look = look or Look()
         shape = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
         if min(shape) < SMALLEST or max(shape) > LARGEST:
             raise ConfigError(

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from vasomim_core.config import PretrainConfig, SegmentorConfig, card_settings
 from vasomim_core.data.augment import pretraining_crop
+from vasomim_core.data.pretraining_frame import FRAME_SIZE
 from vasomim_core.data.store import FrameStore
-from vasomim_core.data.unlabelled_frame import FRAME_SIZE
 from vasomim_core.errors import CheckpointError
 from vasomim_core.masking.sampling import mask_noise
 from vasomim_core.masking.schedule import guidance_strength

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vasomim_core.config import Mode
+from vasomim_core.data.pretraining_frame import FRAME_SIZE, pretraining_frame
 from vasomim_core.data.store import FrameStore, Pair, build_store
 from vasomim_core.data.unlabelled import open_unlabelled
-from vasomim_core.data.unlabelled_frame import FRAME_SIZE, with_anatomy
 from vasomim_core.errors import InputError
 from vasomim_core.files import open_ordinary
 from vasomim_core.reading import find_angiograms, read_angiogram
@@ -64,7 +64,7 @@ def anatomy_store(
                                 raise
                             left_out.append(str(error))
                             continue
-                        yield with_anatomy(grey, mode)
+                        yield pretraining_frame(grey, mode)
 
             progress = progress_events(log)
             try:

@@ -6,8 +6,8 @@ from functools import partial
 
 from vasomim_core.config import SegmentorConfig, card_settings
 from vasomim_core.data.augment import pretraining_crop
+from vasomim_core.data.pretraining_frame import FRAME_SIZE
 from vasomim_core.data.store import FrameStore
-from vasomim_core.data.unlabelled_frame import FRAME_SIZE
 from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.registry import build

@@ -10,7 +10,7 @@ import torch
 
 from vasomim_core.config import PretrainConfig, Training
 from vasomim_core.data.augment import pretraining_crop
-from vasomim_core.data.unlabelled_frame import with_anatomy
+from vasomim_core.data.pretraining_frame import pretraining_frame
 from vasomim_core.errors import ConfigError
 from vasomim_core.inference.frame_masking import SAMPLES, FrameMasking, mask_frame
 from vasomim_core.masking.schedule import MaskingSchedule
@@ -28,7 +28,7 @@ SCHEDULE = MaskingSchedule(64, 16, 0.75, "anatomy", 0.1, 0.9, epochs=20, seed=5)
 
 @pytest.fixture(scope="module")
 def pair():
-    return with_anatomy(synthesize(3, size=160).frame[:, :120])
+    return pretraining_frame(synthesize(3, size=160).frame[:, :120])
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +168,6 @@ def test_the_schedule_has_the_names_and_defaults_of_pretraining():
 def test_large_frames_are_masked_at_the_scale_of_pretraining():
     frame = synthesize(3, size=640).frame
     result = mask_frame(frame, MaskingSchedule(epochs=2), 0)
-    small, anatomy = with_anatomy(frame)
+    small, anatomy = pretraining_frame(frame)
     assert small.shape == (512, 512)
     np.testing.assert_array_equal(result.mask.f, FrameMasking(small, anatomy, MaskingSchedule(epochs=2)).mask(0).f)

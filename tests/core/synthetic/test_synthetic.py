@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from itertools import pairwise
 
 import cv2
@@ -14,6 +15,7 @@ from skimage.morphology import skeletonize
 from vasomim_core.errors import ConfigError
 from vasomim_core.synthetic import Look, SyntheticAngiogram, synthesize, synthesize_cine, write_samples
 from vasomim_core.synthetic import scene as scene_module
+from vasomim_core.synthetic.angiograms import Scenery
 from vasomim_core.synthetic.projection import CArm, project_tube, stamp
 from vasomim_core.synthetic.tree import grow
 
@@ -175,6 +177,18 @@ def test_cine_fills_and_moves_without_jumps():
     assert still.max() < 15
     filled = cine.masks[-1] & ~cine.masks[0]
     assert cine.frames[-1][filled].mean() < 0.95 * cine.frames[0][filled].mean()
+
+
+def test_a_run_takes_what_a_frame_takes_and_means_the_same():
+    def keywords(function):
+        known = inspect.signature(function).parameters.values()
+        return {p.name: p.default for p in known if p.name not in ("self", "seed")}
+
+    assert keywords(synthesize) == keywords(scene_module.Scene.__init__)
+    assert keywords(synthesize).keys() == Scenery.__annotations__.keys()
+    still, cine = (draw(1, size=96, side="right", angles=(10, 5)) for draw in (synthesize, synthesize_cine))
+    assert (still.side, still.angles, still.spacing) == (cine.side, cine.angles, cine.spacing)
+    assert (cine.side, cine.angles, cine.frames.shape[1:]) == ("right", (10, 5), (96, 96))
 
 
 def test_filling_starts_at_one_place():

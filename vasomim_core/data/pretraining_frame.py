@@ -1,4 +1,4 @@
-"""Unlabelled frames as pretraining keeps them: at the filter's scale, with the anatomy that it finds there."""
+"""A frame as pretraining keeps it: at the filter's scale, with the anatomy that it finds there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vasomim_core.data.store import Pair, resize
 FRAME_SIZE = 512  # px, longer side: the scale for which the filter's σ are meant
 
 
-def with_anatomy(frame: NDArray[np.uint8], mode: Mode = "robust") -> Pair:
+def pretraining_frame(frame: NDArray[np.uint8], mode: Mode = "robust") -> Pair:
     """A frame, scaled down to 512 px where it is larger, and its anatomy.
 
     Args:
