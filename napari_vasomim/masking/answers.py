@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from psygnal import Signal
@@ -19,6 +18,7 @@ from napari_vasomim.session import Session
 from vasomim_core.inference.requests import MaskingOverEpochs, MaskingRequest, MaskPreview, Reconstruct
 from vasomim_core.masking.results import MaskingResult
 from vasomim_core.masking.schedule import MaskingSchedule
+from vasomim_core.models.catalogue import model_name
 
 REST_MS = 300
 Answer = TypeVar("Answer")
@@ -87,7 +87,7 @@ class MaskAnswers:
         made = self.get(Reconstruct, asked) if asked.model else None
         if mask is None or over_epochs is None or (asked.model and made is None):
             return None
-        model = Path(asked.model).stem if asked.model.endswith(".safetensors") else asked.model
+        model = model_name(asked.model)
         return MaskingResult(asked.schedule, asked.vessels.mode, model, mask, over_epochs, made)
 
     def ask(self, asked: Asked) -> None:

@@ -13,7 +13,7 @@ from napari_vasomim import plain
 from napari_vasomim.notify import report_error, report_errors
 from vasomim_core.errors import CheckpointError
 from vasomim_core.models import catalogue
-from vasomim_core.models.catalogue import Card
+from vasomim_core.models.catalogue import Card, model_name
 
 FILE = "use a file…"
 
@@ -66,8 +66,8 @@ class ModelChoice(QComboBox):
         self._cards = self._registered()
         names = {"": self._none} if self._none else {}
         names |= {name: name for name in self._cards}
-        names |= {file: spoken(file) for file in self._files if Path(file).exists()}
-        names.setdefault(chosen, spoken(chosen))  # also where it is gone: never another one without a word
+        names |= {file: model_name(file) for file in self._files if Path(file).exists()}
+        names.setdefault(chosen, model_name(chosen))  # also where it is gone: never another one without a word
         with signals_blocked(self):
             self.clear()
             for name, text in {**names, FILE: FILE}.items():
@@ -104,9 +104,3 @@ class ModelChoice(QComboBox):
 
     def _registered(self) -> dict[str, Card]:
         return {name: card for name, card in catalogue.models().items() if card.kind in self._kinds}
-
-
-def spoken(model: str) -> str:
-    """What a model is called: its name, or that of its file; a run's model is called like the run."""
-    path = Path(model)
-    return path.parent.name if path.name == "model.safetensors" else path.stem

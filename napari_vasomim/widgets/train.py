@@ -309,7 +309,8 @@ class FinetunePanel(TrainPanel):
             self.base.addItem(f"{name} ({_network(card)})", name)
         self.base.addItem(SCRATCH, "")
         if self.base.findData(chosen) < 0:  # never another one without a word
-            self.base.addItem(f"{Path(chosen).stem} ({'a file' if Path(chosen).is_file() else 'missing'})", chosen)
+            where = "a file" if Path(chosen).is_file() else "missing"
+            self.base.addItem(f"{catalogue.model_name(chosen)} ({where})", chosen)
         self.base.setCurrentIndex(self.base.findData(chosen))
         self.base.blockSignals(False)
 

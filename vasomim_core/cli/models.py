@@ -27,13 +27,12 @@ class Models(Options):
         """Register, then read the cards."""
         from vasomim_core.errors import VasoMIMError
         from vasomim_core.files import plain_name
-        from vasomim_core.models.catalogue import find_model, read_card, register, survey
+        from vasomim_core.models.catalogue import find_model, model_name, read_card, register, survey
 
         if self.add is not None:
             path = find_model(self.add)
             read_card(path)
-            own = path.resolve().parent.name if path.stem == "model" else path.stem
-            register(path, plain_name(own, "model") if self.name is None else self.name)
+            register(path, plain_name(model_name(path), "model") if self.name is None else self.name)
         return {
             name: {"unusable": str(found)}
             if isinstance(found, VasoMIMError)

@@ -33,6 +33,8 @@ ENCODER = "vasomim-encoder"
 SEGMENTING = ("segmentation model", "segmentor")
 """Kinds of models that find vessels."""
 WEIGHTS = Path(__file__).parent / "weights"
+RUN_MODEL = "model.safetensors"
+"""The model in a run folder."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def model_folder() -> Path:
 def is_path(name_or_path: str | Path) -> bool:
     """Whether `find_model` takes this for the path of a model or of a run, and not for a name."""
     path = Path(name_or_path)
-    return path.suffix == ".safetensors" or path.is_file() or (path / "model.safetensors").is_file()
+    return path.suffix == ".safetensors" or path.is_file() or (path / RUN_MODEL).is_file()
 
 
 def find_model(name_or_path: str | Path) -> Path:
@@ -203,8 +205,8 @@ def find_model(name_or_path: str | Path) -> Path:
         if path.is_file():
             return path
         raise CheckpointError(f"{path} does not exist; give the path of a model file")
-    if path.is_dir() and (path / "model.safetensors").is_file():  # a run folder
-        return path / "model.safetensors"
+    if path.is_dir() and (path / RUN_MODEL).is_file():  # a run folder
+        return path / RUN_MODEL
     for folder in (WEIGHTS, model_folder()) if path.name == str(name_or_path) else ():
         if (folder / f"{name_or_path}.safetensors").is_file():
             return folder / f"{name_or_path}.safetensors"
@@ -212,6 +214,14 @@ def find_model(name_or_path: str | Path) -> Path:
         raise CheckpointError(f"{path} is not a model that VasoMIM wrote; choose a .safetensors file")
     known = ", ".join(models()) or "none yet"
     raise CheckpointError(f"no model is called {str(name_or_path)!r}; known models: {known}")
+
+
+def model_name(name_or_path: str | Path) -> str:
+    """What a model is called, whether it is there or not: by its name or its file's; a run's model like the run."""
+    path = Path(name_or_path)
+    if path.name == RUN_MODEL and path.parent != model_folder():
+        path = Path(os.path.abspath(path)).parent  # the run folder may be the working folder
+    return path.name.removesuffix(".safetensors")
 
 
 def version_of(name_or_path: str | Path) -> int:

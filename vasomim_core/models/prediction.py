@@ -18,12 +18,12 @@ from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.preprocessing import normalise
 
 
-@dataclass
+@dataclass(repr=False)
 class Model:
     """A network ready to use.
 
     Attributes:
-        name: of the model, or of its file.
+        name: of the model, of its file, or of the folder of its run.
         network: in eval mode, on its device.
         card: says what it is and how it is fed.
         device: that it computes on.
@@ -33,6 +33,10 @@ class Model:
     network: nn.Module
     card: Card
     device: torch.device
+
+    def __repr__(self) -> str:
+        card = self.card
+        return f"Model({self.name}: {card.architecture}, {card.kind}, {self.device}, threshold {self.threshold:.3g})"
 
     @property
     def threshold(self) -> float:

@@ -12,7 +12,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from vasomim_core.errors import CheckpointError, ConfigError
-from vasomim_core.models.catalogue import Card, find_model, read_card
+from vasomim_core.models.catalogue import Card, find_model, model_name, read_card
 from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.effunet import EffUNet, small_effunet
 from vasomim_core.models.mae import MaskedAutoencoder
@@ -108,6 +108,9 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
             written by VasoMIM.
         device: "auto" (CUDA where there is one), "cpu", "cuda", …
 
+    Returns:
+        The model; one from a run folder has the name of that folder.
+
     Raises:
         CheckpointError: no model of that name, or a file that does not fit its own card.
     """
@@ -116,7 +119,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
     state = {key: value for key, value in read_state(path).items() if not key.startswith(SEGMENTOR)}
     network = filled(card, state, path)
     chosen = choose_device(device)
-    return Model(path.stem, network.eval().to(chosen), card, chosen)
+    return Model(model_name(path), network.eval().to(chosen), card, chosen)
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: Path | str) -> None:

@@ -30,7 +30,7 @@ from vasomim_core.config import Config, FinetuneConfig, PretrainConfig, Segmento
 from vasomim_core.errors import ConfigError, LockedError, RunError, VasoMIMError
 from vasomim_core.files import open_ordinary, write_text
 from vasomim_core.locks import locked
-from vasomim_core.models.catalogue import is_path
+from vasomim_core.models.catalogue import RUN_MODEL, is_path
 from vasomim_core.schema import check, from_dict, to_dict
 from vasomim_core.training.events import FILE, EventLog, read_events
 from vasomim_core.training.result import Reason, TrainingResult, best_validation
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vasomim_core.training.processes import Processes
 
 SETTINGS = "config.yaml"
-MODEL = "model.safetensors"
+MODEL = RUN_MODEL
 OUTPUT = "output.log"
 CACHE = "cache"
 STATE = "state.pt"

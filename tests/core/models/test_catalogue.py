@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from vasomim_core.errors import CheckpointError
-from vasomim_core.models.catalogue import WEIGHTS, find_model, models, read_card, register
+from vasomim_core.models.catalogue import WEIGHTS, find_model, model_name, models, read_card, register
 
 DEMO = WEIGHTS / "vasomim-demo.safetensors"
 
@@ -39,6 +39,27 @@ def test_a_run_folder_stands_for_its_model(folder):
     model.write_bytes(DEMO.read_bytes())
     assert find_model(folder / "run") == model
     assert register(model, "vasomim-demo") == "vasomim-demo-2"
+
+
+@pytest.mark.parametrize(
+    ("model", "called"),
+    [
+        ("vasomim-fast", "vasomim-fast"),
+        ("mine.v2", "mine.v2"),
+        ("files/mine.v2.safetensors", "mine.v2"),
+        ("runs/left coronary/model.safetensors", "left coronary"),
+        ("runs/tuned.2", "tuned.2"),
+        ("", ""),
+    ],
+)
+def test_a_model_is_called_as_a_person_would(model, called):
+    assert model_name(model) == called
+
+
+def test_a_runs_model_is_called_like_the_run_wherever_one_stands(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert model_name("model.safetensors") == folder.name
+    assert model_name(folder / "models" / "model.safetensors") == "model"  # it was registered under this name
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, 3000])
