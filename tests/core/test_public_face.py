@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import vasomim_core as vm
+from vasomim_core.models.catalogue import WEIGHTS
 
 SLOW = ("torch", "monai", "timm", "cv2", "skimage", "scipy", "matplotlib", "pydicom")
 
@@ -48,12 +49,25 @@ def test_from_a_frame_to_a_mask_in_a_notebook():
     anatomy = vm.extract_anatomy(still.frame)
     f = vm.vascular_distribution(anatomy, 16)
     assert f.shape == (1, 64)
-    assert f.sum().item() == pytest.approx(1)
+    assert f.sum() == pytest.approx(1)
     expected = anatomy.reshape(8, 16, 8, 16).sum((1, 3)).ravel() / anatomy.sum()
     np.testing.assert_allclose(f[0], expected, atol=1e-6)
     mask = vm.sample_mask(f, mask_ratio=0.5, beta=0.5)
-    assert mask.sum().item() == 32
+    assert mask.sum() == 32
+    assert {type(f), type(mask)} == {np.ndarray}
     assert 0 < vm.dsc(anatomy, still.mask) <= 1
+
+
+def test_a_frame_of_any_size_is_masked():
+    frame = vm.synthesize(3, size=(101, 157)).frame
+    with pytest.raises(vm.VasoMIMError, match="mask_frame"):
+        vm.vascular_distribution(vm.extract_anatomy(frame), 16)
+    result = vm.mask_frame(frame)
+    last = vm.mask_frame(frame, vm.MaskingSchedule(), epoch=199)
+    np.testing.assert_array_equal(result.mask.masked, last.mask.masked)
+    assert (result.mask.image.shape, result.mask.masked.shape, result.mask.beta) == ((224, 224), (14, 14), 0.5)
+    with pytest.raises(vm.VasoMIMError, match="frame is float64"):
+        vm.mask_frame(frame / 255)
 
 
 def test_a_model_says_from_which_probability_on_it_sees_vessel():
@@ -69,3 +83,13 @@ def test_an_overlay_is_of_a_mask():
     for wrong in (mask * 0.5, mask[:3]):
         with pytest.raises(vm.VasoMIMError, match="give bool"):
             vm.overlay(frame, wrong)
+
+
+def test_a_model_of_a_run_has_the_name_of_the_run_and_says_in_a_line_what_it_is(tmp_path):
+    run = tmp_path / "left coronary"
+    run.mkdir()
+    (run / "model.safetensors").write_bytes((WEIGHTS / "vasomim-demo.safetensors").read_bytes())
+    by_run, by_file = vm.load_model(run, "cpu"), vm.load_model(run / "model.safetensors", "cpu")
+    assert repr(by_run) == repr(by_file) == "Model(left coronary: unext, segmentation model, cpu, threshold 0.5)"
+    assert by_run.name == by_file.name == "left coronary"
+    assert vm.load_model("vasomim-demo").name == "vasomim-demo"

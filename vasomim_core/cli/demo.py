@@ -122,7 +122,7 @@ def draw(path: Path, labelled: LabelledFrame, model: Path, pretrained: Path, see
     card = read_card(pretrained)
     settings = {name: card.config[name] for name in ("mask_ratio", "sampler", "beta_start", "beta_end", "co_guidance")}
     schedule = MaskingSchedule(**settings, epochs=card.config["training"]["epochs"], seed=seed).for_model(card.options)
-    masking = mask_frame(frame, schedule, schedule.epochs - 1, card.config["anatomy"], pretrained)
+    masking = mask_frame(frame, schedule, anatomy=card.config["anatomy"], model=pretrained)
     view = masking.reconstruction
     assert view is not None  # a model was given
     network = load_model(model)

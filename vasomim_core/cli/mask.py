@@ -70,7 +70,7 @@ class Mask(Options):
         result = mask_frame(
             angiogram.grey(self.index, GreyLevels(bright_vessels=self.inverted)),
             self.schedule,
-            self.schedule.epochs - 1 if self.epoch is None else self.epoch,
+            self.epoch,
             self.anatomy,
             self.model or "",
             self.device,

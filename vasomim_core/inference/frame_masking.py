@@ -29,7 +29,7 @@ from vasomim_core.masking.sampling import (
 )
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models import objectives
-from vasomim_core.models.catalogue import Preprocessing, find_model
+from vasomim_core.models.catalogue import Preprocessing, find_model, model_name
 from vasomim_core.models.prediction import check_plane
 from vasomim_core.models.preprocessing import normalise
 from vasomim_core.models.registry import load_pretrained
@@ -164,8 +164,8 @@ class FrameMasking:
 
 def mask_frame(
     frame: NDArray[np.uint8],
-    schedule: MaskingSchedule,
-    epoch: int,
+    schedule: MaskingSchedule | None = None,
+    epoch: int | None = None,
     anatomy: Mode = "robust",
     model: str | Path = "",
     device: str = "auto",
@@ -173,25 +173,42 @@ def mask_frame(
     """All that guided masking of a frame comes to, from the frame alone.
 
     Args:
-        frame: uint8 (H, W), vessels dark.
-        schedule: the settings.
-        epoch: whose mask is drawn, from 0.
+        frame: uint8 (H, W) of any size, vessels dark; it is brought to the schedule's input size, squeezed where it is
+            not square, as pretraining does with what it cuts out.
+        schedule: the settings; None = those that pretraining has by default.
+        epoch: whose mask is drawn, from 0; None = the last, in which guidance is strongest.
         anatomy: how the vessels are found.
-        model: name or path of a pretrained model that draws what is masked; "" = none.
-        device: see `registry.load_model`.
+        model: name or path of a pretrained model that draws what is masked; "" = none. Its patch size and, best, its
+            input size are the schedule's: see `MaskingSchedule.for_model`.
+        device: see `load_model`.
+
+    Returns:
+        With S the schedule's input size and P its patch size, on a grid of (S / P, S / P) patches:
+
+        - `mask`, of the epoch: `image`, what the model sees, uint8 (S, S), and the `anatomy` found in it, bool (S, S);
+          `f`, float32, how the anatomy is spread over the grid; `masked` and `guided`, bool, the patches that are
+          hidden, and those of them that anatomy has chosen; `beta`, the guidance strength.
+        - `over_epochs`: `masking_ratio`, float32, the share of all epochs in which each patch is hidden; and, for up to
+          50 `epochs`, the share of the vessels' patches and pixels that is hidden then.
+        - `reconstruction`: what the model draws, grey levels as float32 (S, S), and its losses; None without a model.
+
+        `arrays()` has all of it by name.
 
     Raises:
-        ConfigError: a setting out of range, or one that the model does not permit.
+        ConfigError: a setting out of range, no such epoch, or a setting that the model does not permit.
+        InputError: not one grey 8-bit frame.
         CheckpointError: no such model, or one that was not pretrained.
     """
+    schedule = schedule or MaskingSchedule()
     schedule.check()
+    check_plane("frame", frame, "uint8")
     loaded = load_pretrained(model, device, schedule.input_size)[0] if model else None
     masking = FrameMasking(*pretraining_frame(frame, anatomy), schedule, loaded)
-    mask = masking.mask(epoch)
+    mask = masking.mask(schedule.epochs - 1 if epoch is None else epoch)
     return MaskingResult(
         schedule=schedule,
         anatomy=anatomy,
-        model=find_model(model).stem if model else "",
+        model=model_name(find_model(model)) if model else "",
         mask=mask,
         over_epochs=masking.over_epochs(),
         reconstruction=masking.reconstruct(mask, loaded) if loaded is not None else None,

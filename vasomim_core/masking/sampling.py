@@ -10,10 +10,11 @@ Source: VasoMIM (AAAI 2026, arXiv 2508.10794), section "anatomy-guided masking s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args, overload
 
+import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,21 +23,27 @@ from vasomim_core.errors import ConfigError
 from vasomim_core.masking.schedule import MaskingSchedule
 
 
-def vascular_distribution(anatomy: Tensor | NDArray[Any], patch_size: int) -> Tensor:
+@overload
+def vascular_distribution(anatomy: Tensor, patch_size: int) -> Tensor: ...
+@overload
+def vascular_distribution(anatomy: ArrayLike, patch_size: int) -> NDArray[np.float32]: ...
+def vascular_distribution(anatomy: Tensor | ArrayLike, patch_size: int) -> Tensor | NDArray[np.float32]:
     """How the vessels of each image are spread over its patches: f(m_i) = Σ_j m_ij / Σ_ij m_ij.
 
     Args:
-        anatomy: (B, H, W) or (B, 1, H, W), or (H, W) for one frame (B = 1), as a tensor or an array; bool, integer or
+        anatomy: (B, H, W) or (B, 1, H, W), or (H, W) for one frame (B = 1), as an array or a tensor; bool, integer or
             float ≥ 0. Soft anatomy is summed by value.
-        patch_size: side P of a patch in pixels; H and W are multiples of it.
+        patch_size: side P of a patch in pixels; H and W are multiples of it (`mask_frame` takes frames of any size).
 
     Returns:
-        f, float32 (B, N). Each row sums to 1, or is all zero where the image holds no anatomy.
+        f, float32 (B, N), an array for an array and a tensor for a tensor. Each row sums to 1, or is all zero where the
+        image holds no anatomy.
 
     Raises:
         ConfigError: H or W is not a multiple of `patch_size`, or `anatomy` has another number of axes.
     """
-    anatomy = torch.as_tensor(anatomy)
+    if not isinstance(anatomy, Tensor):
+        return vascular_distribution(_as_tensor(anatomy), patch_size).numpy()
     if anatomy.ndim == 4 and anatomy.shape[1] == 1:
         anatomy = anatomy[:, 0]
     if anatomy.ndim == 2:
@@ -45,8 +52,8 @@ def vascular_distribution(anatomy: Tensor | NDArray[Any], patch_size: int) -> Te
         raise ConfigError(f"anatomy has shape {tuple(anatomy.shape)}; give (H, W), (B, H, W) or (B, 1, H, W)")
     if anatomy.shape[-1] % patch_size or anatomy.shape[-2] % patch_size:
         raise ConfigError(
-            f"a frame of {anatomy.shape[-2]}×{anatomy.shape[-1]} px does not divide into patches of "
-            f"{patch_size} px; choose an input size that is a multiple of the patch size"
+            f"a frame of {anatomy.shape[-2]}×{anatomy.shape[-1]} px does not divide into patches of {patch_size} px; "
+            "crop it to a multiple of the patch size, or give it to `mask_frame`, which takes any size"
         )
     share = F.avg_pool2d(anatomy[:, None].float(), patch_size).flatten(1)
     total = share.sum(dim=1, keepdim=True)
@@ -133,6 +140,7 @@ def sample_masks(f: Tensor, mask_ratio: float, beta: float, noise: Tensor, sampl
     return Masks(_mark(order, masked), guided)
 
 
+@overload
 def sample_mask(
     f: Tensor,
     mask_ratio: float,
@@ -140,11 +148,58 @@ def sample_mask(
     generator: torch.Generator | None = None,
     sampler: Sampler = "anatomy",
     noise: Tensor | None = None,
-) -> Tensor:
-    """The masks of `sample_masks` alone, boolean (B, N); a generator (on the device of `f`) may stand for the noise."""
-    if noise is None:
-        noise = torch.rand((2, *f.shape), generator=generator, device=f.device)
-    return sample_masks(f, mask_ratio, beta, noise, sampler).masked
+) -> Tensor: ...
+@overload
+def sample_mask(
+    f: ArrayLike,
+    mask_ratio: float,
+    beta: float,
+    generator: torch.Generator | None = None,
+    sampler: Sampler = "anatomy",
+    noise: Tensor | ArrayLike | None = None,
+) -> NDArray[np.bool_]: ...
+def sample_mask(
+    f: Tensor | ArrayLike,
+    mask_ratio: float,
+    beta: float,
+    generator: torch.Generator | None = None,
+    sampler: Sampler = "anatomy",
+    noise: Tensor | ArrayLike | None = None,
+) -> Tensor | NDArray[np.bool_]:
+    """Draw one mask per image: what masked image modelling hides of it.
+
+    Args:
+        f: how the vessels are spread over the patches, float ≥ 0 (B, N), as `vascular_distribution` returns it: an
+            array or a tensor. Rows that are all zero get uniform masks.
+        mask_ratio: γ in [0, 1]: exactly M = N − ⌊N(1 − γ)⌋ patches are masked in each image.
+        beta: guidance strength β in [0, 1], the share of the M patches that is drawn by anatomy. In pretraining it
+            rises from 0 to 0.5.
+        generator: source of chance, on the device of `f`; None = torch's own, see `torch.manual_seed`.
+        sampler: how those patches are drawn: "anatomy", with probability proportional to f; "top-k", the ones of
+            largest f; "uniform", none of them, which is MAE's masking. The rest of the M is always uniform.
+        noise: uniform numbers in [0, 1), float32 (2, B, N), in the place of the generator's; see `mask_noise`.
+
+    Returns:
+        bool (B, N), True = masked, patches in row-major order; an array for an array and a tensor for a tensor.
+
+    Raises:
+        ConfigError: a ratio outside [0, 1], an unknown sampler, `f` of another number of axes, or an array of which a
+            row sums neither to 1 nor to 0, such as f on the patch grid.
+    """
+    rows = _as_tensor(f)
+    if rows.ndim != 2:
+        raise ConfigError(f"f has shape {tuple(rows.shape)}; give (B, N), as `vascular_distribution` returns it")
+    # Of an array alone: a tensor may be on a device that would have to be waited for.
+    if rows is not f and not (((total := rows.sum(1)) == 0) | ((total - 1).abs() < 1e-3)).all():
+        raise ConfigError("f has rows that do not sum to 1; give (B, N), as `vascular_distribution` returns it")
+    chance = torch.rand((2, *rows.shape), generator=generator, device=rows.device) if noise is None else noise
+    masked = sample_masks(rows, mask_ratio, beta, _as_tensor(chance), sampler).masked
+    return masked if rows is f else masked.numpy()
+
+
+def _as_tensor(array: Tensor | ArrayLike) -> Tensor:
+    """A tensor as it is; an array as float32, copied, since torch takes none that is read-only or runs backwards."""
+    return array if isinstance(array, Tensor) else torch.from_numpy(np.array(array, np.float32))
 
 
 def _guided_indices(f: Tensor, masked: int, beta: float, noise: Tensor, sampler: Sampler) -> Tensor:

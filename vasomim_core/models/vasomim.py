@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vasomim_core.config import Sampler
-from vasomim_core.masking.sampling import co_guided_anatomy, masked_count, sample_mask, vascular_distribution
+from vasomim_core.masking.sampling import co_guided_anatomy, masked_count, sample_masks, vascular_distribution
 from vasomim_core.models import objectives
 from vasomim_core.models.mae import MaskedAutoencoder
 
@@ -89,7 +89,7 @@ class VasoMIM(nn.Module):
     def sample_masks(self, anatomy: Tensor, view: Tensor | None, noise: Tensor, beta: float) -> Tensor:
         """The masks of a batch, boolean (B, N); `view` are S's logits, needed for co-guidance alone."""
         f = self.distribution(anatomy, view)
-        return sample_mask(f, self.mask_ratio, beta, sampler=self.sampler, noise=noise)
+        return sample_masks(f, self.mask_ratio, beta, noise, self.sampler).masked
 
     def distribution(self, anatomy: Tensor, view: Tensor | None) -> Tensor:
         """The vascular distribution f (B, N) that guides the masks."""

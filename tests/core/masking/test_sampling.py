@@ -223,7 +223,31 @@ def test_one_frame_and_a_channel_of_one_are_taken():
     anatomy = torch.rand(2, 1, 32, 48, generator=seeded())
     whole = vascular_distribution(anatomy, 16)
     assert torch.equal(whole, vascular_distribution(anatomy[:, 0], 16))
-    assert torch.equal(whole[1:], vascular_distribution(anatomy[1, 0].numpy(), 16))
+    array = vascular_distribution(anatomy[1, 0].numpy(), 16)
+    assert (type(array), array.dtype) == (np.ndarray, np.float32)
+    np.testing.assert_array_equal(whole[1:], array)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint16, np.float64])
+def test_an_array_gives_the_arrays_of_the_tensor(dtype):
+    anatomy = np.random.default_rng(0).random((32, 48)) > 0.7
+    f = vascular_distribution(anatomy[::-1].astype(dtype)[:, ::-1], 8)  # torch takes no array that runs backwards
+    f.flags.writeable = False
+    mask = sample_mask(f, 0.5, 0.5, seeded(3), "top-k")
+    assert (type(mask), mask.dtype, mask.shape) == (np.ndarray, bool, (1, 24))
+    np.testing.assert_array_equal(mask, sample_mask(torch.tensor(f), 0.5, 0.5, seeded(3), "top-k"))
+    noise = np.random.default_rng(1).random((2, 1, 24), np.float32)
+    np.testing.assert_array_equal(
+        sample_mask(f, 0.5, 0.5, noise=noise), sample_mask(torch.tensor(f), 0.5, 0.5, noise=torch.tensor(noise))
+    )
+
+
+def test_f_of_one_image_or_on_its_grid_is_refused():
+    f = vascular_distribution(np.eye(32, dtype=bool), 8)
+    assert sample_mask(np.concatenate([f, 0 * f]), 0.5, 0.5).sum(1).tolist() == [8, 8]
+    for wrong in (f[0], torch.tensor(f[0]), f.reshape(1, 4, 4), f.reshape(4, 4)):
+        with pytest.raises(ConfigError, match=r"give \(B, N\)"):
+            sample_mask(wrong, 0.5, 0.5)
 
 
 def test_the_chance_of_a_step_is_that_of_its_own_generator():
