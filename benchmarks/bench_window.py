@@ -71,7 +71,7 @@ def main() -> None:
         from napari_vasomim.app import close_window, load
         from napari_vasomim.correcting.corrections import ensure_correction
         from napari_vasomim.runs import jobs
-        from napari_vasomim.widgets.train import FinetunePanel
+        from napari_vasomim.widgets.finetune import FinetunePanel
         from napari_vasomim.widgets.workbench import Workbench
         from vasomim_core.config import FinetuneConfig
         from vasomim_core.synthetic import synthesize_cine, write_samples

@@ -37,7 +37,7 @@ def main() -> None:
 
     from napari_vasomim.app import close_window
     from napari_vasomim.background import engine
-    from napari_vasomim.widgets.train import FinetunePanel
+    from napari_vasomim.widgets.finetune import FinetunePanel
     from napari_vasomim.widgets.workbench import Workbench
     from vasomim_core.evaluation.metrics import mean_overlap
     from vasomim_core.inference.requests import Segment
@@ -67,7 +67,7 @@ def main() -> None:
     viewer.window.add_dock_widget(bench, area="right", name="Workbench")
     viewer.add_image(scored[0].frame(), name="angiogram")
     panel = bench.show_panel(FinetunePanel)
-    panel.runs_folder = options.output / "runs"
+    panel.runs.folder = options.output / "runs"
 
     def wait(until, step: float = 0.05) -> None:
         while not until():
@@ -75,7 +75,7 @@ def main() -> None:
             time.sleep(step)
 
     bench.session.model = options.model
-    panel.base.setCurrentIndex(panel.base.findData(options.model))
+    panel.base.use(options.model)
     panel.preset.setCurrentIndex(panel.preset.findData(options.preset))
     bench.session.open_label_set(labels)
     wait(panel.start.isEnabled)

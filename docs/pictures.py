@@ -148,7 +148,7 @@ def labels(window: Window) -> None:
 
 def finetune(window: Window) -> None:
     from napari_vasomim.runs import jobs
-    from napari_vasomim.widgets.train import FinetunePanel
+    from napari_vasomim.widgets.finetune import FinetunePanel
 
     jobs.LOWEST = 0  # nobody else works here
     panel = window.bench.show_panel(FinetunePanel)

@@ -7,9 +7,10 @@ import secrets
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vasomim._reader import LayerData, angulation, show_when_added
+from napari_vasomim._reader import LayerData, angulation
 from napari_vasomim.canvas import layers
 from napari_vasomim.canvas.facts import AngiogramFacts, Mark
+from napari_vasomim.canvas.opening import show_when_added
 from vasomim_core.synthetic import synthesize, synthesize_cine
 from vasomim_core.synthetic.tree import Side
 

@@ -19,7 +19,8 @@ def attach(owner: Any, thing: Any) -> None:
 
     Args:
         owner: napari's object, or a proxy of it.
-        thing: what goes with it, and holds on to it weakly if at all: else neither would ever end.
+        thing: what goes with it. It holds on to it weakly if at all, or is detached in time: else neither would
+            ever end.
     """
     _objects.setdefault(unwrap(owner), {})[type(thing)] = thing
 
@@ -27,6 +28,11 @@ def attach(owner: Any, thing: Any) -> None:
 def attached(owner: Any, kind: type[T]) -> T | None:
     """The object of this very class that a viewer or layer has; None if it has none."""
     return _objects.get(unwrap(owner), {}).get(kind)
+
+
+def detach(owner: Any, kind: type) -> None:
+    """Take the object of this very class from a viewer or layer, if it has one."""
+    _objects.get(unwrap(owner), {}).pop(kind, None)
 
 
 class PerViewer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from functools import cache
 from typing import Any
 
@@ -11,6 +10,7 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from psygnal import Signal
 
+from napari_vasomim.attached import attach, attached, detach
 from napari_vasomim.canvas import frames, layers
 from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.journal import Journal
@@ -74,7 +74,7 @@ class Editor:
         self._session.pixels_changed.disconnect(self._pixels_changed)
         self._session.viewer.layers.events.removed.disconnect(self._removed)
         (journal().leave if self.unsaved else journal().done)(self.layer)
-        _editors.pop(self.layer, None)
+        detach(self.layer, Editor)
 
     def discard(self) -> None:
         """The person does not want what is not accepted."""
@@ -159,9 +159,6 @@ def _models_of(entry: Entry | None) -> dict[int, str]:
     return {int(index): str(model) for index, model in (known | entry.about.get("models", {})).items()}
 
 
-_editors: weakref.WeakKeyDictionary[Labels, Editor] = weakref.WeakKeyDictionary()
-
-
 def editor_of(session: Session, layer: Labels, continues: Entry | None = None) -> Editor:
     """The editor of a correction layer, made at first need.
 
@@ -170,14 +167,17 @@ def editor_of(session: Session, layer: Labels, continues: Entry | None = None) -
         layer: a Labels layer with the role "correction".
         continues: the journal entry that the layer was restored from.
     """
-    if layer not in _editors:
+    editor = attached(layer, Editor)
+    if editor is None:
         made = layers.result(layer)
         if made is None:
             raise ValueError("only a layer with the role correction has an editor")
-        _editors[layer] = Editor(session, layer, made.source, continues)
-    return _editors[layer]
+        editor = Editor(session, layer, made.source, continues)
+        attach(layer, editor)
+    return editor
 
 
 def editors(session: Session) -> list[Editor]:
     """All editors of a viewer."""
-    return [editor for editor in _editors.values() if editor.layer in session.viewer.layers]
+    found = (attached(layer, Editor) for layer in session.viewer.layers)
+    return [editor for editor in found if editor is not None]

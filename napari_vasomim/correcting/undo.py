@@ -23,6 +23,7 @@ from napari.layers import Labels
 from numpy.typing import ArrayLike, NDArray
 from psygnal import Signal
 
+from napari_vasomim.attached import attach, attached
 from napari_vasomim.canvas.frames import current_index, show_frame
 from napari_vasomim.napari_compat import history, unwrap
 from vasomim_core.errors import InputError
@@ -177,9 +178,6 @@ class Steps:
             self.made.emit(Step(boxes, replayed=True))
 
 
-_STEPS: weakref.WeakKeyDictionary[Labels, Steps] = weakref.WeakKeyDictionary()
-
-
 def steps(layer: Labels) -> Steps:
     """The steps of a layer (y, x) or (t, y, x); connect to its `made`.
 
@@ -189,9 +187,11 @@ def steps(layer: Labels) -> Steps:
     layer = unwrap(layer)
     if layer.multiscale or layer.ndim not in (2, 3):
         raise InputError(f"The layer {layer.name!r} cannot be corrected; use one of shape (y, x) or (t, y, x).")
-    if layer not in _STEPS:
-        _STEPS[layer] = Steps(layer)
-    return _STEPS[layer]
+    made = attached(layer, Steps)
+    if made is None:
+        made = Steps(layer)
+        attach(layer, made)
+    return made
 
 
 class UndoFollows:

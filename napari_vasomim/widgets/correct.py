@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QMessageBox, QPushButton
+from superqt.utils import signals_blocked
 
 from napari_vasomim.canvas import layers
 from napari_vasomim.correcting import undo
@@ -222,9 +223,8 @@ class CorrectPanel(Panel):
         source = self.session.angiogram
         prediction = self.session.predictions.get(source) if source is not None else None
         if prediction is not None and not self._threshold_set:
-            self.threshold.blockSignals(True)
-            self.threshold.setValue(prediction.threshold)
-            self.threshold.blockSignals(False)
+            with signals_blocked(self.threshold):
+                self.threshold.setValue(prediction.threshold)
 
     def _sentence(self, layer: Labels | None) -> str:
         if self.session.angiogram is None:

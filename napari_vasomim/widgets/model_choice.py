@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from qtpy.QtCore import Signal
@@ -16,35 +16,46 @@ from vasomim_core.models import catalogue
 from vasomim_core.models.catalogue import Card, model_name
 
 FILE = "use a file…"
+Text = Callable[[str, Card], str]
+
+
+def _by_name(name: str, card: Card) -> str:
+    return name
 
 
 class ModelChoice(QComboBox):
-    """Offers the registered models of some kinds; `currentData` is the name or path of the one that is chosen.
+    """Offers the registered models of some kinds, and files.
 
     Args:
         kinds: what can be chosen.
         refusal: what is said of a file of another kind, after its name: "a {kind}; choose …".
         tooltip: what the model is for.
         none: the words for no model, whose name is ""; "" = a model is needed.
+        text: what a registered model is called in the list, from its name and card.
     """
 
     chosen = Signal(str)
     """A person has chosen this name or path."""
 
-    def __init__(self, kinds: Collection[str], refusal: str, tooltip: str, none: str = ""):
+    def __init__(self, kinds: Collection[str], refusal: str, tooltip: str, none: str = "", text: Text = _by_name):
         super().__init__()
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setToolTip(plain.tooltip(tooltip))
-        self._kinds, self._refusal, self._none = kinds, refusal, none
+        self._kinds, self._refusal, self._none, self._text = kinds, refusal, none, text
         self._cards: dict[str, Card] = {}
         self._files: list[str] = []
-        self._last = ""
+        self._current = ""
         self.activated.connect(report_errors(self._activated))
+
+    @property
+    def current(self) -> str:
+        """The name or path of the model that is chosen; "" where none is."""
+        return self._current
 
     @property
     def card(self) -> Card | None:
         """The card of the chosen model; None where none is chosen, or it is gone."""
-        return self._cards.get(self.currentData())
+        return self._cards.get(self._current)
 
     def words(self) -> str:
         """What the card of the chosen model says to a person."""
@@ -65,15 +76,16 @@ class ModelChoice(QComboBox):
         """Offer what is registered now, with this name or path chosen; `chosen` is not emitted."""
         self._cards = self._registered()
         names = {"": self._none} if self._none else {}
-        names |= {name: name for name in self._cards}
+        names |= {name: self._text(name, card) for name, card in self._cards.items()}
         names |= {file: model_name(file) for file in self._files if Path(file).exists()}
-        names.setdefault(chosen, model_name(chosen))  # also where it is gone: never another one without a word
+        if chosen not in names:  # never another one without a word
+            names[chosen] = model_name(chosen) + ("" if Path(chosen).exists() else " (missing)")
         with signals_blocked(self):
             self.clear()
             for name, text in {**names, FILE: FILE}.items():
                 self.addItem(text, name)
             self.setCurrentIndex(self.findData(chosen))
-        self._last = chosen
+        self._current = chosen
 
     def use(self, name_or_path: str) -> None:
         """Choose a registered model or a file; one that cannot be used is told, and the choice stays."""
@@ -83,7 +95,7 @@ class ModelChoice(QComboBox):
                 self._files.append(name_or_path)
         except Exception as error:
             report_error(error)
-            self.fill(self._last)
+            self.fill(self._current)
         else:
             self.fill(name_or_path)
             self.chosen.emit(name_or_path)
@@ -98,7 +110,7 @@ class ModelChoice(QComboBox):
         if name == FILE:
             name, _ = QFileDialog.getOpenFileName(self, "A model file", "", "VasoMIM models (*.safetensors)")
             if not name:
-                self.fill(self._last)
+                self.fill(self._current)
                 return
         self.use(name)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QTreeWidgetItem
+from superqt.utils import signals_blocked
 
 from napari_vasomim.labelling.revisions import Revisions
 from napari_vasomim.labelling.shown_label import ShownLabel
@@ -62,9 +63,8 @@ class RevisionHistory:
 
     def _clear(self) -> None:
         selected = self._selected() is not None
-        self.table.blockSignals(True)
-        self.table.clear()
-        self.table.blockSignals(False)
+        with signals_blocked(self.table):
+            self.table.clear()
         self.back.setEnabled(False)
         if selected:
             self._revisions.show(None)

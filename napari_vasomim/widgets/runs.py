@@ -9,6 +9,7 @@ from pathlib import Path
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.notify import inform, report_errors, warn
@@ -120,13 +121,12 @@ class Runs(QWidget):
 
     def _renew(self, runs: list[jobs.RunStatus]) -> list[QTreeWidgetItem]:
         place = self.list.verticalScrollBar().value()
-        self.list.blockSignals(True)
-        self.list.clear()
-        items = [QTreeWidgetItem(self.list) for _ in runs]
-        for item, status in zip(items, runs, strict=True):
-            item.setData(0, RUN, str(status.run))
-            item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.list.blockSignals(False)
+        with signals_blocked(self.list):
+            self.list.clear()
+            items = [QTreeWidgetItem(self.list) for _ in runs]
+            for item, status in zip(items, runs, strict=True):
+                item.setData(0, RUN, str(status.run))
+                item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._mark()
         self.list.verticalScrollBar().setValue(place)
         rows = min(len(runs), SHOWN) * max(self.list.sizeHintForRow(0), 18)
@@ -135,11 +135,10 @@ class Runs(QWidget):
 
     def _mark(self) -> None:
         """Select the run that is looked at, without looking at it anew."""
-        self.list.blockSignals(True)
-        for i in range(self.list.topLevelItemCount()):
-            if self.list.topLevelItem(i).data(0, RUN) == str(self.view.run):
-                self.list.setCurrentItem(self.list.topLevelItem(i))
-        self.list.blockSignals(False)
+        with signals_blocked(self.list):
+            for i in range(self.list.topLevelItemCount()):
+                if self.list.topLevelItem(i).data(0, RUN) == str(self.view.run):
+                    self.list.setCurrentItem(self.list.topLevelItem(i))
 
     def _selected(self, item: QTreeWidgetItem | None, _before: QTreeWidgetItem | None = None) -> None:
         if item is not None and (run := Path(item.data(0, RUN))) != self.view.run:

@@ -1,4 +1,4 @@
-"""Start a training run from the window and follow it: finetuning on kept labels, pretraining on unlabelled frames."""
+"""What the Finetune and Pretrain panels share: a folder is checked, a preset fills the form, a run starts."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ from typing import Any, ClassVar
 
 import psutil
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QScrollArea
 
 from napari_vasomim.background.threads import LatestRequest, run_in_background
-from napari_vasomim.notify import inform, report_error, report_errors
+from napari_vasomim.notify import report_error, report_errors
 from napari_vasomim.runs import jobs, machine
 from napari_vasomim.widgets.forms import ConfigForm, Fold
 from napari_vasomim.widgets.kit import Panel, button, choice, hint
 from napari_vasomim.widgets.runs import Runs
 from vasomim_core.config import FinetuneConfig, PretrainConfig
-from vasomim_core.data.unlabelled import open_unlabelled
-from vasomim_core.errors import CheckpointError, InputError, VasoMIMError
+from vasomim_core.errors import InputError
 from vasomim_core.files import plain_name
 from vasomim_core.models import catalogue
 from vasomim_core.training import presets
+from vasomim_core.training.duration import estimate
 
 SETTLE_MS = 400
 """After the last change of a setting that decides what is learned from, until it is checked anew."""
 DOUBLE_CLICK_MS = 1000
 """Time in which another press of Start is the same press."""
-SCRATCH = "nothing: from scratch"
 Check = tuple[list[str], list[str], int]
 
 
@@ -227,7 +225,7 @@ class TrainPanel(Panel):
         by_hand = "" if self._untouched() else " Settings differ from the preset."
         on_gpu = config.training.device == "auto" and machine.memory()[1]
         cores = psutil.cpu_count(logical=False) or 2
-        seconds = None if on_gpu else presets.estimate(config, self._frames, cores)
+        seconds = None if on_gpu else estimate(config, self._frames, cores)
         if seconds is None:
             return f"How long it takes on the GPU shows once it runs.{by_hand}"
         return f"Takes about {_minutes(seconds)} on this machine.{by_hand}"
@@ -270,152 +268,12 @@ class TrainPanel(Panel):
         """Before and after; only finetuning has it."""
 
 
-class FinetunePanel(TrainPanel):
-    """Finetune a segmentation model on a label set."""
-
-    title = "Finetune"
-    purpose = "Teach a model with the labels you have kept."
-    job = "finetune"
-    config_type = FinetuneConfig
-    data_field = "labels"
-    data_words = "a label set"
-    empty = "Choose a label set to learn from, or open one in the Labels panel."
-    shown_elsewhere = ("init",)
-    checked_with = ("val", "fraction", "seed")
-
-    def build_base(self) -> None:
-        """The model to start from."""
-        self._by_hand = False
-        self._stale = self.session.label_set is not None
-        self.base = choice(tooltip="The model to start from; a segmentation model needs the fewest labels")
-        self.form.addRow("start from", self.base)
-        self._fill_bases()
-        self.follow(self.session.model_changed, self._fill_bases)
-        self.follow(self.session.models_changed, self._fill_bases)
-        self.follow(self.session.label_set_changed, self._label_set_changed)
-        self.base.currentIndexChanged.connect(report_errors(self._apply_preset))
-
-    def showEvent(self, event: QShowEvent | None) -> None:
-        """Check a label set that was opened or added to meanwhile."""
-        super().showEvent(event)
-        self._follow_label_set()
-
-    def _fill_bases(self, *_: Any) -> None:
-        known = catalogue.models()
-        chosen = str(self.base.currentData() if self.base.count() else self.session.model)
-        self.base.blockSignals(True)
-        self.base.clear()
-        for name, card in known.items():
-            self.base.addItem(f"{name} ({_network(card)})", name)
-        self.base.addItem(SCRATCH, "")
-        if self.base.findData(chosen) < 0:  # never another one without a word
-            where = "a file" if Path(chosen).is_file() else "missing"
-            self.base.addItem(f"{catalogue.model_name(chosen)} ({where})", chosen)
-        self.base.setCurrentIndex(self.base.findData(chosen))
-        self.base.blockSignals(False)
-
-    def _ask_data(self) -> None:
-        before = self._data
-        super()._ask_data()
-        self._by_hand = self._by_hand or self._data != before
-
-    def _label_set_changed(self, *_: Any) -> None:
-        self._stale = True
-        if self.isVisible():
-            self._follow_label_set()
-
-    def _follow_label_set(self) -> None:
-        labels = self.session.label_set
-        if labels is None or not self._stale:
-            return
-        self._stale = False
-        if not self._by_hand or self._data == labels.folder:
-            self.use_data(labels.folder)
-
-    def check(self, config: FinetuneConfig) -> Check:
-        """Look at every labelled frame."""
-        problems, warnings, counts = presets.check_before_training(
-            config.labels, config.val, config.fraction, config.training.seed
-        )
-        return problems, warnings, counts.get("frames", 0)
-
-    def preset_changes(self, name: presets.Name) -> dict[str, Any]:
-        """By memory, frames and the model to start from."""
-        return presets.finetune_preset(name, self._frames, *machine.memory(), self.base.currentData() or None)
-
-    def base_changes(self) -> dict[str, Any]:
-        """The model to start from."""
-        return {"init": self.base.currentData() or None}
-
-    def check_base(self) -> None:
-        """Whether the model to start from is still there.
-
-        Raises:
-            CheckpointError: it is not.
-        """
-        name = self.base.currentData()
-        try:
-            if name:
-                catalogue.read_card(catalogue.find_model(name))
-        except CheckpointError as error:
-            self._fill_bases()
-            raise CheckpointError(f"{name} cannot be started from any more; choose another model.") from error
-
-    def _use_registered(self, name: str) -> None:
-        self.session.models_changed.emit()
-        self.session.model = name
-        inform(f"{name} is now the model of the Segment panel.")
-
-    def _compare(self, run: Path) -> None:
-        from napari_vasomim.widgets.before_after import BeforeAfter
-
-        self._comparison = BeforeAfter(run, self)
-        self._comparison.show()
-
-
-class PretrainPanel(TrainPanel):
-    """Pretrain an encoder on unlabelled angiograms."""
-
-    title = "Pretrain"
-    purpose = "Let an encoder learn from angiograms without labels, guided by their anatomy."
-    job = "pretrain"
-    config_type = PretrainConfig
-    data_field = "data"
-    data_words = "a folder of angiograms"
-    empty = "Choose a folder of angiograms to learn from; all folders in it are searched through."
-
-    def check(self, config: PretrainConfig) -> Check:
-        """Open every angiogram and count the frames."""
-        try:
-            found = open_unlabelled(config.data)
-        except (VasoMIMError, OSError) as error:
-            return [str(error)], [], 0
-        warnings = list(found.notes)
-        if count := len(found.left_out):
-            warnings.append(f"{count} of {count + len(found.files)} files will be left out: {found.left_out[0]}")
-        return [], warnings, found.frames
-
-    def preset_changes(self, name: presets.Name) -> dict[str, Any]:
-        """By memory and frames."""
-        return presets.pretrain_preset(name, self._frames, *machine.memory())
-
-    def _use_registered(self, name: str) -> None:
-        self.session.models_changed.emit()
-        inform(f"{name} can now be chosen in Finetune, to start from, and in Masking.")
-
-
 def _registered(model: Path) -> str:
     """The name of a run's model among the registered ones; a model that is there already is not copied again."""
     for name in catalogue.models():
         if filecmp.cmp(catalogue.find_model(name), model, shallow=False):
             return name
     return catalogue.register(model, plain_name(model.parent.name, "model"))
-
-
-def _network(card: catalogue.Card) -> str:
-    if card.kind == "autoencoder":
-        return f"pretrained ViT, {card.options.get('encoder', 'unknown size')}"
-    return presets.network_title(card.architecture)
 
 
 def _minutes(seconds: float) -> str:

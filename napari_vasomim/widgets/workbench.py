@@ -11,11 +11,12 @@ from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, 
 from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.correct import CorrectPanel
+from napari_vasomim.widgets.finetune import FinetunePanel
 from napari_vasomim.widgets.kit import WIDTH, AngiogramChoice, Panel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
+from napari_vasomim.widgets.pretrain import PretrainPanel
 from napari_vasomim.widgets.segment import SegmentPanel
-from napari_vasomim.widgets.train import FinetunePanel, PretrainPanel
 from napari_vasomim.widgets.unfinished_work import Offer
 from napari_vasomim.widgets.vesselness import VesselnessPanel
 

@@ -27,7 +27,10 @@ from tests.mutants.faults import Fault, faults_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = "tests/core"
-TRAINER = [f"{CORE}/training/test_trainer.py", f"{CORE}/training/test_seeding.py"]
+TRAINER = [
+    f"{CORE}/training/test_{name}.py"
+    for name in ("batches", "checkpoints", "optimisation", "parts", "progress", "seeding", "trainer")
+]
 BESIDE: dict[str, list[str]] = {
     "vasomim_core/anatomy": [f"{CORE}/anatomy"],
     "vasomim_core/masking": [f"{CORE}/masking"],

@@ -10,7 +10,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_vasomim.attached import PerViewer, attach, attached
+from napari_vasomim.attached import PerViewer, attach, attached, detach
 
 
 class One(PerViewer):
@@ -44,6 +44,9 @@ def test_a_layer_has_the_last_of_a_class():
     attach(layer, second)
     assert attached(layer, One) is second
     assert attached(layer, Other) is None
+    detach(layer, Other)  # it has none
+    detach(layer, One)
+    assert attached(layer, One) is None
 
 
 @pytest.mark.parametrize("make", [ViewerModel, lambda: Image(np.zeros((8, 9)))])

@@ -12,9 +12,9 @@ from skimage.morphology import skeletonize
 from napari_vasomim.canvas import layers
 from napari_vasomim.runs import jobs
 from napari_vasomim.widgets.correct import CorrectPanel
+from napari_vasomim.widgets.finetune import FinetunePanel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.segment import SegmentPanel
-from napari_vasomim.widgets.train import FinetunePanel
 from napari_vasomim.widgets.workbench import Workbench
 from vasomim_core.evaluation.metrics import dsc
 from vasomim_core.labels.labelset import LabelSet

@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QLabel, QMessageBox, QTreeWidget, QWidget
 from napari_vasomim import notify
 from napari_vasomim.plain import Marked, confirmed, make_plain, message_box, plain_label, tooltip
 from napari_vasomim.runs import jobs
+from napari_vasomim.widgets.finetune import FinetunePanel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
-from napari_vasomim.widgets.train import FinetunePanel
 from napari_vasomim.widgets.workbench import PANELS
 from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.training.events import EventLog

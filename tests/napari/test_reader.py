@@ -15,6 +15,7 @@ from napari_vasomim.canvas.frames import current_index, grey, stored
 from napari_vasomim.canvas.layers import KEY, facts, role
 from napari_vasomim.widgets.workbench import Workbench
 from tests.core.reading.files import write_dicom
+from vasomim_core.anatomy.fullest import FRAMES
 from vasomim_core.errors import InputError
 from vasomim_core.files import write_png
 from vasomim_core.reading import Angiogram, Frames, read_angiogram
@@ -61,7 +62,7 @@ def test_a_long_run_opens_without_being_decoded(viewer, decoded, tmp_path, qtbot
     assert layer.data.shape == (200, 64, 64)
     fullest(viewer, qtbot)
     # Three for the grey levels, two for the canvas.
-    assert len(set(decoded)) <= 5 + _reader.SEARCHED_FRAMES
+    assert len(set(decoded)) <= 5 + FRAMES
 
 
 def test_it_opens_where_the_vessels_are_fullest(viewer, cine, cine_truth, tmp_path, qtbot):
@@ -71,16 +72,6 @@ def test_it_opens_where_the_vessels_are_fullest(viewer, cine, cine_truth, tmp_pa
     found = fullest(viewer, qtbot)
     assert current_index(viewer, layer) == found
     assert cine_truth[found].sum() > 0.9 * cine_truth.sum(axis=(1, 2)).max()
-
-
-def test_noise_is_not_taken_for_vessels(cine, cine_truth):
-    rng = np.random.default_rng(0)
-    noisy = np.concatenate([cine[:1].repeat(4, 0), cine])  # before the contrast agent comes, and at less dose
-    noise = np.where(np.arange(len(noisy)) < 4, 40, 4)[:, None, None] * rng.standard_normal(noisy.shape)
-    noisy = np.clip(noisy + noise, 0, 255).astype(np.uint8)
-    found = _reader.fullest_frame(noisy)
-    assert found >= 4
-    assert cine_truth[found - 4].sum() > 0.9 * cine_truth.sum(axis=(1, 2)).max()
 
 
 def test_a_file_that_is_open_is_shown_and_not_opened_again(viewer, still, cine, tmp_path, qtbot, notifications):

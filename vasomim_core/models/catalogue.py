@@ -224,6 +224,14 @@ def model_name(name_or_path: str | Path) -> str:
     return path.name.removesuffix(".safetensors")
 
 
+def known_card(name_or_path: str | Path | None) -> Card | None:
+    """The card behind a name or path; None where none is given, or what is there has no card that can be read."""
+    try:
+        return read_card(find_model(name_or_path)) if name_or_path else None
+    except (VasoMIMError, OSError):
+        return None
+
+
 def version_of(name_or_path: str | Path) -> int:
     """By which another file under the same name or path is seen: the time of its last change, in ns.
 

@@ -1,8 +1,7 @@
-"""Settings for a time one has: quick (minutes), balanced (an hour), thorough (a night); and a look before the start.
+"""Settings for a time one has: quick (minutes), balanced (an hour), thorough (a night).
 
     preset = finetune_preset("quick", frames=20, memory=8 << 30, cuda=False, init="vasomim-demo")
     config = apply_preset(config, preset)
-    estimate(config, frames=20)        # seconds
 
 A preset is a plain dict of field changes, so that a form can show them before anything runs. torch is not loaded here.
 """
@@ -11,16 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from vasomim_core.config import FinetuneConfig, PretrainConfig
-from vasomim_core.errors import LabelError, VasoMIMError
-from vasomim_core.labels.labelled import open_labels
-from vasomim_core.labels.report import check_labels, passed_over
-from vasomim_core.labels.splitting import split_validation, take_fraction, validation_count
-from vasomim_core.models.catalogue import Card, find_model, read_card
+from vasomim_core.labels.splitting import validation_count
+from vasomim_core.models.catalogue import Card, known_card
 from vasomim_core.schema import check
+from vasomim_core.training.costs import BASE, COSTS, area, encoder_work, network_title
 
 Name = Literal["quick", "balanced", "thorough"]
 C = TypeVar("C", FinetuneConfig, PretrainConfig)
@@ -60,41 +56,6 @@ PLANS: dict[Name, Plan] = {
 }
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a network with default options takes, measured on 2 cores (AMD EPYC, AVX512-BF16); grows with the area.
-
-    Attributes:
-        title: of the network, for people.
-        step: seconds per frame of a training step at 256 px.
-        validation: seconds per validated frame of 512 px.
-        memory: bytes per frame of a training step at 256 px.
-    """
-
-    title: str
-    step: float
-    validation: float
-    memory: float
-
-
-COSTS: dict[str, Cost] = {
-    "unext": Cost("UNeXt-S", 0.016, 0.036, 20e6),
-    "unet": Cost("U-Net", 0.077, 0.11, 75e6),
-    "resunet": Cost("residual U-Net", 0.02, 0.065, 30e6),
-    "effunet": Cost("U-Net over EfficientNet-Lite", 0.08, 0.14, 100e6),
-    "effunet-small": Cost("small U-Net over EfficientNet-Lite", 0.06, 0.09, 100e6),
-    "vit": Cost("ViT", 0.14, 0.5, 160e6),
-}
-PRETRAINING = 0.09
-"""Per frame of a pretraining step of ViT-S with its default decoder at 224 px; grows with the area."""
-ENCODER: dict[str, float] = {"tiny": 0.4, "small": 1.0, "base": 3.5, "large": 11.0}
-"""Work of an encoder with its decoder, relative to "small"; the two largest from their number of parameters."""
-START, PREPARE = 12.0, 0.04
-"""Seconds until torch is loaded; seconds per frame to read it, scale it and (pretraining) extract its anatomy."""
-BASE = 1.0e9
-"""Bytes that a training process takes before its first batch."""
-
-
 def finetune_preset(name: Name, frames: int, memory: int, cuda: bool, init: str | None) -> dict[str, Any]:
     """Changes to a `FinetuneConfig`.
 
@@ -111,10 +72,10 @@ def finetune_preset(name: Name, frames: int, memory: int, cuda: bool, init: str 
     Returns:
         Values by field name, those of `training` in a dict of their own; for `apply_preset`.
     """
-    plan, card = PLANS[name], _card(init)
+    plan, card = PLANS[name], known_card(init)
     changes = _network(card, init, plan.side)
     architecture = changes["architecture"]
-    larger = _area(changes["input_size"], 256) * _size(architecture, changes.get("encoder"))
+    larger = area(changes["input_size"], 256) * encoder_work(architecture, changes.get("encoder"))
     learned = max(1, frames - validation_count(frames))
     # A power of two, and no more frames than there are to learn from: they would only repeat.
     batch = min(plan.batch * (4 if cuda and name != "quick" else 1), 2 ** int(math.log2(learned)))
@@ -155,7 +116,7 @@ def pretrain_preset(name: Name, frames: int, memory: int, cuda: bool) -> dict[st
         if small
         else {"encoder": "tiny", "input_size": 128, "decoder_width": 192, "decoder_depth": 2, "decoder_heads": 6}
     )
-    each = COSTS["vit"].memory * _area(network["input_size"], 256) * _size("vit", network["encoder"])
+    each = COSTS["vit"].memory * area(network["input_size"], 256) * encoder_work("vit", network["encoder"])
     return {
         **network,
         "segmentor_epochs": min(10_000, max(1, round(min(1_000, steps / 5) / each_epoch))),
@@ -182,42 +143,6 @@ def apply_preset(config: C, preset: dict[str, Any]) -> C:
     return changed
 
 
-def estimate(config: FinetuneConfig | PretrainConfig, frames: int, cores: int = 2) -> float | None:
-    """About how many seconds a run takes on the CPU: within a factor of two on an idle machine like the measured one.
-
-    Args:
-        config: the settings; early stopping is not foreseen.
-        frames: labelled frames (finetuning, validation part included) or unlabelled ones (pretraining).
-        cores: of this machine; what was measured on 2 is taken to shrink with the cores, up to 8.
-
-    Returns:
-        Seconds; None on CUDA, where nothing was measured.
-    """
-    if config.training.device.startswith("cuda"):
-        return None
-    t, speed = config.training, min(max(cores, 1), 8) / 2
-    if isinstance(config, PretrainConfig):
-        each = PRETRAINING * _area(config.input_size, 224) * ENCODER[config.encoder]
-        work = _steps(frames, t.batch_size, t.epochs) * t.batch_size * each
-        if config.segmentor is None and config.consistency > 0:
-            segmentor = COSTS["unext"].step * _area(config.input_size, 256)
-            work += _steps(frames, t.batch_size, config.segmentor_epochs) * t.batch_size * segmentor
-        return START + (PREPARE * frames + work) / speed
-    card = _card(config.init)
-    architecture = card.architecture if card and card.kind != "autoencoder" else config.architecture
-    encoder = card.options.get("encoder", config.encoder) if card else config.encoder
-    factor = _size(architecture, encoder)
-    used = math.ceil(frames * config.fraction)
-    validated = used if config.val is not None else validation_count(used)
-    learned = used if config.val is not None else max(1, used - validated)
-    each = COSTS[architecture].step * _area(config.input_size, 256) * factor
-    views = 2 if card and card.preprocessing.mirrored else 1
-    validation = COSTS[architecture].validation * _area(config.frame_size, 512) * factor * validated * views
-    work = _steps(learned, t.batch_size, t.epochs) * t.batch_size * each
-    work += math.ceil(t.epochs / config.validate_every) * validation
-    return START + (PREPARE * used + work) / speed
-
-
 def describe(preset: dict[str, Any]) -> str:
     """What a preset does, in one sentence."""
     t = preset["training"]
@@ -229,67 +154,6 @@ def describe(preset: dict[str, Any]) -> str:
         f"{named}: {t['epochs']} epochs on crops of {preset['input_size']} px, batches of {t['batch_size']}{parts}, "
         f"learning rate {t['learning_rate']:g}{early}."
     )
-
-
-def network_title(architecture: str) -> str:
-    """What people call a network; one that is not known here is a ViT."""
-    return COSTS.get(architecture, COSTS["vit"]).title
-
-
-def check_before_training(
-    labels: Path, val: Path | None = None, fraction: float = 1.0, seed: int = 0
-) -> tuple[list[str], list[str], dict[str, Any]]:
-    """Look at labelled frames before a run; reads each of them once (about 20 ms a frame), so not in a window's thread.
-
-    Args:
-        labels: as for `open_labels`.
-        val: frames to validate on, likewise; None = some of `labels`, which then needs two groups.
-        fraction: share of `labels` that will be used, in (0, 1].
-        seed: of the draw of that share.
-
-    Returns:
-        Problems (sentences; a run would fail), warnings (sentences; probably mistakes), and counts: `frames`,
-        `groups`, `vessel` (mean share in percent), `sizes` (frames by "W×H"). Counts are empty when nothing opens.
-    """
-    try:
-        frames = open_labels(labels)
-        validation = open_labels(val) if val is not None else []
-    except (VasoMIMError, OSError) as error:
-        return [str(error)], [], {}
-    found = check_labels(frames)
-    counts = {
-        "frames": found.frames,
-        "groups": found.groups,
-        "vessel": round(100 * found.vessel, 1),
-        "sizes": {f"{w}×{h}": count for (h, w), count in found.sizes.items()},
-    }
-    problems, warnings = [], [*passed_over(labels), *passed_over(val), *found.warnings]
-    used = take_fraction(frames, fraction, seed) if fraction < 1 else frames
-    shared = {frame.frame_sha256 for frame in used} & {frame.frame_sha256 for frame in validation}
-    if shared:
-        warnings.append(f"{len(shared)} of {len(validation)} validation frames are also learned from: scores flatter.")
-    try:
-        if val is None:
-            split_validation(used, seed)
-    except LabelError:
-        which = f"The {len(used)} labelled frames" + (f" that a fraction of {fraction:g} takes" if fraction < 1 else "")
-        problems.append(
-            f"{which} are all of one group (one patient or sequence), so that none can be held out to validate on: "
-            "accept frames of a second patient in the Labels panel, or choose other labelled frames as val under "
-            "All settings."
-        )
-    if len(found.empty) == found.frames:
-        problems.append("No mask has a single vessel pixel: there is nothing to learn from.")
-    if found.frames < 5:
-        warnings.append(f"There are only {found.frames} labelled frames: scores on so few say little.")
-    return problems, warnings, counts
-
-
-def _card(init: str | None) -> Card | None:
-    try:
-        return read_card(find_model(init)) if init else None
-    except (VasoMIMError, OSError):
-        return None
 
 
 def _network(card: Card | None, init: str | None, side: int) -> dict[str, Any]:
@@ -332,15 +196,3 @@ def _parts(batch: int, each: float, memory: int) -> int:
     while parts < batch and batch / parts * each > room:
         parts *= 2
     return parts
-
-
-def _steps(frames: int, batch: int, epochs: int) -> int:
-    return max(1, frames // batch) * epochs
-
-
-def _area(side: int, measured: int) -> float:
-    return (side / measured) ** 2
-
-
-def _size(architecture: str, encoder: str | None) -> float:
-    return ENCODER[encoder or "small"] if architecture == "vit" else 1.0

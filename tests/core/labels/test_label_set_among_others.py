@@ -19,7 +19,7 @@ from vasomim_core.labels import labelset
 from vasomim_core.labels.labelled import open_labels
 from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.locks import locked
-from vasomim_core.training.presets import check_before_training
+from vasomim_core.training.preflight import check_before_training
 
 HERE = pytest.mark.skipif(sys.platform == "win32", reason="names and pipes that Windows has not")
 

@@ -16,7 +16,7 @@ from vasomim_core.models.registry import ARCHITECTURES, build, choose_device, lo
 from vasomim_core.models.unext import UNeXt
 from vasomim_core.models.vasomim import VasoMIM
 from vasomim_core.models.vit import encoder_options
-from vasomim_core.training.presets import COSTS, ENCODER
+from vasomim_core.training.costs import COSTS, ENCODER
 from vasomim_core.training.pretrain import load_segmentor
 
 CARD = Card(

@@ -170,3 +170,24 @@ def test_nothing_is_read_twice_not_even_in_part(tmp_path):
         log.write("warning", message=message)
         assert [event["message"] for event in follower.new_events()] == [message]
     assert follower.damaged == 0
+
+
+def test_events_are_lines_and_a_torn_one_is_skipped(tmp_path):
+    log = EventLog(tmp_path)
+    log.write("start", resumed=0)
+    log.write("step", step=1, loss=0.5)
+    log.write("step", step=2, loss=0.4)
+    with open(tmp_path / FILE, "a") as file:
+        file.write('{"event": "step", "st')  # killed here
+    log = EventLog(tmp_path)
+    log.write("start", resumed=1)
+    log.write("step", step=2, loss=0.41)
+    events = list(read_events(tmp_path))
+    assert [(e["step"], e["loss"]) for e in events if e["event"] == "step"] == [(1, 0.5), (2, 0.41)]
+    for line in (tmp_path / FILE).read_text().splitlines()[-2:]:
+        json.loads(line)
+
+
+def test_only_the_first_process_writes(tmp_path):
+    EventLog(tmp_path, writes=False).write("start")
+    assert not (tmp_path / FILE).exists()

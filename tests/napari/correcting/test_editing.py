@@ -10,7 +10,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_vasomim.canvas import frames, layers
-from napari_vasomim.correcting import editing, undo
+from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.corrections import drawn, ensure_correction
 from napari_vasomim.correcting.editing import editor_of, editors, journal
 from napari_vasomim.correcting.unfinished import restore, unfinished
@@ -107,12 +107,13 @@ def test_a_deleted_layer_is_offered_back(begin, viewer, still):
     assert editor_of(Session.of(viewer), again) is not editor
 
 
-def test_what_the_person_does_not_want_is_forgotten(begin, still):
+def test_what_the_person_does_not_want_is_forgotten(begin, viewer, still):
     layer, editor = begin(still)
     spot(layer, 0)
     editor.discard()
     editor.close()
     assert offered() == []
+    assert editors(Session.of(viewer)) == []
 
 
 def test_another_size_of_the_angiogram_gets_a_correction_of_its_own(begin, viewer, still):
@@ -150,4 +151,3 @@ def test_an_editor_that_is_closed_keeps_nothing_alive(qapp, still):
     gone = begun_and_closed(still)
     gc.collect()
     assert [ref() for ref in gone] == [None, None, None]
-    assert not editing._editors

@@ -35,7 +35,7 @@ def pick_file(choice, path, monkeypatch):
 
 def test_models_of_its_kinds_and_a_file_are_offered(choice):
     assert texts(choice) == ["none", "vasomim-base", "vasomim-demo", "vasomim-fast", FILE]
-    assert choice.currentData() == "vasomim-fast"
+    assert choice.current == choice.currentData() == "vasomim-fast"
     assert choice.card.description in choice.words()
     assert "DSC" in choice.words()
     choice.use("")
@@ -78,5 +78,5 @@ def test_what_cannot_be_used_is_told_and_the_choice_stays(choice, tmp_path, monk
 def test_a_chosen_model_that_is_gone_is_still_named(choice):
     assert not choice.offers("gone")
     choice.fill("gone")
-    assert (choice.currentText(), choice.currentData()) == ("gone", "gone")
+    assert (choice.currentText(), choice.current) == ("gone (missing)", "gone")
     assert choice.offers("vasomim-demo")

@@ -16,8 +16,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_vasomim.runs import jobs, machine
+from napari_vasomim.widgets.finetune import FinetunePanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
-from napari_vasomim.widgets.train import FinetunePanel, PretrainPanel
+from napari_vasomim.widgets.pretrain import PretrainPanel
 from tests.napari.widgets.test_forms import CONFIGS, enter, get, leaves, type_into
 from vasomim_core.config import FinetuneConfig
 from vasomim_core.files import write_png
@@ -254,8 +255,7 @@ def test_every_field_arrives_in_the_run(qtbot, model, beside, labels, tmp_path, 
         panel.settings.editor("val").set(labels)
         panel.settings.editor("fraction").set(0.9)
         entered |= {"val": labels, "fraction": 0.9, "init": None}
-        panel.base.blockSignals(True)  # another model would bring its own settings
-        panel.base.setCurrentIndex(panel.base.findData(""))
+        panel.base.fill("")  # chosen by a person, it would bring its own settings
     qtbot.waitUntil(panel.start.isEnabled, timeout=20_000)
     click(qtbot, panel.start)
     written = load_config(spawned[0])
@@ -263,12 +263,20 @@ def test_every_field_arrives_in_the_run(qtbot, model, beside, labels, tmp_path, 
     assert {key: get(written, key) for key in entered} == entered
 
 
-def test_the_model_to_start_from_arrives_and_brings_its_network(qtbot, panel, labels, spawned):
+def test_the_model_to_start_from_arrives_and_brings_its_network(qtbot, panel, labels, spawned, tmp_path):
     checked(qtbot, panel, labels)
-    assert panel.base.currentData() == "vasomim-fast"
+    assert panel.base.current == "vasomim-fast"
     click(qtbot, panel.start)
     config = load_config(spawned[0])
     assert (config.init, config.architecture) == ("vasomim-fast", "effunet-small")
+    path = shutil.copy(catalogue.find_model("vasomim-demo"), tmp_path / "mine.safetensors")
+    for chosen, text, architecture in (
+        ("vasomim-base", "vasomim-base (U-Net over EfficientNet-Lite)", "effunet"),
+        (str(path), "mine", "unext"),
+    ):
+        panel.base.use(chosen)
+        assert panel.base.currentText() == text
+        assert (panel.config().init, panel.config().architecture) == (chosen, architecture)
 
 
 # The start
@@ -314,13 +322,13 @@ def test_a_model_that_has_gone_is_a_sentence_and_no_other_takes_its_place(
 ):
     name = catalogue.register(catalogue.find_model("vasomim-demo"), "mine")
     panel.session.models_changed.emit()
-    panel.base.setCurrentIndex(panel.base.findData(name))
+    panel.base.use(name)
     checked(qtbot, panel, labels)
     (models_folder / "mine.safetensors").unlink()
     click(qtbot, panel.start)
     assert "mine cannot be started from any more" in notifications.pop().message
     assert spawned == []
-    assert (panel.base.currentData(), panel.base.currentText()) == ("mine", "mine (missing)")
+    assert (panel.base.current, panel.base.currentText()) == ("mine", "mine (missing)")
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(qtbot, panel, labels, tmp_path, notifications):
@@ -332,7 +340,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(qtbot, panel, labels, tmp
 
 
 def test_from_scratch_stays_chosen_when_models_change(panel):
-    panel.base.setCurrentIndex(panel.base.findData(""))
+    panel.base.use("")
     panel.session.models_changed.emit()
     assert panel.base_changes() == {"init": None}
 
@@ -351,7 +359,7 @@ def tiny(panel):
 @pytest.mark.timeout(300)
 def test_a_run_from_the_window_equals_that_of_the_command_line(qtbot, panel, labels, tmp_path):
     checked(qtbot, panel, labels)
-    panel.base.setCurrentIndex(panel.base.findData(""))
+    panel.base.use("")
     tiny(panel)
     before = panel.session.model
     click(qtbot, panel.start)
@@ -367,7 +375,7 @@ def test_a_run_from_the_window_equals_that_of_the_command_line(qtbot, panel, lab
     click(qtbot, panel.view.use)
     qtbot.waitUntil(lambda: panel.session.model == status.run.name, timeout=10_000)
     assert panel.base.findData(status.run.name) >= 0
-    assert panel.base.currentData() == ""
+    assert panel.base.current == ""
     panel._use_model(status.model)  # a second press
     qtbot.wait(300)
     packaged = ["vasomim-base", "vasomim-demo", "vasomim-encoder", "vasomim-fast"]

@@ -22,11 +22,11 @@ from qtpy.QtWidgets import (
 
 from napari_vasomim.canvas import layers
 from napari_vasomim.runs import jobs
+from napari_vasomim.widgets.finetune import FinetunePanel
 from napari_vasomim.widgets.kit import WIDTH
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.segment import SegmentPanel
-from napari_vasomim.widgets.train import FinetunePanel
 from napari_vasomim.widgets.vesselness import VesselnessPanel
 from napari_vasomim.widgets.workbench import PANELS, Workbench
 from vasomim_core.config import FinetuneConfig

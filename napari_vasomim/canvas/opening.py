@@ -1,0 +1,101 @@
+"""What follows once a layer that was read is in its viewer: the same file is not open twice, and a frame is shown.
+
+A reader does not know its viewer and returns before its layer exists, hence the look back from the event loop.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from napari.layers import Image
+
+from napari_vasomim.canvas import frames, layers
+from napari_vasomim.canvas.canvas import Canvas
+from napari_vasomim.napari_compat import viewers
+from napari_vasomim.notify import inform
+
+
+def show_when_added(data: Any, index: int) -> None:
+    """Move to frame `index` once the layer with this `data` is in the viewer."""
+    when_added(data, lambda: index)
+
+
+def when_added(data: Any, find: Callable[[], int | None] | None) -> None:
+    """Once the layer with this `data` is there, find a frame off the GUI's thread and show it.
+
+    The person may have moved on by the time the frame is found: then nothing moves. Without an event loop nothing
+    follows at all.
+
+    Args:
+        data: what the layer shows, by identity.
+        find: gives the frame, or None where there is none to go to; runs in a thread. None = stay.
+    """
+    try:
+        from napari.qt.threading import create_worker
+        from qtpy.QtCore import QCoreApplication, QTimer
+    except ImportError:
+        return
+    if QCoreApplication.instance() is None:
+        return
+
+    def added() -> None:
+        viewer, layer = _where(data)
+        if viewer is None or layer is None or _is_open_already(viewer, layer):
+            return
+        _widen_contrast(layer)
+        if find is None:
+            return
+        canvas = Canvas.known(viewer)
+        before = canvas.position(layer) if canvas is not None else frames.current_index(viewer, layer)
+        window, place = weakref.ref(viewer), weakref.ref(layer)
+
+        def found(index: int | None) -> None:
+            viewer, layer = window(), place()
+            if viewer is None or layer is None or layer not in viewer.layers or index is None:
+                return
+            layers.set_facts(layer, replace(layers.facts(layer), fullest_frame=index))
+            if canvas is not None and canvas.position(layer) == before:
+                canvas.go_to(layer, index)
+            elif canvas is None and frames.current_index(viewer, layer) == before:
+                frames.show_frame(viewer, layer, index)
+
+        create_worker(find, _start_thread=True, _connect={"returned": found})
+
+    QTimer.singleShot(0, added)
+
+
+def _is_open_already(viewer: Any, layer: Image) -> bool:
+    """Whether the same file is open in this viewer; then that layer is shown, and the new one goes.
+
+    Only here is it known in which window a file was opened.
+    """
+    path = layers.facts(layer).path
+    known = layers.opened_from(viewer, path, besides=layer) if path else None
+    if known is None:
+        return False
+    layers.remove(viewer, layer)
+    if (canvas := Canvas.known(viewer)) is not None:
+        canvas.brought.emit(known)
+    known.visible = True
+    viewer.layers.selection.active = known
+    inform(f"{known.name} is open already.")
+    return True
+
+
+def _where(data: Any) -> tuple[Any, Any]:
+    """The viewer and the layer that show `data`: a file may be dropped on a window that is not the active one."""
+    for viewer in viewers():
+        for layer in viewer.layers:
+            if layer.data is data:
+                return viewer, layer
+    return None, None
+
+
+def _widen_contrast(layer: Image) -> None:
+    """Let the sliders reach every grey level: napari takes the limits that a reader gives for their ends, too."""
+    frame = layer.data if layer.ndim == 2 else layer.data[len(layer.data) // 2]
+    low, high = layer.contrast_limits
+    layer.contrast_limits_range = (min(low, float(frame.min())), max(high, float(frame.max())))
