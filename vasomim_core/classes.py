@@ -22,10 +22,12 @@ __all__ = [
     "ClassMask",
     "LabelClass",
     "check_classes",
+    "inherited",
     "new_class",
     "of_value",
     "unknown_values",
     "vessel_of",
+    "what_changes",
 ]
 
 ClassMask = NDArray[np.uint8]
@@ -96,7 +98,8 @@ def check_classes(classes: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
 
 def new_class(classes: Sequence[LabelClass], name: str, vessel: bool = True) -> LabelClass:
     """A further class: the smallest value that is free, and the first colour that is."""
-    values, colours = {c.value for c in classes}, [c.colour for c in classes]
+    values = {c.value for c in classes}
+    colours = [c.colour for c in classes]
     value = next(n for n in range(1, LARGEST_VALUE + 1) if n not in values)
     colour = min(COLOURS, key=colours.count)  # the first of those that are taken least often
     return LabelClass(value, name, colour, vessel)
@@ -118,3 +121,50 @@ def unknown_values(mask: ArrayLike, classes: Iterable[LabelClass]) -> list[int]:
     """Values of a class mask that are neither 0 nor of a class, ascending."""
     known = {0, *(c.value for c in classes)}
     return [int(value) for value in np.unique(np.asarray(mask)) if int(value) not in known]
+
+
+def inherited(model: Sequence[LabelClass], classes: Sequence[LabelClass]) -> list[LabelClass | None]:
+    """For each class that is to be learned, the class of a model that it goes on from.
+
+    That is the one of the same name, capitals aside; a model that knows vessel alone hands it on to every vessel class
+    which it does not know.
+
+    Args:
+        model: classes of the model to start from.
+        classes: to be learned.
+
+    Returns:
+        As many as `classes`; None = it is learned from nothing.
+    """
+    by_name = {one.name.casefold(): one for one in model}
+    only = model[0] if len(model) == 1 else None
+    return [by_name.get(one.name.casefold(), only if one.vessel else None) for one in classes]
+
+
+def what_changes(model: Sequence[LabelClass], classes: Sequence[LabelClass]) -> str:
+    """What becomes of a model's classes when it learns others, in one sentence; empty = they are the same."""
+    if [one.name.casefold() for one in model] == [one.name.casefold() for one in classes]:
+        return ""
+    sources = inherited(model, classes)
+    renamed = [
+        f"{old.name} goes on as {new.name}"
+        for old, new in zip(sources, classes, strict=True)
+        if old and old.name.casefold() != new.name.casefold()
+    ]
+    fresh = [new.name for old, new in zip(sources, classes, strict=True) if old is None]
+    lost = [old.name for old in model if old not in sources]
+    parts = list(renamed)
+    if fresh:
+        parts.append(f"{_listed(fresh)} {_are(fresh)} learned from nothing")
+    if lost:
+        parts.append(f"{_listed(lost)} {_are(lost)} forgotten")
+    known, wanted = (_listed([one.name for one in of]) for of in (model, classes))
+    return f"The model knows {known} and learns {wanted}: {', '.join(parts) or 'in another order'}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,26 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vasomim_core.classes import VESSEL, ClassMask, LabelClass
 from vasomim_core.errors import CheckpointError, InputError
 from vasomim_core.evaluation.calibration import calibrate
 from vasomim_core.models.catalogue import Card, Preprocessing
+from vasomim_core.models.outputs import probabilities
 from vasomim_core.models.preprocessing import normalise
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one frame.
+
+    Attributes:
+        vessel: float32 (H, W) in [0, 1], the probability of vessel, of whatever class; calibrated.
+        classes: float32 (C, H, W) in [0, 1], that of each class, in the order of the card's; those of vessel classes
+            add up to `vessel`.
+    """
+
+    vessel: NDArray[np.float32]
+    classes: NDArray[np.float32]
 
 
 @dataclass
@@ -39,8 +56,13 @@ class Model:
         """The probability from which a pixel counts as vessel, as the window and the command line take it."""
         return self.card.preprocessing.threshold
 
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """What it tells apart; one class, vessel, where it was taught nothing else."""
+        return self.card.classes
+
     def predict(self, frame: NDArray[np.uint8], mirrored: bool = False, tile: int | None = None) -> NDArray[np.float32]:
-        """Vessel probability of one frame.
+        """Probability of vessel, of whatever class, in one frame.
 
         Args:
             frame: uint8 (H, W), vessels dark; see `Angiogram.grey`.
@@ -56,11 +78,16 @@ class Model:
             CheckpointError: the model does not segment, or not as its card says.
             InputError: not one grey 8-bit frame.
         """
+        return self.predict_classes(frame, mirrored, tile).vessel
+
+    def predict_classes(self, frame: NDArray[np.uint8], mirrored: bool = False, tile: int | None = None) -> Prediction:
+        """Probabilities of vessel and of each class in one frame; arguments and errors as those of `predict`."""
         if not self.card.segments:
             raise CheckpointError(f"{self.name} is a pretrained {self.card.kind}; finetune it before it can segment")
         check_plane("frame", frame, "uint8")
+        preprocessing, classes = self.card.preprocessing, self.card.classes
         try:
-            return probability(self.network, self.card.preprocessing, frame, self.device, mirrored, tile)
+            return predict(self.network, preprocessing, frame, self.device, mirrored, tile, classes)
         except (RuntimeError, InputError) as error:
             if isinstance(error, torch.OutOfMemoryError) or "allocate" in str(error):
                 raise
@@ -69,8 +96,57 @@ class Model:
                 f"the card of {self.name} does not fit its network, which cannot take this frame ({first})"
             ) from error
 
+    def class_mask(self, found: Prediction, threshold: float | None = None) -> ClassMask:
+        """The class of each pixel, from what `predict_classes` gave; `threshold` in the place of the model's own."""
+        own = self.card.preprocessing
+        return class_mask(
+            found, self.card.classes, own.threshold if threshold is None else threshold, own.class_thresholds
+        )
 
-@torch.inference_mode()
+
+def class_mask(
+    found: Prediction,
+    classes: Sequence[LabelClass],
+    threshold: float,
+    class_thresholds: Mapping[str, float] | None = None,
+) -> ClassMask:
+    """The class of each pixel.
+
+    What is vessel with `threshold` or more is of the likeliest vessel class; elsewhere the likeliest of background and
+    the other classes is taken. A class with a threshold of its own takes what reaches it before that, of several the
+    first; one that is no vessel leaves vessels alone.
+
+    Args:
+        found: probabilities of a frame.
+        classes: of the model, in the order of its outputs.
+        threshold: probability of vessel from which a pixel is vessel.
+        class_thresholds: by class name.
+
+    Returns:
+        uint8 (H, W), class values, 0 = background.
+    """
+    own = class_thresholds or {}
+    vessel = found.vessel >= threshold
+    mask = np.zeros(vessel.shape, np.uint8)
+    kinds = {True: [], False: []}  # type: dict[bool, list[int]]
+    for k, one in enumerate(classes):
+        if one.name not in own:
+            kinds[one.vessel].append(k)
+    if kinds[False]:
+        background = 1 - found.classes.sum(axis=0)
+        likeliest = np.concatenate([background[None], found.classes[kinds[False]]]).argmax(axis=0)
+        mask[:] = np.array([0, *(classes[k].value for k in kinds[False])], np.uint8)[likeliest]
+    # Where all vessel classes have thresholds of their own, what none of them takes is of the likeliest all the same.
+    among = kinds[True] or [k for k, one in enumerate(classes) if one.vessel]
+    values = np.array([classes[k].value for k in among], np.uint8)
+    mask[vessel] = values[found.classes[among][:, vessel].argmax(axis=0)]
+    for k, one in reversed(list(enumerate(classes))):
+        if one.name in own:
+            takes = found.classes[k] >= own[one.name]
+            mask[takes if one.vessel else takes & ~vessel] = one.value
+    return mask
+
+
 def probability(
     network: nn.Module,
     preprocessing: Preprocessing,
@@ -78,8 +154,23 @@ def probability(
     device: torch.device | str = "cpu",
     mirrored: bool = False,
     tile: int | None = None,
+    classes: Sequence[LabelClass] = VESSEL,
 ) -> NDArray[np.float32]:
-    """`Model.predict` for a bare network in eval mode: scale, pad, run, crop, scale back, calibrate."""
+    """`Model.predict` for a bare network in eval mode."""
+    return predict(network, preprocessing, frame, device, mirrored, tile, classes).vessel
+
+
+@torch.inference_mode()
+def predict(
+    network: nn.Module,
+    preprocessing: Preprocessing,
+    frame: NDArray[np.uint8],
+    device: torch.device | str = "cpu",
+    mirrored: bool = False,
+    tile: int | None = None,
+    classes: Sequence[LabelClass] = VESSEL,
+) -> Prediction:
+    """`Model.predict_classes` for a bare network in eval mode: scale, pad, run, crop, scale back, calibrate."""
     height, width = frame.shape
     image = normalise(torch.from_numpy(np.ascontiguousarray(frame))[None].to(device), preprocessing)
     factor = (preprocessing.frame_size or max(height, width)) / max(height, width)
@@ -91,15 +182,26 @@ def probability(
     tile = tile or preprocessing.tile
     if tile is not None:
         tile = math.ceil(tile / preprocessing.stride) * preprocessing.stride
-    total = torch.zeros(image.shape[-2:], device=image.device)
+    total = torch.zeros((len(classes), *image.shape[-2:]), device=image.device)
     chosen: tuple[tuple[int, ...], ...] = ((), (-1,)) if mirrored or preprocessing.mirrored else ((),)
     for axes in chosen:
-        logits = _run(network, image.flip(axes), tile).flip(axes)
-        total += torch.sigmoid(logits.float())[0, 0]
-    mean = (total / len(chosen))[: size[0], : size[1]]
+        total += probabilities(_run(network, image.flip(axes), tile).flip(axes))[0]
+    mean = (total / len(chosen))[:, : size[0], : size[1]]
     if size != (height, width):
-        mean = F.interpolate(mean[None, None], size=(height, width), mode="bilinear", align_corners=False)[0, 0]
-    return calibrate(mean.clamp(0, 1).cpu().numpy(), preprocessing.calibration)
+        mean = F.interpolate(mean[None], size=(height, width), mode="bilinear", align_corners=False)[0]
+    return _calibrated(mean.clamp(0, 1).cpu().numpy(), classes, preprocessing)
+
+
+def _calibrated(found: NDArray[np.float32], classes: Sequence[LabelClass], preprocessing: Preprocessing) -> Prediction:
+    """Correct the probability of vessel, and share it out among the classes as before."""
+    is_vessel = np.array([one.vessel for one in classes])
+    before = found[0] if len(classes) == 1 else found[is_vessel].sum(axis=0).clip(0, 1)
+    vessel = calibrate(before, preprocessing.calibration)
+    if vessel is before:
+        return Prediction(vessel, found)
+    for part, rest in ((is_vessel, (vessel, before)), (~is_vessel, (1 - vessel, 1 - before))):
+        found[part] *= np.divide(rest[0], rest[1], out=np.zeros_like(vessel), where=rest[1] > 0)
+    return Prediction(vessel, found)
 
 
 def _run(network: nn.Module, image: Tensor, tile: int | None) -> Tensor:
