@@ -87,7 +87,8 @@ def check_classes(classes: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
     found = tuple(sorted(classes, key=lambda c: c.value))
     if not 1 <= len(found) <= MOST_CLASSES:
         raise ConfigError(f"there are {len(found)} classes; give from 1 to {MOST_CLASSES}")
-    for names in ([c.value for c in found], [c.name.casefold() for c in found]):
+    keys: tuple[list[object], ...] = ([c.value for c in found], [c.name.casefold() for c in found])
+    for names in keys:
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ConfigError(f"two classes are {twice!r}; give each a value and a name of its own")
