@@ -16,7 +16,7 @@ from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.prediction import class_mask, predict
 from vasomim_core.models.segmentation_loss import SegmentationLoss
-from vasomim_core.training.finetune_data import lesson_of, material
+from vasomim_core.training.finetune_data import material
 from vasomim_core.training.optimisation import layer_decayed_groups
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.result import TrainingResult
@@ -46,19 +46,20 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
     """
     processes = processes or Processes()
     with open_run(config, processes, resume) as log:
+        start_network(config)  # one that cannot be begun from is told before frames are read
+        found = material(config, log, processes)
+        lesson = found.lesson
         with weights_from(config.training.seed):
-            lesson = lesson_of(config)
             start = start_network(config, lesson.classes)
             network, architecture, options = start.network, start.architecture, start.options
+        for note in start.notes:
+            log.write("warning", message=note)
         # A ViT's positions are those of its training crops: larger frames are seen in tiles of that size.
         tiled = architecture == "vit" and config.input_size < config.frame_size
         tile = config.input_size if tiled else None
         preprocessing = Preprocessing(frame_size=config.frame_size, tile=tile, mirrored=start.mirrored)
         if config.training.compile:
             network.compile()
-        for note in start.notes:
-            log.write("warning", message=note)
-        found = material(config, lesson, log, processes)
         loss = SegmentationLoss(lesson.classes, lesson.meaning, config.dice_weight, config.cldice_weight)
         learner = SegmentationLearner(network, preprocessing, loss)
         learned, judged = len(found.labelled), len(found.validation)

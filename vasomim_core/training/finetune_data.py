@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vasomim_core.classes import LabelClass, check_classes, new_class
+from vasomim_core.classes import VESSEL, LabelClass, check_classes, new_class
 from vasomim_core.config import FinetuneConfig
 from vasomim_core.data.augment import Grey, finetuning_crop
 from vasomim_core.data.codes import Term, terms
@@ -20,12 +20,13 @@ from vasomim_core.data.store import Coded, FrameStore, build_store
 from vasomim_core.data.synthetic import coded_synthetic
 from vasomim_core.data.unlabelled import open_unlabelled
 from vasomim_core.errors import ConfigError, InputError, LabelError, RunError
-from vasomim_core.labels.labelled import LabelledFrame, label_classes, labels_fingerprint, open_labels
+from vasomim_core.labels.labelled import Keep, LabelledFrame, labels_fingerprint, open_labels
 from vasomim_core.labels.report import check_labels, passed_over
 from vasomim_core.labels.splitting import training_and_validation
 from vasomim_core.models.prediction import Model
 from vasomim_core.models.registry import load_model
 from vasomim_core.reading import read_angiogram, stem
+from vasomim_core.schema import from_dict
 from vasomim_core.training.events import EventLog
 from vasomim_core.training.mixture import Ingredient, Mixture
 from vasomim_core.training.processes import Processes
@@ -52,7 +53,7 @@ class Lesson:
 
     classes: tuple[LabelClass, ...]
     labelled: tuple[int, ...]
-    catheter: int
+    catheter: int = 0
 
     @property
     def meaning(self) -> dict[int, tuple[Term, ...]]:
@@ -60,16 +61,19 @@ class Lesson:
         return terms(self.classes, self.labelled)
 
 
-def lesson_of(config: FinetuneConfig) -> Lesson:
+def lesson_of(config: FinetuneConfig, had: tuple[LabelClass, ...]) -> Lesson:
     """What a run learns to tell apart.
 
     Where labels are complete, these are their classes. Else they are main branches, and other branches are learned
     too; with synthetic frames, which show where it is, also the catheter.
 
+    Args:
+        config: the settings.
+        had: classes that the labels have.
+
     Raises:
-        LabelError: the labels' folder is none, or `complete` is off and they have too many classes.
+        LabelError: `complete` is off and the labels have too many classes already, or one of those names.
     """
-    had = label_classes(config.labels)
     values = tuple(one.value for one in had)
     catheter = next((one.value for one in had if not one.vessel and one.name.casefold() == CATHETER), 0)
     if config.complete:
@@ -92,12 +96,14 @@ class Material:
 
     Attributes:
         data: the record of them.
+        lesson: what there is to tell apart.
         labelled: to learn from, with codes.
         validation: to be judged on, at their own size, with class values.
         others: what takes the place of labelled frames.
     """
 
     data: RunData
+    lesson: Lesson
     labelled: FrameStore
     validation: FrameStore
     others: tuple[Ingredient, ...]
@@ -112,12 +118,11 @@ class Material:
         return ((np.array(frame), np.array(mask) if store.coded else _coded(mask)) for frame, mask in store)
 
 
-def material(config: FinetuneConfig, lesson: Lesson, log: EventLog, processes: Processes) -> Material:
+def material(config: FinetuneConfig, log: EventLog, processes: Processes) -> Material:
     """Read, complete and draw all frames, or find them in the cache of a run that goes on.
 
     Args:
         config: the settings.
-        lesson: what is told apart.
         log: gets warnings and progress.
         processes: this process's place; the first one does the work, the others wait.
 
@@ -129,7 +134,7 @@ def material(config: FinetuneConfig, lesson: Lesson, log: EventLog, processes: P
     """
     if processes.first:
         with spool(config.run) as spooled:
-            work = _Preparation(config, lesson, log, spooled)
+            work = _Preparation(config, log, spooled)
             settle(config.run, log, work.look, work.build, "labels")
     processes.wait()
     data = read_run_data(config.run)
@@ -142,7 +147,9 @@ def material(config: FinetuneConfig, lesson: Lesson, log: EventLog, processes: P
         for name, share in shares.items()
         if name in stores
     )
-    return Material(data, stores["."], stores[VALIDATION], others)
+    classes = check_classes(from_dict(LabelClass, one) for one in data.classes) if data.classes else VESSEL
+    lesson = Lesson(classes, tuple(data.labelled or (one.value for one in classes)))
+    return Material(data, lesson, stores["."], stores[VALIDATION], others)
 
 
 def shared_frames(training: Sequence[LabelledFrame], validation: Sequence[LabelledFrame]) -> list[str]:
@@ -157,8 +164,8 @@ def shared_frames(training: Sequence[LabelledFrame], validation: Sequence[Labell
 class _Preparation:
     """Of the stores of one run."""
 
-    def __init__(self, config: FinetuneConfig, lesson: Lesson, log: EventLog, keep: object):
-        self.config, self.lesson, self.log, self.keep = config, lesson, log, keep
+    def __init__(self, config: FinetuneConfig, log: EventLog, keep: Keep):
+        self.config, self.log, self.keep = config, log, keep
         self.labels: list[LabelledFrame] = []
         self.val: list[LabelledFrame] = []
         self.notes: list[str] = []
@@ -166,13 +173,14 @@ class _Preparation:
     def look(self, known: Items) -> Items:
         """The labelled frames as they are now; a run that has begun has what it needs in its cache."""
         keep = None if known else self.keep
-        self.labels = self._kept(open_labels(self.config.labels, keep))  # type: ignore[arg-type]
-        self.val = [] if self.config.val is None else open_labels(self.config.val, keep)  # type: ignore[arg-type]
+        self.labels = self._kept(open_labels(self.config.labels, keep))
+        self.val = [] if self.config.val is None else open_labels(self.config.val, keep)
         return self._items([])
 
     def build(self, _: Items) -> RunData:
         """Fill the cache."""
         config = self.config
+        lesson = lesson_of(config, self.labels[0].classes)
         training, validation = training_and_validation(
             self.labels, self.val or None, config.fraction, config.training.seed
         )
@@ -201,11 +209,11 @@ class _Preparation:
             return built
 
         # At their own size: a model is judged on whole frames, and learns from scaled ones.
-        stores = {VALIDATION: store(VALIDATION, _with_classes(validation), None, 1)}
+        stores = {VALIDATION: store(VALIDATION, self._judged(validation), None, 1)}
         codes = _with_classes(training) if config.complete else self._completed(training, teacher)
         stores["."] = store(".", codes, config.frame_size, DETAIL)
         if drawn:
-            stores[SYNTHETIC] = store(SYNTHETIC, self._synthetic(drawn), config.frame_size, DETAIL)
+            stores[SYNTHETIC] = store(SYNTHETIC, self._synthetic(drawn, lesson.catheter), config.frame_size, DETAIL)
         if unlabelled is not None and teacher is not None:
             pairs = self._taught([path for path, _ in unlabelled.files], teacher)
             stores[UNLABELLED] = store(UNLABELLED, pairs, config.frame_size, DETAIL)
@@ -228,6 +236,8 @@ class _Preparation:
                 *shared_frames(training, validation),
                 *self.notes,
             ],
+            classes=[asdict(one) for one in lesson.classes],
+            labelled=list(lesson.labelled),
         )
 
     def _kept(self, frames: list[LabelledFrame]) -> list[LabelledFrame]:
@@ -272,9 +282,25 @@ class _Preparation:
                     continue
                 yield frame, _asked(teacher, frame, None)
 
-    def _synthetic(self, count: int) -> Iterator[Coded]:
+    def _synthetic(self, count: int, catheter: int) -> Iterator[Coded]:
         seed = self.config.training.seed
-        return (coded_synthetic((seed, index), self.lesson.catheter) for index in range(count))
+        return (coded_synthetic((seed, index), catheter) for index in range(count))
+
+    def _judged(self, frames: Sequence[LabelledFrame]) -> Iterator[Coded]:
+        """Validation frames, their values those of the classes of equal names that are learned from."""
+        had = self.labels[0].classes
+        by_name = {one.name.casefold(): one.value for one in had}
+        for frame in frames:
+            names = [one.name for one in frame.classes]
+            if sorted(map(str.casefold, names)) != sorted(by_name):
+                raise LabelError(
+                    f"{self.config.val} has the classes {', '.join(names)} and {self.config.labels} has "
+                    f"{', '.join(one.name for one in had)}: validate on labels of the same classes."
+                )
+            table = np.zeros(256, np.uint8)
+            for one in frame.classes:
+                table[one.value] = by_name[one.name.casefold()]
+            yield frame.frame(), table[frame.class_mask()]
 
 
 def _asked(teacher: Model, frame: NDArray[np.uint8], labelled: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
