@@ -16,8 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from vasomim_core.errors import ConfigError
 
 __all__ = [
+    "CATHETER",
     "COLOURS",
+    "MAIN",
     "MOST_CLASSES",
+    "OTHER",
     "VESSEL",
     "ClassMask",
     "LabelClass",
@@ -76,6 +79,8 @@ class LabelClass:
 
 VESSEL = (LabelClass(1, "vessel"),)
 """The classes of a label set, and of a model, that says nothing else."""
+MAIN, OTHER, CATHETER = "main branch", "other branch", "catheter"
+"""Names of the classes that a model tells apart whose labels held main branches alone."""
 
 
 def check_classes(classes: Iterable[LabelClass]) -> tuple[LabelClass, ...]:

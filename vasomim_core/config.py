@@ -26,6 +26,7 @@ __all__ = [
     "Training",
     "Ui",
     "Variety",
+    "Vessels",
     "card_settings",
     "check",
     "fields",
@@ -40,6 +41,7 @@ Sampler = Literal["anatomy", "top-k", "uniform"]
 EncoderSize = Literal["tiny", "small", "base", "large"]
 Architecture = Literal["vit", "unet", "resunet", "effunet", "effunet-small", "unext"]
 Variety = Literal["usual", "wide"]
+Vessels = Literal["every", "main"]
 Device = Annotated[str, Ui(advanced=True)]
 
 

@@ -48,7 +48,7 @@ class Preprocessing:
         tile: side in pixels of the overlapping tiles that a scaled frame is seen in; None = whole.
         threshold: probability of vessel, of whatever class, from which a pixel counts as vessel.
         class_thresholds: by class name, the probability of that class from which a pixel is of it, whatever the others
-            say; see `prediction.class_mask`.
+            say; see `class_mask`.
         calibration: slope and intercept of the logit of vessel that make the network's probability honest; see
             `calibration`.
         mirrored: average with the prediction of the frame flipped left to right, at 2× the time.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,26 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vasomim_core.classes import VESSEL, ClassMask, LabelClass
-from vasomim_core.errors import CheckpointError, InputError
+from vasomim_core.classes import MAIN, VESSEL, ClassMask, LabelClass
+from vasomim_core.config import Vessels
+from vasomim_core.errors import CheckpointError, ConfigError, InputError
 from vasomim_core.evaluation.calibration import calibrate
 from vasomim_core.models.catalogue import Card, Preprocessing
+from vasomim_core.models.class_mask import Probabilities, class_mask
 from vasomim_core.models.outputs import probabilities
 from vasomim_core.models.preprocessing import normalise
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of one frame.
-
-    Attributes:
-        vessel: float32 (H, W) in [0, 1], the probability of vessel, of whatever class; calibrated.
-        classes: float32 (C, H, W) in [0, 1], that of each class, in the order of the card's; those of vessel classes
-            add up to `vessel`.
-    """
-
-    vessel: NDArray[np.float32]
-    classes: NDArray[np.float32]
+Grey = NDArray[np.uint8]
+Map = NDArray[np.float32]
 
 
 @dataclass
@@ -61,7 +52,7 @@ class Model:
         """What it tells apart; one class, vessel, where it was taught nothing else."""
         return self.card.classes
 
-    def predict(self, frame: NDArray[np.uint8], mirrored: bool = False, tile: int | None = None) -> NDArray[np.float32]:
+    def predict(self, frame: Grey, mirrored: bool = False, tile: int | None = None) -> Map:
         """Probability of vessel, of whatever class, in one frame.
 
         Args:
@@ -80,7 +71,7 @@ class Model:
         """
         return self.predict_classes(frame, mirrored, tile).vessel
 
-    def predict_classes(self, frame: NDArray[np.uint8], mirrored: bool = False, tile: int | None = None) -> Prediction:
+    def predict_classes(self, frame: Grey, mirrored: bool = False, tile: int | None = None) -> Probabilities:
         """Probabilities of vessel and of each class in one frame; arguments and errors as those of `predict`."""
         if not self.card.segments:
             raise CheckpointError(f"{self.name} is a pretrained {self.card.kind}; finetune it before it can segment")
@@ -96,66 +87,61 @@ class Model:
                 f"the card of {self.name} does not fit its network, which cannot take this frame ({first})"
             ) from error
 
-    def class_mask(self, found: Prediction, threshold: float | None = None) -> ClassMask:
-        """The class of each pixel, from what `predict_classes` gave; `threshold` in the place of the model's own."""
+    def class_mask(self, found: Probabilities, threshold: float | None = None) -> ClassMask:
+        """The class of each pixel, from what `predict_classes` gave; `threshold` of vessel in the place of its own."""
         own = self.card.preprocessing
         return class_mask(
             found, self.card.classes, own.threshold if threshold is None else threshold, own.class_thresholds
         )
 
+    def need_main_branches(self) -> int:
+        """The place of the main branches among the classes.
 
-def class_mask(
-    found: Prediction,
-    classes: Sequence[LabelClass],
-    threshold: float,
-    class_thresholds: Mapping[str, float] | None = None,
-) -> ClassMask:
-    """The class of each pixel.
+        Raises:
+            ConfigError: the model does not tell them from others.
+        """
+        for place, one in enumerate(self.card.classes):
+            if one.name.casefold() == MAIN:
+                return place
+        raise ConfigError(
+            f"{self.name} does not tell main branches from others (it knows "
+            f"{', '.join(one.name for one in self.card.classes)}); ask for every vessel"
+        )
 
-    What is vessel with `threshold` or more is of the likeliest vessel class; elsewhere the likeliest of background and
-    the other classes is taken. A class with a threshold of its own takes what reaches it before that, of several the
-    first; one that is no vessel leaves vessels alone.
+    def vessels(
+        self, found: Probabilities, which: Vessels = "every", threshold: float | None = None
+    ) -> tuple[Map, NDArray[np.bool_]]:
+        """Every vessel, or the main branches alone, from what `predict_classes` gave.
 
-    Args:
-        found: probabilities of a frame.
-        classes: of the model, in the order of its outputs.
-        threshold: probability of vessel from which a pixel is vessel.
-        class_thresholds: by class name.
+        Args:
+            found: of a frame.
+            which: "every" or "main".
+            threshold: probability from which a pixel counts; None = the model's own.
 
-    Returns:
-        uint8 (H, W), class values, 0 = background.
-    """
-    own = class_thresholds or {}
-    vessel = found.vessel >= threshold
-    mask = np.zeros(vessel.shape, np.uint8)
-    kinds = {True: [], False: []}  # type: dict[bool, list[int]]
-    for k, one in enumerate(classes):
-        if one.name not in own:
-            kinds[one.vessel].append(k)
-    if kinds[False]:
-        background = 1 - found.classes.sum(axis=0)
-        likeliest = np.concatenate([background[None], found.classes[kinds[False]]]).argmax(axis=0)
-        mask[:] = np.array([0, *(classes[k].value for k in kinds[False])], np.uint8)[likeliest]
-    # Where all vessel classes have thresholds of their own, what none of them takes is of the likeliest all the same.
-    among = kinds[True] or [k for k, one in enumerate(classes) if one.vessel]
-    values = np.array([classes[k].value for k in among], np.uint8)
-    mask[vessel] = values[found.classes[among][:, vessel].argmax(axis=0)]
-    for k, one in reversed(list(enumerate(classes))):
-        if one.name in own:
-            takes = found.classes[k] >= own[one.name]
-            mask[takes if one.vessel else takes & ~vessel] = one.value
-    return mask
+        Returns:
+            Their probability, float32 (H, W) in [0, 1], and their mask, bool (H, W).
+
+        Raises:
+            ConfigError: the model does not tell main branches from others.
+        """
+        if which == "every":
+            return found.vessel, found.vessel >= (self.threshold if threshold is None else threshold)
+        place = self.need_main_branches()
+        p = found.classes[place]
+        if threshold is None:
+            return p, self.class_mask(found) == self.card.classes[place].value
+        return p, p >= threshold
 
 
 def probability(
     network: nn.Module,
     preprocessing: Preprocessing,
-    frame: NDArray[np.uint8],
+    frame: Grey,
     device: torch.device | str = "cpu",
     mirrored: bool = False,
     tile: int | None = None,
     classes: Sequence[LabelClass] = VESSEL,
-) -> NDArray[np.float32]:
+) -> Map:
     """`Model.predict` for a bare network in eval mode."""
     return predict(network, preprocessing, frame, device, mirrored, tile, classes).vessel
 
@@ -164,12 +150,12 @@ def probability(
 def predict(
     network: nn.Module,
     preprocessing: Preprocessing,
-    frame: NDArray[np.uint8],
+    frame: Grey,
     device: torch.device | str = "cpu",
     mirrored: bool = False,
     tile: int | None = None,
     classes: Sequence[LabelClass] = VESSEL,
-) -> Prediction:
+) -> Probabilities:
     """`Model.predict_classes` for a bare network in eval mode: scale, pad, run, crop, scale back, calibrate."""
     height, width = frame.shape
     image = normalise(torch.from_numpy(np.ascontiguousarray(frame))[None].to(device), preprocessing)
@@ -192,16 +178,16 @@ def predict(
     return _calibrated(mean.clamp(0, 1).cpu().numpy(), classes, preprocessing)
 
 
-def _calibrated(found: NDArray[np.float32], classes: Sequence[LabelClass], preprocessing: Preprocessing) -> Prediction:
+def _calibrated(found: Map, classes: Sequence[LabelClass], preprocessing: Preprocessing) -> Probabilities:
     """Correct the probability of vessel, and share it out among the classes as before."""
     is_vessel = np.array([one.vessel for one in classes])
     before = found[0] if len(classes) == 1 else found[is_vessel].sum(axis=0).clip(0, 1)
     vessel = calibrate(before, preprocessing.calibration)
     if vessel is before:
-        return Prediction(vessel, found)
+        return Probabilities(vessel, found)
     for part, rest in ((is_vessel, (vessel, before)), (~is_vessel, (1 - vessel, 1 - before))):
         found[part] *= np.divide(rest[0], rest[1], out=np.zeros_like(vessel), where=rest[1] > 0)
-    return Prediction(vessel, found)
+    return Probabilities(vessel, found)
 
 
 def _run(network: nn.Module, image: Tensor, tile: int | None) -> Tensor:
@@ -215,7 +201,7 @@ def _run(network: nn.Module, image: Tensor, tile: int | None) -> Tensor:
     return result
 
 
-def uncertainty(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+def uncertainty(probability: Map) -> Map:
     """Binary entropy of a probability in bits, float32 in [0, 1] of the same shape: 0 = sure, 1 = undecided."""
     p = np.clip(probability, 1e-7, 1 - 1e-7)
     return (-(p * np.log2(p) + (1 - p) * np.log2(1 - p))).astype(np.float32)

@@ -14,7 +14,8 @@ from vasomim_core.data.store import Coded, Pair
 from vasomim_core.evaluation.metrics import dsc, mean_overlap
 from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.checkpoint import save_checkpoint
-from vasomim_core.models.prediction import class_mask, predict
+from vasomim_core.models.class_mask import class_mask
+from vasomim_core.models.prediction import predict
 from vasomim_core.models.segmentation_loss import SegmentationLoss
 from vasomim_core.training.finetune_data import material
 from vasomim_core.training.optimisation import layer_decayed_groups

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vasomim_core.classes import VESSEL, LabelClass, check_classes, new_class
+from vasomim_core.classes import CATHETER, MAIN, OTHER, VESSEL, LabelClass, check_classes, new_class
 from vasomim_core.config import FinetuneConfig
 from vasomim_core.data.augment import Grey, finetuning_crop
 from vasomim_core.data.codes import Term, terms
@@ -37,8 +37,6 @@ VALIDATION, SYNTHETIC, UNLABELLED = "validation", "synthetic", "unlabelled"
 """Folders of further stores within a run's cache."""
 DETAIL = 2
 """How much finer labels are kept than frames: a pixel then has its share of a vessel's border."""
-MAIN, OTHER, CATHETER = "main branch", "other branch", "catheter"
-"""What is told apart where labels hold main branches alone."""
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,16 @@ from torch import nn
 
 from vasomim_core.classes import VESSEL, LabelClass, vessel_of
 from vasomim_core.models.catalogue import Card, Preprocessing
-from vasomim_core.models.prediction import Model, Prediction, class_mask, predict
+from vasomim_core.models.class_mask import Probabilities, class_mask
+from vasomim_core.models.prediction import Model, predict
 
 CLASSES = (LabelClass(1, "main"), LabelClass(4, "other"), LabelClass(6, "catheter", vessel=False))
 
 
-def of(*pixels: tuple[float, float, float]) -> Prediction:
+def of(*pixels: tuple[float, float, float]) -> Probabilities:
     """A frame of one row."""
     classes = np.array(pixels, np.float32).T[:, None]
-    return Prediction(vessel=classes[0] + classes[1], classes=classes)
+    return Probabilities(vessel=classes[0] + classes[1], classes=classes)
 
 
 def test_the_likeliest_vessel_class_takes_what_is_vessel():
@@ -30,7 +31,7 @@ def test_the_likeliest_vessel_class_takes_what_is_vessel():
 def test_a_class_with_a_threshold_of_its_own_comes_first():
     found = of((0.42, 0.5, 0.0), (0.38, 0.5, 0.0), (0.42, 0.0, 0.5), (0.3, 0.3, 0.35), (0.1, 0.1, 0.35))
     drawn = class_mask(found, CLASSES, 0.6, {"main": 0.4, "catheter": 0.3})
-    assert drawn.tolist() == [[1, 4, 1, 4, 6]]
+    assert drawn.tolist() == [[1, 4, 6, 4, 6]]
 
 
 def test_where_all_vessel_classes_have_thresholds_what_is_left_is_of_the_likeliest():
@@ -41,13 +42,14 @@ def test_where_all_vessel_classes_have_thresholds_what_is_left_is_of_the_likelie
 @given(st.lists(st.tuples(*[st.floats(0, 0.33)] * 3), min_size=1, max_size=20), st.floats(0.01, 0.99))
 def test_vessel_is_what_reaches_the_threshold_whatever_the_class(pixels, threshold):
     found = of(*pixels)
-    drawn = class_mask(found, CLASSES, threshold)
-    np.testing.assert_array_equal(vessel_of(drawn, CLASSES), found.vessel >= threshold)
+    for own in ({}, {"main": 0.1, "catheter": 0.05}):
+        drawn = class_mask(found, CLASSES, threshold, own)
+        np.testing.assert_array_equal(vessel_of(drawn, CLASSES), found.vessel >= threshold)
 
 
 def test_one_class_is_its_threshold():
     p = np.array([[0.2, 0.5, 0.7]], np.float32)
-    assert class_mask(Prediction(p, p[None]), VESSEL, 0.5).tolist() == [[0, 1, 1]]
+    assert class_mask(Probabilities(p, p[None]), VESSEL, 0.5).tolist() == [[0, 1, 1]]
 
 
 class Bands(nn.Module):
@@ -81,9 +83,7 @@ def test_calibration_moves_vessel_and_shares_it_out_as_before():
     np.testing.assert_allclose(moved.vessel, odds / (1 + odds), rtol=1e-4)
     np.testing.assert_allclose(moved.classes[:2].sum(axis=0), moved.vessel, rtol=1e-5)
     np.testing.assert_allclose(moved.classes[0] / moved.classes[1], plain.classes[0] / plain.classes[1], rtol=1e-4)
-    np.testing.assert_allclose(
-        moved.classes[2] / (1 - moved.vessel), plain.classes[2] / (1 - plain.vessel), rtol=1e-4
-    )
+    np.testing.assert_allclose(moved.classes[2] / (1 - moved.vessel), plain.classes[2] / (1 - plain.vessel), rtol=1e-4)
 
 
 @pytest.mark.parametrize("threshold", [None, 0.05])
