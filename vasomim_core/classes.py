@@ -28,6 +28,7 @@ __all__ = [
     "inherited",
     "new_class",
     "of_value",
+    "recoded",
     "unknown_values",
     "vessel_of",
     "what_changes",
@@ -127,6 +128,28 @@ def unknown_values(mask: ArrayLike, classes: Iterable[LabelClass]) -> list[int]:
     """Values of a class mask that are neither 0 nor of a class, ascending."""
     known = {0, *(c.value for c in classes)}
     return [int(value) for value in np.unique(np.asarray(mask)) if int(value) not in known]
+
+
+def recoded(mask: ClassMask, classes: Sequence[LabelClass], to: Sequence[LabelClass]) -> ClassMask:
+    """A mask of some classes as one of others: by name, capitals aside.
+
+    A vessel class that the others do not have becomes their first vessel class, what is no vessel and has no name
+    there becomes background.
+
+    Args:
+        mask: uint8 (H, W), values of `classes`.
+        classes: its own.
+        to: the others.
+
+    Returns:
+        uint8 (H, W), values of `to`.
+    """
+    by_name = {one.name.casefold(): one.value for one in to}
+    vessel = next((one.value for one in to if one.vessel), 0)
+    table = np.zeros(256, np.uint8)
+    for one in classes:
+        table[one.value] = by_name.get(one.name.casefold(), vessel if one.vessel else 0)
+    return table[mask]
 
 
 def inherited(model: Sequence[LabelClass], classes: Sequence[LabelClass]) -> list[LabelClass | None]:

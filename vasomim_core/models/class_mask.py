@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vasomim_core.classes import ClassMask, LabelClass
+from vasomim_core.classes import MAIN, VESSEL, ClassMask, LabelClass
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,33 @@ class Probabilities:
 
     vessel: NDArray[np.float32]
     classes: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ClassRules:
+    """How probabilities of a model become classes.
+
+    Attributes:
+        classes: in the order of its outputs.
+        thresholds: by class name, the probability of that class from which a pixel is of it, whatever the others say.
+    """
+
+    classes: tuple[LabelClass, ...] = VESSEL
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def main(self) -> int | None:
+        """The place of the main branches among the classes; None = they are not told from others."""
+        return next((place for place, one in enumerate(self.classes) if one.name.casefold() == MAIN), None)
+
+    @property
+    def main_threshold(self) -> float:
+        """The probability from which a pixel belongs to a main branch."""
+        return 0.5 if self.main is None else self.thresholds.get(self.classes[self.main].name, 0.5)
+
+    def mask(self, found: Probabilities, threshold: float) -> ClassMask:
+        """See `class_mask`."""
+        return class_mask(found, self.classes, threshold, self.thresholds)
 
 
 def class_mask(

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vasomim_core.classes import MAIN, VESSEL, ClassMask, LabelClass
+from vasomim_core.classes import VESSEL, ClassMask, LabelClass
 from vasomim_core.config import Vessels
 from vasomim_core.errors import CheckpointError, ConfigError, InputError
 from vasomim_core.evaluation.calibration import calibrate
 from vasomim_core.models.catalogue import Card, Preprocessing
-from vasomim_core.models.class_mask import Probabilities, class_mask
+from vasomim_core.models.class_mask import ClassRules, Probabilities
 from vasomim_core.models.outputs import probabilities
 from vasomim_core.models.preprocessing import normalise
 
@@ -51,6 +51,11 @@ class Model:
     def classes(self) -> tuple[LabelClass, ...]:
         """What it tells apart; one class, vessel, where it was taught nothing else."""
         return self.card.classes
+
+    @property
+    def rules(self) -> ClassRules:
+        """How its probabilities become classes."""
+        return ClassRules(self.card.classes, self.card.preprocessing.class_thresholds)
 
     def predict(self, frame: Grey, mirrored: bool = False, tile: int | None = None) -> Map:
         """Probability of vessel, of whatever class, in one frame.
@@ -89,10 +94,7 @@ class Model:
 
     def class_mask(self, found: Probabilities, threshold: float | None = None) -> ClassMask:
         """The class of each pixel, from what `predict_classes` gave; `threshold` of vessel in the place of its own."""
-        own = self.card.preprocessing
-        return class_mask(
-            found, self.card.classes, own.threshold if threshold is None else threshold, own.class_thresholds
-        )
+        return self.rules.mask(found, self.threshold if threshold is None else threshold)
 
     def need_main_branches(self) -> int:
         """The place of the main branches among the classes.
@@ -100,9 +102,9 @@ class Model:
         Raises:
             ConfigError: the model does not tell them from others.
         """
-        for place, one in enumerate(self.card.classes):
-            if one.name.casefold() == MAIN:
-                return place
+        place = self.rules.main
+        if place is not None:
+            return place
         raise ConfigError(
             f"{self.name} does not tell main branches from others (it knows "
             f"{', '.join(one.name for one in self.card.classes)}); ask for every vessel"
@@ -128,9 +130,7 @@ class Model:
             return found.vessel, found.vessel >= (self.threshold if threshold is None else threshold)
         place = self.need_main_branches()
         p = found.classes[place]
-        if threshold is None:
-            return p, self.class_mask(found) == self.card.classes[place].value
-        return p, p >= threshold
+        return p, p >= (self.rules.main_threshold if threshold is None else threshold)
 
 
 def probability(

@@ -58,7 +58,9 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
         # A ViT's positions are those of its training crops: larger frames are seen in tiles of that size.
         tiled = architecture == "vit" and config.input_size < config.frame_size
         tile = config.input_size if tiled else None
-        preprocessing = Preprocessing(frame_size=config.frame_size, tile=tile, mirrored=start.mirrored)
+        preprocessing = Preprocessing(
+            frame_size=config.frame_size, tile=tile, mirrored=start.mirrored, class_thresholds=lesson.thresholds
+        )
         if config.training.compile:
             network.compile()
         loss = SegmentationLoss(lesson.classes, lesson.meaning, config.dice_weight, config.cldice_weight)

@@ -54,6 +54,12 @@ class Lesson:
     catheter: int = 0
 
     @property
+    def thresholds(self) -> dict[str, float]:
+        """By class name: what the labels have is of its class from one half on, others take what is left of vessel."""
+        left_out = any(one.vessel and one.value not in self.labelled for one in self.classes)
+        return {one.name: 0.5 for one in self.classes if left_out and one.value in self.labelled}
+
+    @property
     def meaning(self) -> dict[int, tuple[Term, ...]]:
         """What the codes of the labels say."""
         return terms(self.classes, self.labelled)
