@@ -106,8 +106,8 @@ class Prediction:
             drawn = self._reaches(index, 0, self.threshold) * np.uint8(self.classes[0].value)
         else:
             planes = self._levels[index].astype(np.float32) / np.float32(LEVELS)
-            least = max(1, round(self.threshold * LEVELS)) / LEVELS
-            drawn = self.rules.mask(Probabilities(planes[0], planes[1:]), float(np.float32(least)))
+            least = np.float32(max(1, round(self.threshold * LEVELS))) / np.float32(LEVELS)
+            drawn = self.rules.mask(Probabilities(planes[0], planes[1:]), float(least))
         drawn[np.isin(drawn, [one.value for one in self.classes if one.name in self.hidden])] = 0
         return drawn
 

@@ -62,6 +62,8 @@ class PredictionLayers:
             )
             self._session.predictions[layer] = prediction
             results.clear_results(self._viewer, layer, ROLES)
+            if (shown := layers.find(self._viewer, "prediction", layer)) is not None:
+                shown.colormap = results.class_colours("prediction", prediction.classes)
         prediction.keep(index, answer.probability, float(answer.uncertainty.mean()), answer.classes)
         prediction.seconds, prediction.device = answer.seconds, answer.device
         self.paint(layer, index)
@@ -75,8 +77,13 @@ class PredictionLayers:
     def paint(self, layer: Image, index: int) -> None:
         """Show the vessels of a frame at the threshold."""
         prediction = self._session.predictions[layer]
-        results.put_frame(self._viewer, layer, "prediction", index, prediction.class_mask(index), "prediction")
+        self._put(layer, index, prediction)
         self.style(layer)
+
+    def _put(self, layer: Image, index: int, prediction: Prediction) -> None:
+        colours = results.class_colours("prediction", prediction.classes)
+        drawn = prediction.class_mask(index)
+        results.put_frame(self._viewer, layer, "prediction", index, drawn, "prediction", colormap=colours)
 
     def paint_all(self, layer: Image) -> None:
         """Show the vessels of all frames of a run at the threshold."""
@@ -96,7 +103,7 @@ class PredictionLayers:
             prediction.vessels, prediction.hidden = vessels, hidden
             measured = layers.find(self._viewer, "probability", layer)
             for index in prediction.frames:
-                results.put_frame(self._viewer, layer, "prediction", index, prediction.class_mask(index), "prediction")
+                self._put(layer, index, prediction)
                 if measured is not None:
                     measured.data[... if measured.ndim == 2 else index] = prediction.probability(index)
             if measured is not None:
@@ -109,10 +116,5 @@ class PredictionLayers:
             return
         if (shown := layers.find(self._viewer, "prediction", layer)) is not None:
             shown.contour = 2 if self.outline else 0
-            prediction = self._session.predictions.get(layer)
-            if prediction is not None:
-                colours = results.class_colours("prediction", prediction.classes)
-                if shown.colormap != colours:
-                    shown.colormap = colours
         if (uncertainty := layers.find(self._viewer, "uncertainty", layer)) is not None:
             uncertainty.visible = self.uncertain
