@@ -199,7 +199,8 @@ class FinetuneConfig(_Run):
         complete: every visible vessel is labelled; off = the labels hold main branches, and what a filter or the
             teacher finds beside them is learned as other branches.
         synthetic: share of each batch that is drawn, with complete labels and a catheter.
-        synthetic_frames: drawn for that, once for the run.
+        contrast: share of the labelled views into which synthetic vessels are drawn.
+        synthetic_frames: drawn for each of these two, once for the run.
         unlabelled: angiograms without labels, of which the teacher's surest pixels are learned.
         unlabelled_share: share of each batch that they are.
         teacher: segmentation model, by name or path, that knows other branches, for unlabelled frames and in the place
@@ -229,6 +230,7 @@ class FinetuneConfig(_Run):
     variety: Annotated[Variety, Ui(advanced=True)] = "usual"
     complete: Annotated[bool, Ui(advanced=True)] = True
     synthetic: Annotated[float, Ui(min=0, max=0.9, step=0.05, advanced=True)] = 0.0
+    contrast: Annotated[float, Ui(min=0, max=1, step=0.05, advanced=True)] = 0.0
     synthetic_frames: Annotated[int, Ui(min=1, max=100_000, unit="frames", advanced=True)] = 600
     unlabelled: Annotated[Path | None, Ui(advanced=True)] = None
     unlabelled_share: Annotated[float, Ui(min=0, max=0.9, step=0.05, advanced=True)] = 0.3

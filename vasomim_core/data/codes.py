@@ -22,10 +22,14 @@ BESIDE = LARGEST_VALUE + 4
 """Not of a class that the labels have; nothing else is known. The rim of what is likely."""
 DOUBTFUL = LARGEST_VALUE + 5
 """As `BESIDE`, and hardly a sign of background: what looks like a thin vessel must not teach that it is none."""
+FAINT = LARGEST_VALUE + 6
+"""As `LIKELY`, with less weight: a thin line that hangs together with what is labelled or likely."""
+STRAY = LARGEST_VALUE + 7
+"""As `DOUBTFUL`, with more weight: far from every vessel, where bones and wires look like vessels, too."""
 UNKNOWN = 255
 
-LIKELY_WEIGHT = 0.6
-DOUBTFUL_WEIGHT = 0.08
+LIKELY_WEIGHT, FAINT_WEIGHT = 0.6, 0.4
+DOUBTFUL_WEIGHT, STRAY_WEIGHT = 0.08, 0.35
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ def terms(classes: Sequence[LabelClass], labelled: Sequence[int] | None = None) 
     found[NO_VESSEL] = (Term(no_vessel),)
     found[SOME_VESSEL] = (Term(vessels),)
     found[BESIDE] = (Term(beside),)
-    found[DOUBTFUL] = (Term(beside, 1 - DOUBTFUL_WEIGHT), Term(no_vessel, DOUBTFUL_WEIGHT))
+    for code, weight in ((DOUBTFUL, DOUBTFUL_WEIGHT), (STRAY, STRAY_WEIGHT)):
+        found[code] = (Term(beside, 1 - weight), Term(no_vessel, weight))
     if left_out:
-        found[LIKELY] = (Term(left_out, LIKELY_WEIGHT),)
+        found[LIKELY], found[FAINT] = (Term(left_out, LIKELY_WEIGHT),), (Term(left_out, FAINT_WEIGHT),)
     return found

@@ -17,7 +17,7 @@ from vasomim_core.data.codes import Term, terms
 from vasomim_core.data.completion import completed, completed_by
 from vasomim_core.data.spool import spool
 from vasomim_core.data.store import Coded, FrameStore, build_store
-from vasomim_core.data.synthetic import coded_synthetic
+from vasomim_core.data.synthetic import coded_contrast, coded_synthetic
 from vasomim_core.data.unlabelled import open_unlabelled
 from vasomim_core.errors import ConfigError, InputError, LabelError, RunError
 from vasomim_core.labels.labelled import Keep, LabelledFrame, labels_fingerprint, open_labels
@@ -33,7 +33,7 @@ from vasomim_core.training.processes import Processes
 from vasomim_core.training.run_data import Items, RunData, read_run_data, settle
 from vasomim_core.training.runs import CACHE, DATA, progress_events
 
-VALIDATION, SYNTHETIC, UNLABELLED = "validation", "synthetic", "unlabelled"
+VALIDATION, SYNTHETIC, UNLABELLED, CONTRAST = "validation", "synthetic", "unlabelled", "contrast"
 """Folders of further stores within a run's cache."""
 DETAIL = 2
 """How much finer labels are kept than frames: a pixel then has its share of a vessel's border."""
@@ -104,6 +104,7 @@ class Material:
         labelled: to learn from, with codes.
         validation: to be judged on, at their own size, with class values.
         others: what takes the place of labelled frames.
+        contrast: vessels that are drawn into labelled frames; None = none are.
     """
 
     data: RunData
@@ -111,10 +112,18 @@ class Material:
     labelled: FrameStore
     validation: FrameStore
     others: tuple[Ingredient, ...]
+    contrast: FrameStore | None
 
     def batches(self, config: FinetuneConfig) -> Mixture:
         """Views of all of them, as the trainer asks for them."""
-        return Mixture(self.labelled, _view(config, self.labelled), self.others, config.training.seed)
+        return Mixture(
+            self.labelled,
+            _view(config, self.labelled),
+            self.others,
+            config.training.seed,
+            self.contrast,
+            config.contrast,
+        )
 
     def judged(self) -> Iterator[Coded]:
         """Frames and class masks to be judged on."""
@@ -153,7 +162,7 @@ def material(config: FinetuneConfig, log: EventLog, processes: Processes) -> Mat
     )
     classes = check_classes(from_dict(LabelClass, one) for one in data.classes) if data.classes else VESSEL
     lesson = Lesson(classes, tuple(data.labelled or (one.value for one in classes)))
-    return Material(data, lesson, stores["."], stores[VALIDATION], others)
+    return Material(data, lesson, stores["."], stores[VALIDATION], others, stores.get(CONTRAST))
 
 
 def shared_frames(training: Sequence[LabelledFrame], validation: Sequence[LabelledFrame]) -> list[str]:
@@ -194,8 +203,8 @@ class _Preparation:
         unlabelled = open_unlabelled(config.unlabelled) if config.unlabelled is not None else None
         if unlabelled is not None and teacher is None:
             raise ConfigError("unlabelled frames can only be learned from with a teacher; name a segmentation model")
-        drawn = config.synthetic_frames if config.synthetic else 0
-        total = len(training) + len(validation) + drawn + (unlabelled.frames if unlabelled else 0)
+        drawings = sum(config.synthetic_frames for share in (config.synthetic, config.contrast) if share)
+        total = len(training) + len(validation) + drawings + (unlabelled.frames if unlabelled else 0)
         done, told = 0, progress_events(self.log)
 
         def store(name: str, pairs: Iterator[Coded], size: int | None, detail: int) -> FrameStore:
@@ -216,13 +225,17 @@ class _Preparation:
         stores = {VALIDATION: store(VALIDATION, self._judged(validation), None, 1)}
         codes = _with_classes(training) if config.complete else self._completed(training, teacher)
         stores["."] = store(".", codes, config.frame_size, DETAIL)
-        if drawn:
-            stores[SYNTHETIC] = store(SYNTHETIC, self._synthetic(drawn, lesson.catheter), config.frame_size, DETAIL)
+        seeds = [(config.training.seed, number) for number in range(config.synthetic_frames)]
+        if config.synthetic:
+            frames = (coded_synthetic(seed, lesson.catheter) for seed in seeds)
+            stores[SYNTHETIC] = store(SYNTHETIC, frames, config.frame_size, DETAIL)
+        if config.contrast:
+            stores[CONTRAST] = store(CONTRAST, map(coded_contrast, seeds), config.frame_size, DETAIL)
         if unlabelled is not None and teacher is not None:
             pairs = self._taught([path for path, _ in unlabelled.files], teacher)
             stores[UNLABELLED] = store(UNLABELLED, pairs, config.frame_size, DETAIL)
             self.notes += [f"Left out: {sentence}" for sentence in unlabelled.left_out]
-        others = {name: len(stores[name]) for name in (SYNTHETIC, UNLABELLED) if name in stores}
+        others = {name: len(stores[name]) for name in (SYNTHETIC, CONTRAST, UNLABELLED) if name in stores}
         return RunData(
             items=self._items(validation),
             caches={name: one.fingerprint for name, one in stores.items()},
@@ -285,10 +298,6 @@ class _Preparation:
                     self.notes.append(f"Left out: {error}")
                     continue
                 yield frame, _asked(teacher, frame, None)
-
-    def _synthetic(self, count: int, catheter: int) -> Iterator[Coded]:
-        seed = self.config.training.seed
-        return (coded_synthetic((seed, index), catheter) for index in range(count))
 
     def _judged(self, frames: Sequence[LabelledFrame]) -> Iterator[Coded]:
         """Validation frames, their values those of the classes of equal names that are learned from."""

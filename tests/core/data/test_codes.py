@@ -21,6 +21,8 @@ def test_where_main_branches_alone_are_labelled():
     assert meaning[codes.SOME_VESSEL] == (Term((1, 2)),)
     assert meaning[codes.LIKELY] == (Term((2, 3), 0.6),)
     assert meaning[codes.BESIDE] == (Term((0, 2, 3)),)
+    assert meaning[codes.FAINT] == (Term((2, 3), 0.4),)
+    assert meaning[codes.STRAY] == (Term((0, 2, 3), 0.65), Term((0, 3), 0.35))
     assert meaning[codes.DOUBTFUL] == (Term((0, 2, 3), 0.92), Term((0, 3), 0.08))
     assert codes.UNKNOWN not in meaning
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vasomim_core.data.codes import BESIDE, DOUBTFUL, LIKELY, NO_VESSEL, SOME_VESSEL, UNKNOWN
+from vasomim_core.data.codes import BESIDE, DOUBTFUL, FAINT, LIKELY, NO_VESSEL, SOME_VESSEL, STRAY, UNKNOWN
 from vasomim_core.data.completion import completed, completed_by
 
 
@@ -28,8 +28,20 @@ def test_the_branch_that_is_not_labelled_is_likely(two_vessels):
     assert not (codes[190:220] == LIKELY).any()  # the borders of the label are its own
     assert (codes[296:299, 150:400] == BESIDE).mean() > 0.5
     assert (codes[20:40] != LIKELY).all()
-    assert ((codes[50:150] == NO_VESSEL) | (codes[50:150] == DOUBTFUL)).all()
-    assert set(np.unique(codes)) <= {3, NO_VESSEL, LIKELY, BESIDE, DOUBTFUL}
+    assert np.isin(codes[50:150], (NO_VESSEL, STRAY)).all()
+    assert not (codes[180:225, 80:430] == STRAY).any()
+    assert set(np.unique(codes)) <= {3, NO_VESSEL, LIKELY, FAINT, BESIDE, DOUBTFUL, STRAY}
+
+
+def test_a_thin_line_is_faint_where_it_hangs_on_the_tree_and_stray_where_it_does_not(two_vessels):
+    frame, labelled = two_vessels
+    frame = frame.astype(float)
+    for left in (200, 470):  # from the label upwards, and far from all
+        frame[100:199, left : left + 3] -= 40
+    codes = completed(frame.clip(0, 255).astype(np.uint8), labelled)
+    assert (codes[110:190, 201] == FAINT).mean() > 0.9
+    assert (codes[110:190, 471] == STRAY).mean() > 0.5
+    assert not (codes[100:180, 465:478] == FAINT).any()
 
 
 def test_a_flat_frame_has_nothing_to_be_completed():
