@@ -69,7 +69,7 @@ class LabelledFrame:
         return vessel_of(self.class_mask(), self.classes)
 
 
-def open_labels(path: Path | str, keep: Keep | None = None) -> list[LabelledFrame]:
+def open_labels(path: Path | str, keep: Keep | None = None, categories: bool = False) -> list[LabelledFrame]:
     """Open labelled frames. Each is read once, so that a bad file is found before a run and not in it.
 
     `path` is one of:
@@ -90,13 +90,25 @@ def open_labels(path: Path | str, keep: Keep | None = None) -> list[LabelledFram
         path: Where they are.
         keep: Gets the pixels of each frame and class mask (both uint8) while they are there, and the frames give back
             what it kept; None = they read their files again.
+        categories: The categories of an ARCADE split (or another COCO file) are classes, instead of vessel all
+            together; of no matter to labels of another kind, which say themselves what their classes are.
 
     Raises:
         LabelError: no such folder, no frames, a frame without a mask, a mask of another size, a file that
             cannot be read. The sentence names the first file and says how many there are.
         InputError: an annotation file that cannot be read.
     """
-    return open_sources(labelled_folder(path).sources(), keep)
+    return open_sources(labelled_folder(path, categories).sources(), keep)
+
+
+def label_classes(path: Path | str, categories: bool = False) -> tuple[LabelClass, ...]:
+    """The classes of what `open_labels` opens; no frame and no mask is read.
+
+    Raises:
+        LabelError: what says so is damaged.
+        InputError: an annotation file that cannot be read.
+    """
+    return labelled_folder(path, categories).classes()
 
 
 def open_sources(sources: Sequence[Source], keep: Keep | None = None) -> list[LabelledFrame]:
