@@ -168,6 +168,8 @@ def _frames(source: Source, keep: Keep | None) -> Iterator[LabelledFrame]:
                 f"The mask of {source.path} is {mask.shape[0]}×{mask.shape[1]} and the frame "
                 f"{frame.shape[0]}×{frame.shape[1]}: draw it on that frame."
             )
+        counts = np.bincount(mask.ravel())
+        pixels = {value: int(counts[value]) for value in np.flatnonzero(counts).tolist() if value}
         yield LabelledFrame(
             name=source.name if count == 1 else f"{source.name}[{index}]",
             group="",
@@ -176,11 +178,11 @@ def _frames(source: Source, keep: Keep | None) -> Iterator[LabelledFrame]:
             shape=frame.shape,
             frame_sha256=pixel_sha256(frame),
             mask_sha256=mask_sha256(mask, masks.classes),
-            vessel=float(vessel_of(mask, masks.classes).mean()),
+            vessel=sum(pixels.get(one.value, 0) for one in masks.classes if one.vessel) / mask.size,
             constant=bool((frame == frame[0, 0]).all()),
             notes=notes,
             classes=masks.classes,
-            values=tuple(int(value) for value in np.unique(mask) if value),
+            values=tuple(pixels),
         )
 
 
