@@ -63,8 +63,8 @@ class CocoMasks:
 
     The mask of a frame is the union of all its polygons and run lengths, whatever their category, unless its
     supercategory is "other". In ARCADE's "syntax" part that is every labelled vessel segment; a `stenosis` polygon
-    (category 26) lies on a vessel and counts as vessel too. Each polygon is drawn by `PIL.ImageDraw.Draw.polygon`: other rasterisers draw other borders, which
-    moves DSC by 0.1 to 0.3 points and clDice by up to 0.5.
+    (category 26) lies on a vessel and counts as vessel too. Each polygon is drawn by `PIL.ImageDraw.Draw.polygon`:
+    other rasterisers draw other borders, which moves DSC by 0.1 to 0.3 points and clDice by up to 0.5.
 
     Names are compared in composed Unicode (NFC): a Mac writes "é" as two characters.
 
@@ -88,7 +88,7 @@ class CocoMasks:
         self._sizes: dict[str, tuple[int, int]] = {}
         self._pieces: dict[str, list[tuple[int | None, Piece]]] = {}
         self._categories: list[Any] = []
-        self._others: set[int] = set()
+        self._others: set[int | None] = set()
         self.problems: dict[str, list[str]] = {}
         document = self._load()
         try:

@@ -93,8 +93,6 @@ def _import_file(labels: LabelSet, source: Source, values: NDArray[np.uint8], an
         place = index if run else None
         if labels.find(frame, place) is None:
             mask = values[masks.class_mask(index)]
-            record = labels.add(
-                frame, mask, group=group, annotator=annotator, source=source.label, frame_index=place
-            )
+            record = labels.add(frame, mask, group=group, annotator=annotator, source=source.label, frame_index=place)
             added.append(record.id)
     return added

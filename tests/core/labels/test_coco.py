@@ -101,7 +101,9 @@ polygons = st.lists(st.floats(-4, 14, width=16), min_size=6, max_size=6)
 
 @given(st.lists(st.tuples(st.sampled_from([1, 5, 26]), polygons), max_size=6))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_union_of_the_vessel_classes_is_the_mask(tmp_path: Path, annotations: list[tuple[int, list[float]]]) -> None:
+def test_the_union_of_the_vessel_classes_is_the_mask(
+    tmp_path: Path, annotations: list[tuple[int, list[float]]]
+) -> None:
     masks = coco(tmp_path, document(*annotations))
     found = masks.class_mask("a")
     np.testing.assert_array_equal(vessel_of(found, masks.classes), masks.mask("a"))

@@ -75,7 +75,10 @@ def test_classes_that_no_frame_has_are_named() -> None:
     for values, told in (
         (((1, 2), (7,)), []),
         (((1, 2), (2,)), ["Class twig is on none of 2 labelled frames: a model cannot learn what it never sees."]),
-        (((), (2,)), ["The classes main, twig are on none of 2 labelled frames: a model cannot learn what it never sees."]),
+        (
+            ((), (2,)),
+            ["The classes main, twig are on none of 2 labelled frames: a model cannot learn what it never sees."],
+        ),
     ):
         frames = [replace(f, values=v, classes=classes) for f, v in zip(invented(["a", "b"]), values, strict=True)]
         report = check_labels(frames)
