@@ -69,7 +69,7 @@ class LabelledFrame:
         return vessel_of(self.class_mask(), self.classes)
 
 
-def open_labels(path: Path | str, keep: Keep | None = None) -> list[LabelledFrame]:
+def open_labels(path: Path | str, keep: Keep | None = None, categories: bool = False) -> list[LabelledFrame]:
     """Open labelled frames. Each is read once, so that a bad file is found before a run and not in it.
 
     `path` is one of:
@@ -90,13 +90,25 @@ def open_labels(path: Path | str, keep: Keep | None = None) -> list[LabelledFram
         path: Where they are.
         keep: Gets the pixels of each frame and class mask (both uint8) while they are there, and the frames give back
             what it kept; None = they read their files again.
+        categories: The categories of an ARCADE split (or another COCO file) are classes, instead of vessel all
+            together; of no matter to labels of another kind, which say themselves what their classes are.
 
     Raises:
         LabelError: no such folder, no frames, a frame without a mask, a mask of another size, a file that
             cannot be read. The sentence names the first file and says how many there are.
         InputError: an annotation file that cannot be read.
     """
-    return open_sources(labelled_folder(path).sources(), keep)
+    return open_sources(labelled_folder(path, categories).sources(), keep)
+
+
+def label_classes(path: Path | str, categories: bool = False) -> tuple[LabelClass, ...]:
+    """The classes of what `open_labels` opens; no frame and no mask is read.
+
+    Raises:
+        LabelError: what says so is damaged.
+        InputError: an annotation file that cannot be read.
+    """
+    return labelled_folder(path, categories).classes()
 
 
 def open_sources(sources: Sequence[Source], keep: Keep | None = None) -> list[LabelledFrame]:
@@ -156,6 +168,8 @@ def _frames(source: Source, keep: Keep | None) -> Iterator[LabelledFrame]:
                 f"The mask of {source.path} is {mask.shape[0]}×{mask.shape[1]} and the frame "
                 f"{frame.shape[0]}×{frame.shape[1]}: draw it on that frame."
             )
+        counts = np.bincount(mask.ravel())
+        pixels = {value: int(counts[value]) for value in np.flatnonzero(counts).tolist() if value}
         yield LabelledFrame(
             name=source.name if count == 1 else f"{source.name}[{index}]",
             group="",
@@ -164,11 +178,11 @@ def _frames(source: Source, keep: Keep | None) -> Iterator[LabelledFrame]:
             shape=frame.shape,
             frame_sha256=pixel_sha256(frame),
             mask_sha256=mask_sha256(mask, masks.classes),
-            vessel=float(vessel_of(mask, masks.classes).mean()),
+            vessel=sum(pixels.get(one.value, 0) for one in masks.classes if one.vessel) / mask.size,
             constant=bool((frame == frame[0, 0]).all()),
             notes=notes,
             classes=masks.classes,
-            values=tuple(int(value) for value in np.unique(mask) if value),
+            values=tuple(pixels),
         )
 
 

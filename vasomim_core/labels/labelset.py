@@ -11,6 +11,9 @@ as it was, one that is killed after it leaves a revision that the next `open` (o
 place. Writers take turns by a lock on the file `.lock` (see `vasomim_core.locks`), which a killed program does not
 keep; the first write of each removes the temporary files of killed ones. Readers need no lock.
 
+A mask is of one class, vessel, or of several (`vasomim_core.classes`): the index says which, and a class comes before
+the first mask that has it.
+
 What is not named like a file of the set is passed over, and so is a record that cannot be read: `listing` and
 `check` name them. Links that lead out of the folder are not followed.
 """

@@ -43,7 +43,7 @@ class Record:
         modified: Time of the last change.
         note: Free text.
         revision: Number of the current mask, from 1 to `MOST_REVISIONS`.
-        mask_sha256: `pixel_sha256` of the current mask.
+        mask_sha256: Of the current mask, see `vasomim_core.labels.mask.mask_sha256`.
     """
 
     id: str

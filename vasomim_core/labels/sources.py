@@ -81,12 +81,18 @@ class LabelledFolder(Protocol):
         """What a person should know about `masks`, one sentence each."""
 
 
-def labelled_folder(path: Path | str) -> LabelledFolder:
+def labelled_folder(path: Path | str, categories: bool = False) -> LabelledFolder:
     """The kind that a path is.
 
-    - a folder with `labelset.json`: `CuratedFolder`;
-    - a folder with `images/` and `annotations/`, or a COCO file: `ArcadeFolder`;
-    - a folder with `masks/` or `masks-alpha/`, or one of mask files: `MaskFolder`.
+    Args:
+        path: Where the labels are.
+        categories: The categories of a COCO file are classes, instead of vessel all together; of no matter to others.
+
+    Returns:
+        One of:
+        - a folder with `labelset.json`: `CuratedFolder`;
+        - a folder with `images/` and `annotations/`, or a COCO file: `ArcadeFolder`;
+        - a folder with `masks/` or `masks-alpha/`, or one of mask files: `MaskFolder`.
 
     Raises:
         InputError: a file of another kind.
@@ -96,7 +102,7 @@ def labelled_folder(path: Path | str) -> LabelledFolder:
     if (path / LABEL_SET_INDEX).is_file():
         return CuratedFolder(path)
     if path.is_file() or is_arcade_split(path):
-        return ArcadeFolder(path)
+        return ArcadeFolder(path, categories)
     return MaskFolder(path)
 
 
@@ -166,10 +172,11 @@ class ArcadeFolder:
     """An ARCADE split, or the COCO file of one, which has masks and no frames."""
 
     path: Path
+    categories: bool = False
 
     def classes(self) -> tuple[LabelClass, ...]:
-        """Vessel."""
-        return VESSEL
+        """Vessel, or the categories."""
+        return self._coco.classes if self.categories else VESSEL
 
     def sources(self) -> list[Source]:
         """The frames whose image is there."""
@@ -212,23 +219,23 @@ class ArcadeFolder:
         return CocoMasks(self.path)
 
     def _drawn(self, name: str) -> Masks:
-        return DrawnMask(self._coco, name)
+        return DrawnMask(self._coco, name, self.categories)
 
 
 class DrawnMask(Masks):
     """The mask of one frame of a COCO file."""
 
-    classes = VESSEL
-
-    def __init__(self, coco: CocoMasks, name: str):
-        self._coco, self._name = coco, name
+    def __init__(self, coco: CocoMasks, name: str, categories: bool):
+        self._coco, self._name, self._categories = coco, name, categories
+        self.classes = coco.classes if categories else VESSEL
 
     def __len__(self) -> int:
         return 1
 
     def class_mask(self, index: int) -> ClassMask:
         """The mask as class values, uint8 (H, W), 0 = background."""
-        return as_class_mask(self._coco.mask(self._name), self.classes)
+        drawn = self._coco.class_mask(self._name) if self._categories else self._coco.mask(self._name)
+        return as_class_mask(drawn, self.classes)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -112,6 +113,21 @@ def test_any_value_is_the_only_class(tmp_path: Path) -> None:
     assert labels.check() == []
     with pytest.raises(LabelError, match="more than one value"):
         labels.add(frame(9), drawn(0))
+
+
+def test_the_classes_in_the_documentation_are_those_of_a_set(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "labelset.md").read_text(encoding="utf-8")
+    block = re.search(r"^### Classes$.*?```json\n(.*?)```", text, re.MULTILINE | re.DOTALL)
+    assert block
+    (tmp_path / "labelset.json").write_text(block[1], encoding="utf-8")
+    classes = LabelSet(tmp_path).classes
+    assert [(c.value, c.name, c.vessel) for c in classes] == [
+        (1, "main vessel", True),
+        (2, "side branch", True),
+        (3, "catheter", False),
+    ]
+    new = LabelSet.create(tmp_path / "new", "coronaries", classes)
+    assert json.loads((new.folder / "labelset.json").read_text())["classes"] == json.loads(block[1])["classes"]
 
 
 # A set of several
