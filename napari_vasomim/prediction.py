@@ -1,4 +1,4 @@
-"""What a model said about an angiogram: the probability is kept, so that the threshold can move without a new run."""
+"""What a model said about an angiogram: probabilities are kept, so that the threshold can move without a new run."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from vasomim_core.classes import ClassMask, LabelClass, vessel_of
+from vasomim_core.config import Vessels
+from vasomim_core.models.class_mask import ClassRules, Probabilities
+
 LEVELS = 255
 
 
 @dataclass
 class Prediction:
-    """The vessel probability of some or all frames of one angiogram by one model.
+    """The probabilities of some or all frames of one angiogram by one model, and what of them is shown.
 
     Attributes:
         model: name of the model.
         shape: (T, H, W); T = 1 for a still.
+        rules: which classes it tells apart, and how its probabilities become them.
         mirrored: whether the probability is averaged with that of the mirrored frame.
-        threshold: probability from which a pixel counts as vessel.
+        thresholds: probability from which a pixel counts as vessel, and as a main branch.
+        vessels: which of the two are shown.
+        hidden: names of classes that are not shown.
         asked: name or path by which the model was asked for; two files may share a name.
         version: by which another file under the same name or path is seen.
         device: on which the last frame was computed.
@@ -29,7 +36,10 @@ class Prediction:
     model: str
     shape: tuple[int, int, int]
     mirrored: bool = False
-    threshold: float = 0.5
+    thresholds: dict[Vessels, float] = field(default_factory=lambda: {"every": 0.5, "main": 0.5})
+    rules: ClassRules = field(default_factory=ClassRules)
+    vessels: Vessels = "every"
+    hidden: frozenset[str] = frozenset()
     asked: str = ""
     version: int = 0
     device: str = ""
@@ -37,13 +47,41 @@ class Prediction:
     uncertainty: dict[int, float] = field(default_factory=dict)
     _levels: dict[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
+    @property
+    def threshold(self) -> float:
+        """Of what is shown: of every vessel, or of main branches."""
+        return self.thresholds[self.seen]
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        self.thresholds[self.seen] = value
+
+    @property
+    def seen(self) -> Vessels:
+        """What is shown, main branches alone only where the model tells them apart."""
+        return self.vessels if self.rules.main is not None else "every"
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """What the model tells apart."""
+        return self.rules.classes
+
     def by(self, asked: str, mirrored: bool, version: int) -> bool:
         """Whether this model, asked for in this way, would add to these frames."""
         return (self.asked, self.mirrored, self.version) == (asked, mirrored, version)
 
-    def keep(self, index: int, probability: NDArray[np.float32], mean_uncertainty: float) -> None:
-        """Keep the probability (H, W) of a frame, in 256 levels to spare memory."""
-        self._levels[index] = np.rint(probability * LEVELS).astype(np.uint8)
+    def keep(
+        self,
+        index: int,
+        probability: NDArray[np.float32],
+        mean_uncertainty: float,
+        classes: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Keep the probability (H, W) of vessel in a frame, and those of classes (C, H, W), in 256 levels each."""
+        planes = probability[None]
+        if classes is not None and len(self.classes) > 1:
+            planes = np.concatenate([planes, classes])
+        self._levels[index] = np.rint(planes * LEVELS).astype(np.uint8)
         self.uncertainty[index] = mean_uncertainty
 
     def __contains__(self, index: int) -> bool:
@@ -55,9 +93,27 @@ class Prediction:
         return sorted(self._levels)
 
     def probability(self, index: int) -> NDArray[np.float32]:
-        """Probability (H, W) in [0, 1] of a computed frame."""
-        return self._levels[index].astype(np.float32) / np.float32(LEVELS)
+        """Probability (H, W) in [0, 1] of what is shown of a computed frame: vessel, or a main branch."""
+        plane = self.rules.main + 1 if self.seen == "main" and self.rules.main is not None else 0
+        return self._levels[index][plane].astype(np.float32) / np.float32(LEVELS)
+
+    def class_mask(self, index: int) -> ClassMask:
+        """What is shown of a computed frame, uint8 (H, W): class values, 0 = nothing."""
+        main = self.rules.main
+        if self.seen == "main" and main is not None:
+            drawn = self._reaches(index, main + 1, self.threshold) * np.uint8(self.classes[main].value)
+        elif len(self.classes) == 1:
+            drawn = self._reaches(index, 0, self.threshold) * np.uint8(self.classes[0].value)
+        else:
+            planes = self._levels[index].astype(np.float32) / np.float32(LEVELS)
+            least = np.float32(max(1, round(self.threshold * LEVELS))) / np.float32(LEVELS)
+            drawn = self.rules.mask(Probabilities(planes[0], planes[1:]), float(least))
+        drawn[np.isin(drawn, [one.value for one in self.classes if one.name in self.hidden])] = 0
+        return drawn
 
     def mask(self, index: int) -> NDArray[np.bool_]:
-        """The vessels (H, W) of a computed frame at the threshold."""
-        return self._levels[index] >= max(1, round(self.threshold * LEVELS))
+        """The vessels (H, W) that are shown of a computed frame."""
+        return vessel_of(self.class_mask(index), self.classes)
+
+    def _reaches(self, index: int, plane: int, threshold: float) -> NDArray[np.bool_]:
+        return self._levels[index][plane] >= max(1, round(threshold * LEVELS))

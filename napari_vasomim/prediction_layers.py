@@ -9,6 +9,7 @@ from napari.layers import Image
 from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
+from vasomim_core.config import Vessels
 from vasomim_core.inference.requests import Segmentation
 
 ROLES = ("prediction", "probability", "uncertainty")
@@ -24,12 +25,16 @@ class PredictionLayers:
     Attributes:
         outline: show the border of the vessels alone.
         uncertain: show where the model is uncertain.
+        vessels: show every vessel, or main branches alone, where a model tells them apart.
+        hidden: names of classes that are not shown.
     """
 
     def __init__(self, session: Session):
         self._session, self._viewer = session, session.viewer
         self.outline = False
         self.uncertain = False
+        self.vessels: Vessels = "every"
+        self.hidden: frozenset[str] = frozenset()
 
     def keep(self, layer: Image, index: int, answer: Segmentation, asked: str, mirrored: bool) -> None:
         """Take what a model said of a frame; frames of another model must not stay beside those of this one.
@@ -44,15 +49,27 @@ class PredictionLayers:
         prediction = self._session.predictions.get(layer)
         if prediction is None or not prediction.by(asked, mirrored, answer.version):
             size = (frames.frame_count(layer), *frames.frame_size(layer))
-            prediction = Prediction(answer.model, size, mirrored, answer.threshold, asked=asked, version=answer.version)
+            prediction = Prediction(
+                answer.model,
+                size,
+                mirrored,
+                {"every": answer.threshold, "main": answer.rules.main_threshold},
+                answer.rules,
+                self.vessels,
+                self.hidden,
+                asked=asked,
+                version=answer.version,
+            )
             self._session.predictions[layer] = prediction
             results.clear_results(self._viewer, layer, ROLES)
-        prediction.keep(index, answer.probability, float(answer.uncertainty.mean()))
+            if (shown := layers.find(self._viewer, "prediction", layer)) is not None:
+                shown.colormap = results.class_colours("prediction", prediction.classes)
+        prediction.keep(index, answer.probability, float(answer.uncertainty.mean()), answer.classes)
         prediction.seconds, prediction.device = answer.seconds, answer.device
         self.paint(layer, index)
         put = results.put_frame
         style: dict[str, Any] = {"visible": False, "colormap": "magma", **ON_TOP}
-        put(self._viewer, layer, "probability", index, answer.probability, "probability", **style)
+        put(self._viewer, layer, "probability", index, prediction.probability(index), "probability", **style)
         style = {"visible": self.uncertain, "colormap": "yellow", "opacity": 0.8, **ON_TOP}
         put(self._viewer, layer, "uncertainty", index, answer.uncertainty, "uncertainty", **style)
         self._session.predicted.emit(prediction)
@@ -60,8 +77,13 @@ class PredictionLayers:
     def paint(self, layer: Image, index: int) -> None:
         """Show the vessels of a frame at the threshold."""
         prediction = self._session.predictions[layer]
-        results.put_frame(self._viewer, layer, "prediction", index, prediction.mask(index), "prediction")
+        self._put(layer, index, prediction)
         self.style(layer)
+
+    def _put(self, layer: Image, index: int, prediction: Prediction) -> None:
+        colours = results.class_colours("prediction", prediction.classes)
+        drawn = prediction.class_mask(index)
+        results.put_frame(self._viewer, layer, "prediction", index, drawn, "prediction", colormap=colours)
 
     def paint_all(self, layer: Image) -> None:
         """Show the vessels of all frames of a run at the threshold."""
@@ -69,8 +91,24 @@ class PredictionLayers:
         if prediction is None or shown is None or shown.ndim == 2:
             return
         for index in prediction.frames:
-            shown.data[index] = prediction.mask(index)
+            shown.data[index] = prediction.class_mask(index)
         shown.refresh()
+
+    def choose(self, vessels: Vessels, hidden: frozenset[str]) -> None:
+        """Show every vessel or main branches alone, without some classes, of all angiograms."""
+        self.vessels, self.hidden = vessels, hidden
+        for layer, prediction in list(self._session.predictions.items()):
+            if (prediction.vessels, prediction.hidden) == (vessels, hidden):
+                continue
+            prediction.vessels, prediction.hidden = vessels, hidden
+            measured = layers.find(self._viewer, "probability", layer)
+            for index in prediction.frames:
+                self._put(layer, index, prediction)
+                if measured is not None:
+                    measured.data[... if measured.ndim == 2 else index] = prediction.probability(index)
+            if measured is not None:
+                measured.refresh()
+            self._session.predicted.emit(prediction)
 
     def style(self, layer: Image | None) -> None:
         """Show outline and uncertainty, or not."""

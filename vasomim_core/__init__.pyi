@@ -3,6 +3,8 @@ from .anatomy import Robust as Robust
 from .anatomy import extract_anatomy as extract_anatomy
 from .anatomy import frangi as frangi
 from .anatomy import sato as sato
+from .classes import VESSEL as VESSEL
+from .classes import LabelClass as LabelClass
 from .config import FinetuneConfig as FinetuneConfig
 from .config import PretrainConfig as PretrainConfig
 from .config import SegmentorConfig as SegmentorConfig

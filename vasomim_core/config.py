@@ -25,6 +25,8 @@ __all__ = [
     "Share",
     "Training",
     "Ui",
+    "Variety",
+    "Vessels",
     "card_settings",
     "check",
     "fields",
@@ -38,6 +40,8 @@ Mode = Literal["as-released", "robust"]
 Sampler = Literal["anatomy", "top-k", "uniform"]
 EncoderSize = Literal["tiny", "small", "base", "large"]
 Architecture = Literal["vit", "unet", "resunet", "effunet", "effunet-small", "unext"]
+Variety = Literal["usual", "wide"]
+Vessels = Literal["every", "main"]
 Device = Annotated[str, Ui(advanced=True)]
 
 
@@ -190,6 +194,18 @@ class FinetuneConfig(_Run):
         frame_size: longer side to which frames are scaled, in training and later in use.
         input_size: side of the training crops.
         augment: random scale, rotation, flip, grey levels, noise and blur.
+        variety: how far that goes; "wide" also turns frames upside down and takes other rooms' grey levels, sizes,
+            collimators, wires and clips, at the price of a longer training.
+        complete: every visible vessel is labelled; off = the labels hold main branches, and what a filter or the
+            teacher finds beside them is learned as other branches.
+        synthetic: share of each batch that is drawn, with complete labels and a catheter.
+        contrast: share of the labelled views into which synthetic vessels are drawn.
+        synthetic_frames: drawn for each of these two, once for the run.
+        unlabelled: angiograms without labels, of which the teacher's surest pixels are learned.
+        unlabelled_share: share of each batch that they are.
+        teacher: segmentation model, by name or path, that knows other branches, for unlabelled frames and in the place
+            of the filter.
+        leave_out: folder whose file names are those of frames that must not be learned from.
         dice_weight: w in (1 − w)·BCE + w·Dice.
         cldice_weight: weight of soft clDice, which asks for unbroken centrelines, on top of that; 0 = off.
         layer_decay: factor of the learning rate from one ViT block to the one below it.
@@ -211,6 +227,15 @@ class FinetuneConfig(_Run):
     frame_size: Annotated[int, Ui(min=32, max=4096, step=32, unit="px")] = 512
     input_size: Annotated[int, Ui(min=32, max=2048, step=32, unit="px")] = 256
     augment: bool = True
+    variety: Annotated[Variety, Ui(advanced=True)] = "usual"
+    complete: Annotated[bool, Ui(advanced=True)] = True
+    synthetic: Annotated[float, Ui(min=0, max=0.9, step=0.05, advanced=True)] = 0.0
+    contrast: Annotated[float, Ui(min=0, max=1, step=0.05, advanced=True)] = 0.0
+    synthetic_frames: Annotated[int, Ui(min=1, max=100_000, unit="frames", advanced=True)] = 600
+    unlabelled: Annotated[Path | None, Ui(advanced=True)] = None
+    unlabelled_share: Annotated[float, Ui(min=0, max=0.9, step=0.05, advanced=True)] = 0.3
+    teacher: Annotated[str | None, Ui(advanced=True)] = None
+    leave_out: Annotated[Path | None, Ui(advanced=True)] = None
     dice_weight: Annotated[float, Ui(min=0, max=1, step=0.05, advanced=True)] = 0.5
     cldice_weight: Annotated[float, Ui(min=0, max=10, step=0.1, advanced=True)] = 0.0
     layer_decay: Annotated[float, Ui(min=0.1, max=1, step=0.05, advanced=True)] = 0.75
@@ -227,5 +252,5 @@ Config = SegmentorConfig | PretrainConfig | FinetuneConfig
 
 def card_settings(config: Any) -> dict[str, Any]:
     """The settings as a model file keeps them: without any path, since the name of a folder may name a person."""
-    named = {"init", "segmentor"}  # a model's name or its path
+    named = {"init", "segmentor", "teacher"}  # a model's name or its path
     return {k: v for k, v in to_dict(config).items() if k not in named and not isinstance(getattr(config, k), Path)}

@@ -133,6 +133,8 @@ def _convert(value: Any, annotation: Any, where: str) -> Any:
     kind = next(t for t in alternatives if t is not type(None))
     if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
         return from_dict(kind, value, f"{where}.")
+    if get_origin(kind) is tuple and get_args(kind)[1:] == (...,) and isinstance(value, list | tuple):
+        return tuple(_convert(v, get_args(kind)[0], where) for v in value)
     if get_origin(kind) is tuple and isinstance(value, list | tuple) and len(value) == len(get_args(kind)):
         return tuple(_convert(v, t, where) for v, t in zip(value, get_args(kind), strict=True))
     if get_origin(kind) is Literal and isinstance(value, str):

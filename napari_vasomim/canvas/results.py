@@ -5,6 +5,7 @@ Results lie exactly on their angiogram: they take over its scale, translation, r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_vasomim.canvas import frames, layers
 from napari_vasomim.napari_compat import show_colorbar
+from vasomim_core.classes import LabelClass
 
 COLOURS = {
     "anatomy": "#e2604f",
@@ -120,3 +122,11 @@ def colormap(role: str) -> DirectLabelColormap:
     own = COLOURS.get(role, "#ffffff")
     colours = {None: own, 0: "transparent", 1: own} | ({2: BY_CHANCE} if role == "mask" else {})
     return DirectLabelColormap(color_dict=colours)
+
+
+def class_colours(role: str, classes: Sequence[LabelClass]) -> DirectLabelColormap:
+    """The colours of a Labels layer of class values: those of the classes, or of one class the role's own."""
+    if len(classes) == 1:
+        own = COLOURS.get(role, "#ffffff")
+        return DirectLabelColormap(color_dict={None: own, 0: "transparent", classes[0].value: own})
+    return DirectLabelColormap(color_dict={None: "#ffffff", 0: "transparent"} | {c.value: c.colour for c in classes})

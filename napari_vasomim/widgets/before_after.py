@@ -18,6 +18,7 @@ from napari_vasomim.background.sequencer import Sequencer
 from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.plain import Marked, plain_label
 from napari_vasomim.widgets.kit import SPACE, Progress, header, hint
+from vasomim_core.classes import vessel_of
 from vasomim_core.config import FinetuneConfig
 from vasomim_core.errors import RunError, VasoMIMError
 from vasomim_core.evaluation.metrics import dsc
@@ -26,6 +27,7 @@ from vasomim_core.inference.requests import Segment, Segmentation
 from vasomim_core.labels.labelled import LabelledFrame, labels_fingerprint, open_labels
 from vasomim_core.labels.splitting import training_and_validation
 from vasomim_core.models.catalogue import find_model, read_card
+from vasomim_core.models.class_mask import Probabilities
 from vasomim_core.training.run_data import read_run_data
 from vasomim_core.training.runs import MODEL, load_config
 
@@ -83,6 +85,7 @@ class BeforeAfter(QDialog):
         layout.addWidget(scroll, 1)
         self._frames: list[LabelledFrame] = []
         self._models: dict[int, str] = {}  # by column: before, after
+        self._labelled: frozenset[str] = frozenset()
         self._reading = LatestRequest(self, self._begin, self._failed)
         self._reading.ask(self._read)
 
@@ -91,6 +94,9 @@ class BeforeAfter(QDialog):
         if not isinstance(config, FinetuneConfig):
             raise RunError(f"{self._run.name} is no finetuning run; choose one")
         held_out, changed = _held_out(self._run, config)
+        record = read_run_data(self._run)
+        if record is not None and record.classes:
+            self._labelled = frozenset(one["name"] for one in record.classes if one["value"] in record.labelled)
         models = {1: str(self._run / MODEL)}
         with suppress(VasoMIMError):  # an encoder alone cannot segment, and a model may have been removed since
             if config.init and read_card(find_model(config.init)).segments:
@@ -117,7 +123,7 @@ class BeforeAfter(QDialog):
 
     def _compare(self, place: tuple[int, int], answer: Segmentation) -> None:
         (row, column), (frame, truth) = place, self._pair
-        found = answer.probability >= answer.threshold
+        found = _labelled_part(answer, self._labelled)
         score = 100 * dsc(found, truth)
         (self.before, self.after)[column].append(score)
         if row < SHOWN:
@@ -146,6 +152,14 @@ class BeforeAfter(QDialog):
     def _failed(self, error: Exception) -> None:
         self.progress.hide()
         self.summary.setText(str(error))
+
+
+def _labelled_part(answer: Segmentation, labelled: frozenset[str]) -> NDArray[np.bool_]:
+    """What a model found of the vessels that the labels have: of some classes alone, where it tells them apart."""
+    named = [one for one in answer.rules.classes if one.name in labelled and one.vessel]
+    if not named or len(answer.rules.classes) == 1:
+        return answer.probability >= answer.threshold
+    return vessel_of(answer.rules.mask(Probabilities(answer.probability, answer.classes), answer.threshold), named)
 
 
 def _held_out(run: Path, config: FinetuneConfig) -> tuple[list[LabelledFrame], str]:

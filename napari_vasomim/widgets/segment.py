@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtWidgets import QCheckBox, QMessageBox
+from qtpy.QtWidgets import QCheckBox, QMessageBox, QWidget
 from superqt.utils import qdebounced, signals_blocked
 
 from napari_vasomim.background import engine
@@ -18,6 +18,7 @@ from napari_vasomim.prediction import Prediction
 from napari_vasomim.prediction_layers import PredictionLayers
 from napari_vasomim.widgets.kit import Panel, Progress, button, hint, row, slider
 from napari_vasomim.widgets.model_choice import ModelChoice
+from napari_vasomim.widgets.shown_classes import ClassToggles, ShownVessels, classes_of
 from vasomim_core.errors import VasoMIMError
 from vasomim_core.inference.requests import Segment, Segmentation
 from vasomim_core.labels.mask import LEAST_VESSEL
@@ -56,6 +57,11 @@ class SegmentPanel(Panel):
         self.body.addWidget(self.state)
 
         form = self.section("Result")
+        self.vessels = ShownVessels()
+        form.addRow("show", self.vessels)
+        self._form = form
+        self.classes = ClassToggles()
+        form.addRow("classes", self.classes)
         self.threshold = slider(0.02, 0.98, 0.5, 0.01, "Probability from which a pixel counts as vessel; moves at once")
         form.addRow("threshold", self.threshold)
         self.outline = QCheckBox("outline only")
@@ -72,6 +78,8 @@ class SegmentPanel(Panel):
         self._task: Sequencer[int, Segmentation] | None = None
         self._task_of: Image | None = None
         self._paint_all_soon = qdebounced(report_errors(self._shown.paint_all), timeout=REST_MS, parent=self)
+        self.vessels.chosen.connect(report_errors(self._shown_chosen))
+        self.classes.toggled.connect(report_errors(self._shown_chosen))
         self.model.chosen.connect(report_errors(self._model_chosen))
         self.threshold.valueChanged.connect(report_errors(self._threshold_moved))
         self.outline.toggled.connect(report_errors(self._style))
@@ -114,6 +122,7 @@ class SegmentPanel(Panel):
         def keep(index: int, answer: Segmentation) -> None:
             if layer in self.viewer.layers:
                 self._shown.keep(layer, index, answer, model, mirrored)
+                self._offer_classes()
                 self._show_threshold()
             if layer not in self.viewer.layers:
                 self._finish()
@@ -184,6 +193,21 @@ class SegmentPanel(Panel):
             self._shown.paint(layer, self.session.index)
         self._paint_all_soon(layer)
 
+    def _shown_chosen(self, *_: Any) -> None:
+        self._shown.choose(self.vessels.currentData(), self.classes.hidden)
+        self._angiogram_changed()
+
+    def _offer_classes(self) -> None:
+        """What of the prediction can be shown: nothing to choose where the model knows vessel alone."""
+        prediction = self._prediction()
+        self._set_row_visible(self.vessels, prediction is not None and prediction.rules.main is not None)
+        self.classes.fill(classes_of(prediction))
+        self._set_row_visible(self.classes, bool(classes_of(prediction)))
+
+    def _set_row_visible(self, field: QWidget, visible: bool) -> None:
+        field.setVisible(visible)
+        self._form.labelForField(field).setVisible(visible)
+
     def _style(self, *_: Any) -> None:
         self._shown.outline, self._shown.uncertain = self.outline.isChecked(), self.uncertain.isChecked()
         self._shown.style(self.session.angiogram)
@@ -212,6 +236,7 @@ class SegmentPanel(Panel):
         idle = self._task is None
         self.now.setEnabled(layer is not None and idle)
         self.all.setEnabled(layer is not None and idle and frames.frame_count(layer) > 1)
+        self._offer_classes()
         self._show_threshold()
         self._style()
         self._describe()

@@ -12,6 +12,7 @@ import numpy as np
 
 from tests.torture.trial import TRAINING, Child, Trial
 from vasomim_core import cli
+from vasomim_core.classes import VESSEL, LabelClass
 from vasomim_core.labels.labelset import LabelSet, pixel_sha256
 from vasomim_core.models.checkpoint import read_state
 from vasomim_core.synthetic import write_samples
@@ -92,7 +93,7 @@ def mask_of(number: int, mark: int) -> np.ndarray:
 
 
 def write_labels(folder: Path, told: Path, name: str, seed: int, count: int) -> None:
-    """Write masks of a few frames, and tell after each which revision holds it."""
+    """Write masks of a few frames, and tell after each which revision holds it; at times other classes come or go."""
     random = np.random.default_rng(seed)
     labels = LabelSet.open(folder)
     report = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -100,6 +101,9 @@ def write_labels(folder: Path, told: Path, name: str, seed: int, count: int) -> 
         number, mark = int(random.integers(4)), int(random.integers(1 << 30))
         record = labels.add(frame_of(number), mask_of(number, mark), annotator=f"{name} {mark}", group=f"g{number}")
         os.write(report, f"{record.id} {record.revision} {number} {mark}\n".encode())
+        if random.random() < 0.2:
+            further = LabelClass(int(random.integers(2, 5)), f"other of {name}", vessel=False)
+            labels.set_classes((*VESSEL, *([further] if random.random() < 0.7 else [])))
 
 
 def judge_labels(folder: Path, told: list[Path], **_: Any) -> None:

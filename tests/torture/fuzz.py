@@ -16,6 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless, XRayAngiographicIma
 
 from tests.torture.bench import Bench, frame_of, mask_of
 from tests.torture.trial import LIMIT, Trial
+from vasomim_core.classes import VESSEL, LabelClass
 from vasomim_core.errors import VasoMIMError
 from vasomim_core.labels.labelset import LabelSet
 
@@ -77,9 +78,9 @@ def fuzz_label_set(trial: Trial, bench: Bench) -> None:
     """Look at a label set of which one file is mutated."""
     whole, folder = bench.folder / "label set", trial.folder / "set"
     if not whole.exists():
-        labels = LabelSet.create(whole, "torture")
+        labels = LabelSet.create(whole, "torture", (*VESSEL, LabelClass(2, "other", vessel=False)))
         for number in range(3):
-            labels.add(frame_of(number), mask_of(number, 0), group=f"g{number}")
+            labels.add(frame_of(number), mask_of(number, 0) * (1 + number % 2), group=f"g{number}")
     shutil.copytree(whole, folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     path = files[int(trial.random.integers(len(files)))]

@@ -109,7 +109,7 @@ def _robust(frame: NDArray[np.float32], ridges: Ridges, settings: Robust) -> NDA
         frame = -frame
     # Counted from the darkest pixel, a flat frame is exactly 0, and no rounding can look like a vessel.
     frame = _resize(frame - frame.min(), size)
-    field = _field_of_view(frame, settings.collimator)
+    field = field_of_view(frame, settings.collimator)
     border = min(settings.border, settings.border * min(size) / REFERENCE)
     inside = cv2.distanceTransform(np.pad(field.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1] > border
     if not inside.any():
@@ -124,7 +124,7 @@ def _resize(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.flo
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def _field_of_view(frame: NDArray[np.float32], level: float) -> NDArray[np.bool_]:
+def field_of_view(frame: NDArray[np.float32], level: float) -> NDArray[np.bool_]:
     """What the collimator leaves open: all but the wide, almost black regions that reach the frame's edge."""
     black = (frame < level * np.median(frame)).astype(np.uint8)
     black = cv2.morphologyEx(black, cv2.MORPH_OPEN, np.ones((15, 15), np.uint8))

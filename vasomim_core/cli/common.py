@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import tifffile
@@ -163,14 +163,18 @@ def write_pages(target: Path, pages: Iterator[NDArray[Any]]) -> Path:
         pages: (H, W) each, of one dtype.
     """
     path = target.with_name(target.name + ".tif")
-    for _ in passing_pages(path, pages):
+    for _ in passing_pages(path, pages, lambda page: page):
         pass
     return path
 
 
-def passing_pages(path: Path, pages: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    """Hand pages on while they are written to one TIFF, which appears when the last has passed."""
+Item = TypeVar("Item")
+
+
+def passing_pages(path: Path, items: Iterator[Item], page_of: Callable[[Item], NDArray[Any]]) -> Iterator[Item]:
+    """Hand items on while a page of each is written to one TIFF, which appears when the last has passed."""
     with atomic(path) as temporary, tifffile.TiffWriter(temporary) as tiff:
-        for page in pages:
+        for item in items:
+            page = page_of(item)
             tiff.write(page, compression="zlib", contiguous=False, photometric="minisblack", metadata=None)
-            yield page
+            yield item

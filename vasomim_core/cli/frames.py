@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vasomim_core.cli.common import Batch, Options, passing_pages, write_masks, write_pages
-from vasomim_core.config import Mode
+from vasomim_core.config import Mode, Vessels
 from vasomim_core.labels.mask import LEAST_VESSEL
 from vasomim_core.models.catalogue import DEFAULT_MODEL
 from vasomim_core.reading import Angiogram, GreyLevels
@@ -80,6 +80,7 @@ class Segment(Batch):
 
     Attributes:
         model: a name that `vasomim models` lists, a model file, or a run folder.
+        vessels: every visible vessel, or the main branches alone, where the model tells them apart.
         threshold: probability from which a pixel is vessel; None = the model's own.
         mirrored: average with the frame flipped left to right (2× the time); some models always do.
         tile: side in px of overlapping tiles of the scaled frame, to bound memory; None = as the model was trained.
@@ -89,6 +90,7 @@ class Segment(Batch):
     """
 
     model: str = DEFAULT_MODEL
+    vessels: Vessels = "every"
     threshold: float | None = None
     mirrored: bool = False
     tile: int | None = None
@@ -106,7 +108,8 @@ class Segment(Batch):
         if self.tile is not None and self.tile < 1:
             raise ConfigError(f"--tile is {self.tile}; give a side in px of at least 1")
         model = load_model(self.model, self.device)
-        threshold = model.card.preprocessing.threshold if self.threshold is None else self.threshold
+        if self.vessels == "main":
+            model.need_main_branches()
         shares: list[float] = []
 
         def work(angiogram: Angiogram, target: Path) -> Path:
@@ -117,23 +120,26 @@ class Segment(Batch):
                 return mask
 
             greys = grey_frames(angiogram, GreyLevels(bright_vessels=self.inverted))
-            probabilities: Iterator[NDArray[np.float32]]
-            probabilities = (model.predict(grey, self.mirrored, self.tile) for grey in greys)
+            seen: Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]] = (
+                model.vessels(model.predict_classes(grey, self.mirrored, self.tile), self.vessels, self.threshold)
+                for grey in greys
+            )
             if self.probability:
-                probabilities = passing_pages(target.with_name(f"{target.name}_probability.tif"), probabilities)
-            masks = (counted(p >= threshold) for p in probabilities)
-            written = write_masks(target, masks, len(angiogram.frames))
+                seen = passing_pages(target.with_name(f"{target.name}_probability.tif"), seen, lambda pair: pair[0])
+            written = write_masks(target, (counted(mask) for _, mask in seen), len(angiogram.frames))
             shares.extend(found)
             return written
 
         result = self.each(work)
         little = sum(share < LEAST_VESSEL for share in shares)
-        return {**result, "with_little_vessel": little, "model": model.name, "device": str(model.device)}
+        by = {"model": model.name, "vessels": self.vessels, "device": str(model.device)}
+        return {**result, "with_little_vessel": little, **by}
 
     def summary(self, result: dict[str, Any]) -> str:
         """What was done; and that it may have to be done otherwise, where little was found in most frames."""
         r = result
-        done = f"{r['frames']} frames segmented by {r['model']} on {r['device']}, masks in {self.output}"
+        what = "" if r["vessels"] == "every" else " (main branches)"
+        done = f"{r['frames']} frames segmented{what} by {r['model']} on {r['device']}, masks in {self.output}"
         little = r["with_little_vessel"]
         if 2 * little > r["frames"] and not self.inverted:
             done += f"\nlittle was found in {little} of them: if vessels are bright there, add --inverted"

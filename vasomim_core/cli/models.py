@@ -69,6 +69,8 @@ class Package(Options):
         model: a name that `vasomim models` lists, a model file, or a run folder.
         validation: labelled frames that it has not learned from, to calibrate and score a segmentation model on;
             None = it is a pretrained encoder.
+        every: for a model that tells main branches from others: frames in which every vessel is labelled, to calibrate
+            it on; `validation` then has main branches alone.
         output: `.safetensors` file to write.
         description: one line for people; None = that of the model.
         mirrored: average with the frame flipped left to right from now on, at twice the time.
@@ -76,6 +78,7 @@ class Package(Options):
 
     model: str
     validation: Path | None = None
+    every: Path | None = None
     output: Path
     description: str | None = None
     mirrored: bool = False
@@ -92,10 +95,13 @@ class Package(Options):
             package_encoder(self.model, self.output, self.description)
             return {"model": str(self.output)}
         frames = open_labels(self.validation)
-        with tqdm(total=len(frames), unit="frame", disable=None, leave=False) as bar:
-            scores = package(
-                self.model, frames, self.output, self.description, self.mirrored, lambda done: bar.update(done - bar.n)
-            )
+        every = open_labels(self.every) if self.every is not None else []
+        with tqdm(total=len(frames) + len(every), unit="frame", disable=None, leave=False) as bar:
+
+            def progress(done: int) -> None:
+                bar.update(done - bar.n)
+
+            scores = package(self.model, frames, self.output, self.description, self.mirrored, progress, every)
         return {"model": str(self.output), **scores}
 
     def summary(self, result: dict[str, Any]) -> str:
@@ -103,8 +109,12 @@ class Package(Options):
         r = result
         if "frames" not in r:
             return f"{r['model']}: the pretrained encoder"
+        main = ""
+        if "main" in r:
+            m = r["main"]
+            main = f"main branches: DSC {m['dsc']:.2f}, clDice {m['cldice']:.2f} on {m['frames']} frames (percent)\n"
         return (
-            f"{r['model']}: DSC {r['dsc']:.2f}, clDice {r['cldice']:.2f} on {r['frames']} frames (percent)\n"
+            f"{r['model']}: DSC {r['dsc']:.2f}, clDice {r['cldice']:.2f} on {r['frames']} frames (percent)\n{main}"
             f"calibration error {r['ece_as_trained']:.2f} → {r['ece']:.2f} over all pixels, "
             f"{r['ece_near_as_trained']:.2f} → {r['ece_near']:.2f} near the vessels found (percent)"
         )

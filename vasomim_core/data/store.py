@@ -22,13 +22,17 @@ from vasomim_core.files import open_ordinary, write_json
 
 INDEX, PLANES = "index.json", ("frames.bin", "masks.bin")
 Pair = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+Coded = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""A frame and its codes, or class values."""
 
 
 class FrameStore:
-    """Frames uint8 (H, W) and masks uint8 (H, W), 0 … 255, by index; build one with `build_store`.
+    """Frames uint8 (H, W) and masks uint8 (f·H, f·W) by index; build one with `build_store`.
 
     Attributes:
         fingerprint: SHA-256 over all frames and masks in their order.
+        detail: f, how much finer the masks are than the frames.
+        coded: masks hold codes (see `codes`), not 0 to 255 for the share of a pixel that is vessel.
 
     Raises:
         InputError: it is not complete, or damaged.
@@ -42,17 +46,20 @@ class FrameStore:
                 index = json.load(file)
             self.fingerprint: str = index["fingerprint"]
             self._shapes: list[tuple[int, int]] = [(h, w) for h, w in index["shapes"]]
+            self.detail: int = index.get("detail", 1)
+            self.coded: bool = index.get("coded", False)
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise damaged from error
         sides = [side for shape in self._shapes for side in shape]
-        if not sides or not all(type(side) is int and 0 < side < 1 << 20 for side in sides):
+        if not sides or not all(type(side) is int and 0 < side < 1 << 20 for side in (*sides, self.detail)):
             raise damaged
         self._starts = [0, *accumulate(h * w for h, w in self._shapes)]
-        self._frames, self._masks = (self._mapped(name, damaged) for name in PLANES)
+        self._frames = self._mapped(PLANES[0], 1, damaged)
+        self._masks = self._mapped(PLANES[1], self.detail**2, damaged)
 
-    def _mapped(self, name: str, damaged: InputError) -> NDArray[np.uint8]:
+    def _mapped(self, name: str, pixels: int, damaged: InputError) -> NDArray[np.uint8]:
         path = self._folder / name
-        if not path.is_file() or path.stat().st_size != self._starts[-1]:
+        if not path.is_file() or path.stat().st_size != self._starts[-1] * pixels:
             raise damaged
         return np.memmap(path, np.uint8, "r")
 
@@ -72,7 +79,9 @@ class FrameStore:
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         start, stop, shape = self._starts[index], self._starts[index + 1], self._shapes[index]
-        return self._frames[start:stop].reshape(shape), self._masks[start:stop].reshape(shape)
+        f = self.detail
+        mask = self._masks[start * f * f : stop * f * f].reshape(shape[0] * f, shape[1] * f)
+        return self._frames[start:stop].reshape(shape), mask
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
         return (self[index] for index in range(len(self)))
@@ -80,21 +89,24 @@ class FrameStore:
 
 def build_store(
     folder: Path,
-    pairs: Iterable[Pair],
+    pairs: Iterable[Pair | Coded],
     total: int,
     frame_size: int | None,
     enlarge: bool = True,
+    detail: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FrameStore:
     """Write a store.
 
     Args:
         folder: where the files go.
-        pairs: frame uint8 and mask bool of equal shape (H, W), read one at a time.
+        pairs: frame uint8 and mask of equal shape (H, W), read one at a time. A mask of bool is kept as 0 and 255,
+            codes are kept as they are.
         total: their number, for the progress.
-        frame_size: longer side, in pixels, to which frames and masks are scaled; masks by area, so that a pixel half
-            covered by vessel has half the value. None = each frame's own size.
+        frame_size: longer side, in pixels, to which frames and masks are scaled; masks of bool by area, so that a
+            pixel half covered by vessel has half the value, codes to the nearest. None = each frame's own size.
         enlarge: also scale smaller frames up.
+        detail: f, how much finer codes are kept than frames: scaled down they would lose thin vessels.
         progress: called with (done, total).
 
     Raises:
@@ -102,12 +114,20 @@ def build_store(
     """
     folder.mkdir(parents=True, exist_ok=True)
     shapes: list[tuple[int, int]] = []
+    coded = False
     digest = hashlib.sha256()
     with open(folder / PLANES[0], "wb") as frames, open(folder / PLANES[1], "wb") as masks:
         for frame, mask in pairs:
-            grey_mask = mask.astype(np.uint8) * 255
+            coded = mask.dtype != bool
+            grey_mask = mask.astype(np.uint8) if coded else mask.astype(np.uint8) * np.uint8(255)
             if frame_size is not None:
-                frame, grey_mask = (resize(plane, frame_size, enlarge) for plane in (frame, grey_mask))
+                frame = resize(frame, frame_size, enlarge)
+                if not coded:
+                    grey_mask = resize(grey_mask, frame_size, enlarge)
+            if coded:
+                height, width = frame.shape
+                size = (detail * width, detail * height)
+                grey_mask = np.asarray(cv2.resize(grey_mask, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
             for file, plane in ((frames, frame), (masks, grey_mask)):
                 content = plane.tobytes()
                 digest.update(content)
@@ -117,7 +137,7 @@ def build_store(
     if not shapes:
         raise InputError(f"there are no frames for {folder.parent}; give a folder with angiograms")
     # The index is written last: a store without one was cut off and is built again.
-    write_json(folder / INDEX, {"shapes": shapes, "fingerprint": digest.hexdigest()})
+    write_json(folder / INDEX, {"shapes": shapes, "detail": detail, "coded": coded, "fingerprint": digest.hexdigest()})
     return FrameStore(folder)
 
 

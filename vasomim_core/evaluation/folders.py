@@ -9,7 +9,8 @@ from typing import Any
 
 from vasomim_core.errors import InputError, LabelError
 from vasomim_core.evaluation.metrics import FrameScores, mean_scores, score_frame
-from vasomim_core.labels.mask import Mask, MaskFile, Masks
+from vasomim_core.labels.mask import Mask
+from vasomim_core.labels.mask_file import MaskFile, Masks
 from vasomim_core.labels.sources import labelled_folder, mask_files
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vasomim_core.masking.results import Mask, OverEpochs, Reconstruction
 from vasomim_core.masking.schedule import MaskingSchedule
+from vasomim_core.models.class_mask import ClassRules
 
 Answer = TypeVar("Answer")
 
@@ -50,7 +51,9 @@ class Segmentation:
     """What a model says of a frame.
 
     Attributes:
-        probability: of a vessel, float32 (H, W) in [0, 1].
+        probability: of a vessel, of whatever class, float32 (H, W) in [0, 1].
+        classes: of each class that the model tells apart, float32 (C, H, W); of one class, `probability` again.
+        rules: how these become classes.
         uncertainty: its binary entropy in bits, float32 (H, W) in [0, 1].
         seconds: that it took, without loading.
         device: that it was computed on.
@@ -60,6 +63,8 @@ class Segmentation:
     """
 
     probability: NDArray[np.float32]
+    classes: NDArray[np.float32]
+    rules: ClassRules
     uncertainty: NDArray[np.float32]
     seconds: float
     device: str

@@ -89,11 +89,13 @@ class Service:
         version = version_of(request.model)
         model: Model = self._model("load_model", request.model)
         start = time.perf_counter()
-        probability = model.predict(request.frame, request.mirrored)
+        found = model.predict_classes(request.frame, request.mirrored)
         return Segmentation(
-            probability=probability,
+            probability=found.vessel,
+            classes=found.classes,
+            rules=model.rules,
             seconds=time.perf_counter() - start,
-            uncertainty=uncertainty(probability),
+            uncertainty=uncertainty(found.vessel),
             device=str(model.device),
             model=model.name,
             version=version,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,12 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from vasomim_core.errors import InputError, LabelError
+from vasomim_core.classes import COLOURS, ClassMask, LabelClass, check_classes, of_value
+from vasomim_core.errors import ConfigError, InputError, LabelError
 from vasomim_core.files import is_special
+from vasomim_core.labels.run_lengths import RunLengths, unpacked
 from vasomim_core.reading import MAX_PIXELS
 
 LARGEST_SIDE = 32_768
 """Longest side of a frame, in pixels, that a COCO file may state: a wrong number must not fill the memory."""
+OTHER = "other"
+"""The supercategory of what is no vessel."""
 
 
 def is_arcade_split(path: Path | str) -> bool:
@@ -54,18 +59,19 @@ def _annotation_file(split: Path) -> Path | None:
 
 
 class CocoMasks:
-    """The binary vessel masks of a COCO file, each drawn when it is asked for.
+    """The vessel masks of a COCO file, each drawn when it is asked for, and on demand its categories as classes.
 
-    The mask of a frame is the union of all its polygons and run lengths, whatever their category. In ARCADE's
-    "syntax" part that is every labelled vessel segment; a `stenosis` polygon (category 26) lies on a vessel and counts
-    as vessel too. Each polygon is drawn by `PIL.ImageDraw.Draw.polygon`: other rasterisers draw other borders, which
-    moves DSC by 0.1 to 0.3 points and clDice by up to 0.5.
+    The mask of a frame is the union of all its polygons and run lengths, whatever their category, unless its
+    supercategory is "other". In ARCADE's "syntax" part that is every labelled vessel segment; a `stenosis` polygon
+    (category 26) lies on a vessel and counts as vessel too. Each polygon is drawn by `PIL.ImageDraw.Draw.polygon`:
+    other rasterisers draw other borders, which moves DSC by 0.1 to 0.3 points and clDice by up to 0.5.
 
     Names are compared in composed Unicode (NFC): a Mac writes "é" as two characters.
 
     Attributes:
         path: The COCO file.
         stems: The frames' file names without folder and suffix, in the file's order; each occurs once.
+        classes: Its categories; see there.
         problems: A sentence for each annotation that cannot be drawn and is left out, by the stem of its frame; those
             of no frame are under "".
     """
@@ -80,7 +86,9 @@ class CocoMasks:
         """
         self.path = Path(path)
         self._sizes: dict[str, tuple[int, int]] = {}
-        self._pieces: dict[str, list[Polygon | RunLengths]] = {}
+        self._pieces: dict[str, list[tuple[int | None, Piece]]] = {}
+        self._categories: list[Any] = []
+        self._others: set[int | None] = set()
         self.problems: dict[str, list[str]] = {}
         document = self._load()
         try:
@@ -104,18 +112,44 @@ class CocoMasks:
         Raises:
             LabelError: the COCO file has no such frame.
         """
-        height, width = self.size(stem)
-        canvas = Image.new("L", (width, height))
-        draw = ImageDraw.Draw(canvas)
         pieces = self._pieces[self._known(stem)]
-        for piece in pieces:
-            if isinstance(piece, list):
-                draw.polygon(piece, fill=1)
-        mask = np.array(canvas, dtype=bool)
-        for piece in pieces:
-            if isinstance(piece, RunLengths):
-                mask |= piece.mask()
-        return mask
+        return _drawn((piece for category, piece in pieces if category not in self._others), self.size(stem))
+
+    @cached_property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """The categories as classes: the value is the id, the name the name.
+
+        The colour is `color` if that is three numbers, as in COCO's panoptic files, else one of `COLOURS`; all count
+        as vessel whose supercategory is not "other".
+
+        Raises:
+            LabelError: there are none, or they cannot be classes: see `LabelClass` and `check_classes`.
+        """
+        if not self._categories:
+            raise LabelError(f"{self.path} lists no categories: take the labels as one class.")
+        try:
+            return check_classes(_class(place, one) for place, one in enumerate(self._categories))
+        except ConfigError as error:
+            raise LabelError(f"{self.path} has categories that cannot be classes: {error}.") from error
+
+    def class_mask(self, stem: str) -> ClassMask:
+        """The mask of one frame as values of `classes`, uint8 (H, W), 0 = background.
+
+        Where annotations overlap, a vessel lies over what is none, and the larger value over the smaller: so ARCADE's
+        stenosis is seen on its segment, and the union of the vessel classes is `mask`.
+
+        Raises:
+            LabelError: the COCO file has no such frame, or the frame has an annotation of no category.
+        """
+        found = np.zeros(self.size(stem), np.uint8)
+        pieces = self._pieces[self._known(stem)]
+        if any(category is None or of_value(self.classes, category) is None for category, _ in pieces):
+            raise LabelError(f"{self.path} has an annotation of frame {stem!r} whose category it does not list.")
+        for one in sorted(self.classes, key=lambda one: (one.vessel, one.value)):
+            of_it = [piece for category, piece in pieces if category == one.value]
+            if of_it:
+                found[_drawn(of_it, found.shape)] = one.value
+        return found
 
     def _known(self, stem: str) -> str:
         if stem not in self:
@@ -146,6 +180,9 @@ class CocoMasks:
             self._sizes[stem], self._pieces[stem] = size, []
         if not stem_of:
             raise LabelError(f"{self.path} lists no image: an annotation file of a split is needed.")
+        listed = document.get("categories")
+        self._categories = listed if isinstance(listed, list) else []
+        self._others = {_number(c.get("id")) for c in self._categories if _supercategory(c) == OTHER} - {None}
         annotations = list(document["annotations"])
         for place, annotation in enumerate(annotations):
             self._read(place, annotation, stem_of)
@@ -162,7 +199,9 @@ class CocoMasks:
             if identity not in stem_of:
                 raise ValueError(f"is of image id {identity!r}, which is not listed")
             stem = stem_of[identity]
-            self._pieces[stem] += _pieces(annotation["segmentation"], self._sizes[stem])
+            category = _number(annotation.get("category_id"))
+            pieces = _pieces(annotation["segmentation"], self._sizes[stem])
+            self._pieces[stem] += [(category, piece) for piece in pieces]
             return
         except KeyError as error:
             odd = f"has no {error.args[0]}"
@@ -174,20 +213,8 @@ class CocoMasks:
         self.problems.setdefault(stem, []).append(f"{self.path}: the annotation ({which}){of} {odd} and is left out.")
 
 
-@dataclass(frozen=True)
-class RunLengths:
-    """COCO's run lengths: how many pixels are out, in, out, … down the columns of a frame of `size` (H, W)."""
-
-    counts: tuple[int, ...]
-    size: tuple[int, int]
-
-    def mask(self) -> NDArray[np.bool_]:
-        """The pixels that are in, bool (H, W)."""
-        inside = np.arange(len(self.counts)) % 2 == 1
-        return np.repeat(inside, self.counts).reshape(self.size, order="F")
-
-
 Polygon = list[float]
+Piece = Polygon | RunLengths
 
 
 def nfc(name: str) -> str:
@@ -195,7 +222,46 @@ def nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _pieces(segmentation: Any, size: tuple[int, int]) -> list[Polygon | RunLengths]:
+def _drawn(pieces: Iterable[Piece], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The union of some pieces, bool (H, W)."""
+    pieces = list(pieces)
+    canvas = Image.new("L", (size[1], size[0]))
+    draw = ImageDraw.Draw(canvas)
+    for piece in pieces:
+        if isinstance(piece, list):
+            draw.polygon(piece, fill=1)
+    mask = np.array(canvas, dtype=bool)
+    for piece in pieces:
+        if isinstance(piece, RunLengths):
+            mask |= piece.mask()
+    return mask
+
+
+def _class(place: int, category: Any) -> LabelClass:
+    """The class that a category is.
+
+    Raises:
+        ConfigError: it cannot be one.
+    """
+    if not isinstance(category, dict):
+        raise ConfigError(f"number {place + 1} is no category")
+    rgb, colour = category.get("color"), COLOURS[place % len(COLOURS)]
+    if isinstance(rgb, list) and len(rgb) == 3 and all(type(part) is int and 0 <= part < 256 for part in rgb):
+        colour = "#{:02x}{:02x}{:02x}".format(*rgb)
+    vessel = _supercategory(category) != OTHER
+    return LabelClass(category.get("id"), category.get("name"), colour, vessel)  # type: ignore[arg-type]
+
+
+def _supercategory(category: Any) -> Any:
+    return category.get("supercategory") if isinstance(category, dict) else None
+
+
+def _number(value: Any) -> int | None:
+    """An id of a category; None = it is none."""
+    return value if type(value) is int else None
+
+
+def _pieces(segmentation: Any, size: tuple[int, int]) -> list[Piece]:
     """The pieces of one annotation.
 
     Raises:
@@ -203,7 +269,7 @@ def _pieces(segmentation: Any, size: tuple[int, int]) -> list[Polygon | RunLengt
     """
     if isinstance(segmentation, dict):
         counts = segmentation["counts"]
-        lengths = _unpacked(counts) if isinstance(counts, str) else [int(count) for count in counts]
+        lengths = unpacked(counts) if isinstance(counts, str) else [int(count) for count in counts]
         if [int(side) for side in segmentation["size"]] != list(size):
             raise ValueError(f"has run lengths for another size than {size[0]}×{size[1]}")
         if min(lengths, default=0) < 0 or sum(lengths) != size[0] * size[1]:
@@ -216,27 +282,3 @@ def _pieces(segmentation: Any, size: tuple[int, int]) -> list[Polygon | RunLengt
         if len(polygon) % 2 or len(polygon) < 4 or not (np.abs(polygon) < 1e6).all():
             raise ValueError("has a polygon that is not a list of pairs of x and y")
     return list(polygons)
-
-
-def _unpacked(text: str) -> list[int]:
-    """The run lengths in COCO's string of characters from "0": 5 bits in each, the least first, bit 6 for "goes on".
-
-    From the fourth on they are differences to the one before the last, in two's complement.
-    """
-    lengths: list[int] = []
-    value = bits = 0
-    for character in text:
-        code = ord(character) - 48
-        if not 0 <= code < 64 or bits > 60:
-            raise ValueError("has run lengths in an unknown writing")
-        value |= (code & 31) << bits
-        bits += 5
-        if code & 32:
-            continue
-        if code & 16:
-            value -= 1 << bits
-        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-        value = bits = 0
-    if bits:
-        raise ValueError("has run lengths that are cut off")
-    return lengths

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.labels.folder import LabelFolder
-from vasomim_core.labels.history import interrupted, read_revision
-from vasomim_core.labels.mask import pixel_sha256, read_mask
+from vasomim_core.labels.history import interrupted, read_mask, read_revision
+from vasomim_core.labels.mask import mask_sha256, pixel_sha256
 from vasomim_core.labels.record import Record, read_record
 from vasomim_core.reading import read_angiogram
 
@@ -46,11 +46,11 @@ def _problems(folder: LabelFolder, id: str, finished: bool) -> Iterator[str]:
         yield f"{path} is not the frame that was labelled: put the original back."
     try:
         path = folder.mask(id)
-        mask = read_mask(path)
+        mask, classes = read_mask(folder, id)
         if mask.shape != frame.shape:
             sizes = "{}×{} and its frame {}×{}".format(*mask.shape, *frame.shape)
             yield f"{path} is {sizes}: restore a revision."
-        elif pixel_sha256(mask) != record.mask_sha256 and finished:
+        elif mask_sha256(mask, classes) != record.mask_sha256 and finished:
             yield f"{path} was changed by another program: save the mask again to keep it."
     except VasoMIMError as error:
         yield str(error)

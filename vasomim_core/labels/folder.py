@@ -8,7 +8,8 @@ from pathlib import Path
 
 from vasomim_core.errors import LabelError
 from vasomim_core.files import sweep
-from vasomim_core.labels.record import INDEX, checked_id, is_id
+from vasomim_core.labels.index import INDEX
+from vasomim_core.labels.record import checked_id, is_id
 
 PARTS = ("frames", "masks", "records", "history")
 SWEPT_AFTER = 600.0
@@ -58,6 +59,10 @@ class LabelFolder:
     def ids(self) -> list[str]:
         """Ids of all frames that have a record."""
         return [name.removesuffix(".json") for name in self._names("records") if self._fits("records", name)]
+
+    def masks(self) -> list[str]:
+        """Ids of all frames that have a mask."""
+        return [name.removesuffix(".png") for name in self._names("masks") if self._fits("masks", name)]
 
     def histories(self) -> list[str]:
         """Ids of all frames that have a history."""

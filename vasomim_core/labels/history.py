@@ -7,13 +7,32 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vasomim_core.classes import VESSEL, ClassMask, LabelClass
 from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.files import write_png
 from vasomim_core.labels.folder import LabelFolder
-from vasomim_core.labels.mask import pixel_sha256, read_mask
+from vasomim_core.labels.index import read_index
+from vasomim_core.labels.mask import as_class_mask, mask_sha256
+from vasomim_core.labels.mask_file import MaskFile
 from vasomim_core.labels.record import MOST_REVISIONS, OUTSIDE, Record, now, read_record, write_record
 
-Mask = NDArray[np.bool_]
+Classes = tuple[LabelClass, ...]
+
+
+def read_mask(folder: LabelFolder, id: str, number: int | None = None) -> tuple[ClassMask, Classes]:
+    """The current mask of a frame, or that of a revision, as class values; and the classes.
+
+    The classes are read after the mask: whoever draws a new class has added it before, and none that is drawn is ever
+    taken away.
+
+    Raises:
+        InputError: its file is missing or damaged.
+        LabelError: its file is not a mask, no plain file, or a link that leads out of the set; the index is damaged.
+    """
+    path = folder.mask(id) if number is None else folder.revision(id, number, ".png")
+    page = MaskFile(path).page(0)
+    classes = read_index(folder.index).classes
+    return as_class_mask(page, classes, where=str(path)), classes
 
 
 def read_revision(folder: LabelFolder, id: str, number: int) -> Record:
@@ -29,13 +48,14 @@ def read_revision(folder: LabelFolder, id: str, number: int) -> Record:
     return record
 
 
-def commit(folder: LabelFolder, record: Record, mask: Mask) -> Record:
+def commit(folder: LabelFolder, classes: Classes, record: Record, mask: ClassMask) -> Record:
     """Store a new revision of a frame whose record is `record` so far; it comes after all that are known.
 
     Args:
         folder: the label set; the caller holds its lock.
+        classes: of the set.
         record: as it is to be, but for its revision.
-        mask: (H, W), True = vessel.
+        mask: uint8 (H, W), class values.
 
     Returns:
         The record with the number of the revision.
@@ -46,14 +66,14 @@ def commit(folder: LabelFolder, record: Record, mask: Mask) -> Record:
     record = replace(record, revision=1 + max([record.revision, *folder.numbers(record.id)]))
     if record.revision > MOST_REVISIONS:
         raise LabelError(f"{folder.record(record.id)} counts {MOST_REVISIONS} revisions: copy it back from a backup.")
-    write_png(folder.revision(record.id, record.revision, ".png"), as_png(mask))
+    write_png(folder.revision(record.id, record.revision, ".png"), as_png(mask, classes))
     write_record(folder.revision(record.id, record.revision, ".json"), record)
-    return publish(folder, record, mask)
+    return publish(folder, classes, record, mask)
 
 
-def publish(folder: LabelFolder, record: Record, mask: Mask) -> Record:
+def publish(folder: LabelFolder, classes: Classes, record: Record, mask: ClassMask) -> Record:
     """Put a revision of the history in place."""
-    write_png(folder.mask(record.id), as_png(mask))
+    write_png(folder.mask(record.id), as_png(mask, classes))
     write_record(folder.record(record.id), record)
     return record
 
@@ -70,10 +90,10 @@ def finish(folder: LabelFolder, id: str) -> None:
         if number <= current:
             return
         try:
-            record, mask = read_revision(folder, id, number), read_mask(folder.revision(id, number, ".png"))
+            record, (mask, classes) = read_revision(folder, id, number), read_mask(folder, id, number)
         except VasoMIMError:
             continue  # damaged, which `check` reports
-        publish(folder, record, mask)
+        publish(folder, classes, record, mask)
         return
 
 
@@ -86,13 +106,14 @@ def settle(folder: LabelFolder, id: str) -> Record:
     finish(folder, id)
     record = read_record(folder.record(id), id)
     try:
-        mask = read_mask(folder.mask(id))
+        mask, classes = read_mask(folder, id)
     except VasoMIMError:
         return record  # missing or damaged: there is nothing to keep
-    sha = pixel_sha256(mask)
+    sha = mask_sha256(mask, classes)
     if sha == record.mask_sha256:
         return record
-    return commit(folder, replace(record, annotator=OUTSIDE, model=None, modified=now(), mask_sha256=sha), mask)
+    outside = replace(record, annotator=OUTSIDE, model=None, modified=now(), mask_sha256=sha)
+    return commit(folder, classes, outside, mask)
 
 
 def interrupted(folder: LabelFolder) -> list[str]:
@@ -125,6 +146,6 @@ def identity(folder: LabelFolder, id: str) -> tuple[str, int | None] | None:
     return None
 
 
-def as_png(mask: Mask) -> NDArray[np.uint8]:
-    """A mask as its file holds it: 255 = vessel."""
-    return mask.astype(np.uint8) * np.uint8(255)
+def as_png(mask: ClassMask, classes: Classes) -> NDArray[np.uint8]:
+    """A mask as its file holds it: class values; in a set of the default class alone, 255 = vessel."""
+    return (mask != 0) * np.uint8(255) if classes == VESSEL else mask

@@ -11,6 +11,9 @@ as it was, one that is killed after it leaves a revision that the next `open` (o
 place. Writers take turns by a lock on the file `.lock` (see `vasomim_core.locks`), which a killed program does not
 keep; the first write of each removes the temporary files of killed ones. Readers need no lock.
 
+A mask is of one class, vessel, or of several (`vasomim_core.classes`): the index says which, and a class comes before
+the first mask that has it.
+
 What is not named like a file of the set is passed over, and so is a record that cannot be read: `listing` and
 `check` name them. Links that lead out of the folder are not followed.
 """
@@ -18,28 +21,25 @@ What is not named like a file of the set is passed over, and so is a record that
 from __future__ import annotations
 
 import hashlib
-import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from vasomim_core.classes import VESSEL, ClassMask, LabelClass, check_classes
 from vasomim_core.errors import LabelError, LockedError, VasoMIMError
-from vasomim_core.files import write_json, write_png
-from vasomim_core.labels import history
+from vasomim_core.files import write_png
+from vasomim_core.labels import history, reclassing
 from vasomim_core.labels.folder import PARTS
-from vasomim_core.labels.mask import as_mask, checked_frame, pixel_sha256
+from vasomim_core.labels.index import INDEX, change_classes, read_index, write_new_index
+from vasomim_core.labels.mask import as_class_mask, checked_frame, mask_sha256, pixel_sha256
 from vasomim_core.labels.reader import LabelReader
 from vasomim_core.labels.record import (
-    FORMAT,
-    INDEX,
     OUTSIDE,
     STATUSES,
-    VERSION,
     Record,
     Status,
     check_status,
@@ -69,24 +69,23 @@ class LabelSet(LabelReader):
     _swept = False
 
     @classmethod
-    def create(cls, folder: Path | str, name: str) -> LabelSet:
+    def create(cls, folder: Path | str, name: str, classes: Iterable[LabelClass] = VESSEL) -> LabelSet:
         """Make an empty label set in a folder that is new or empty.
+
+        Args:
+            folder: Where.
+            name: What it is called.
+            classes: What the values of its masks are to mean; `set_classes` changes them.
 
         Raises:
             LabelError: the folder is not empty or cannot be written to.
+            ConfigError: the classes contradict each other.
         """
-        folder = Path(folder)
-        index = {
-            "format": FORMAT,
-            "version": VERSION,
-            "name": name,
-            "created": now(),
-            "key": secrets.token_hex(32),
-        }
+        folder, classes = Path(folder), check_classes(classes)
         try:
             if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
                 raise LabelError(f"{folder} is not empty: choose a new folder, or open the label set in it.")
-            write_json(folder / INDEX, index)
+            write_new_index(folder / INDEX, name, classes)
             for part in PARTS:
                 (folder / part).mkdir(exist_ok=True)
         except OSError as error:
@@ -131,7 +130,8 @@ class LabelSet(LabelReader):
 
         Args:
             frame: (H, W) uint8 or uint16, as the annotator saw it.
-            mask: (H, W) of any real type, with 0 and at most one other value, which is vessel.
+            mask: (H, W) of any real type. In a set of one class: 0 and at most one other value, which is that class.
+                In a set of several: 0 and their values, where True or 255 is the class of the smallest value.
             status: accepted, skipped or flagged.
             group: Patient or sequence, as a pseudonym: `patient_group(path, labels.key)`. None leaves the
                 known one.
@@ -148,18 +148,18 @@ class LabelSet(LabelReader):
                 cannot be written to.
         """
         pixels = checked_frame(frame)
-        drawn = as_mask(mask, shape=pixels.shape)
         check_status(status)
         sha = pixel_sha256(pixels)
         new_id = checked_id(id) if id else hashlib.sha256(f"{sha} {frame_index}".encode()).hexdigest()[:16]
-        with self._writing():
+        with self._writing() as classes:
+            drawn = as_class_mask(mask, classes, pixels.shape)
             history.finish(self._files, new_id)
             known = self._find(sha, frame_index)
             if known is not None:
                 record = history.settle(self._files, known)
                 told = {"status": status, "group": group, "source": source, "note": note}
                 changed = {name: value for name, value in told.items() if value is not None}
-                return self._revise(record, drawn, annotator=annotator, model=model, **changed)
+                return self._revise(record, drawn, classes, annotator=annotator, model=model, **changed)
             if self.record_path(new_id).exists():
                 raise LabelError(f"{self.record_path(new_id)} belongs to another frame: choose another id.")
             write_png(self.frame_path(new_id), pixels)
@@ -176,19 +176,26 @@ class LabelSet(LabelReader):
                 modified=created,
                 note=note or "",
                 revision=0,
-                mask_sha256=pixel_sha256(drawn),
+                mask_sha256=mask_sha256(drawn, classes),
             )
-            return history.commit(self._files, record, drawn)
+            return history.commit(self._files, classes, record, drawn)
 
     def update_mask(self, id: str, mask: ArrayLike, annotator: str, model: str | None = None) -> Record:
         """Store another mask for a frame as a new revision; the same by the same annotator changes nothing.
 
+        Args:
+            id: The frame's.
+            mask: As for `add`.
+            annotator: Who drew or approved it.
+            model: Which model proposed it.
+
         Raises:
             LabelError: there is no such frame, the mask does not fit it, or the folder cannot be written to.
         """
-        drawn = as_mask(mask, shape=self.frame(self.record(id).id).shape)
-        with self._writing():
-            return self._revise(history.settle(self._files, id), drawn, annotator=annotator, model=model)
+        shape = self.frame(self.record(id).id).shape
+        with self._writing() as classes:
+            drawn = as_class_mask(mask, classes, shape)
+            return self._revise(history.settle(self._files, id), drawn, classes, annotator=annotator, model=model)
 
     def restore(self, id: str, revision: int) -> Record:
         """Make an earlier mask the current one, with its annotator and model, as a new revision.
@@ -199,7 +206,7 @@ class LabelSet(LabelReader):
         earlier = next((r for r in self.revisions(id) if r.revision == revision), None)
         if earlier is None:
             raise LabelError(f"{self.folder / 'history' / id} has no revision {revision}: choose one that lies there.")
-        return self.update_mask(id, self.mask(id, revision), earlier.annotator, earlier.model)
+        return self.update_mask(id, self.class_mask(id, revision), earlier.annotator, earlier.model)
 
     def set_status(self, id: str, status: Status, note: str | None = None) -> Record:
         """Accept, skip or flag a frame; the mask and its revision stay. A note of None leaves the known one.
@@ -218,6 +225,26 @@ class LabelSet(LabelReader):
         """
         return self._edit(id, group=group)
 
+    def set_classes(self, classes: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
+        """Say what the values of the masks mean from now on; the masks stay as they are.
+
+        Names, colours, and what counts as vessel may change, and classes may come. One may only go while neither a
+        mask nor a revision has it, and the one of the smallest value only while there is no label.
+
+        Returns:
+            The classes in the order of their values.
+
+        Raises:
+            ConfigError: the classes contradict each other.
+            LabelError: a class that is to go is needed, or the folder cannot be written to.
+        """
+        new = check_classes(classes)
+        with self._writing() as old:
+            if new != old:
+                reclassing.prepare(self._files, old, new)
+                change_classes(self._files.index, new)
+        return new
+
     def _edit(self, id: str, **changes: Any) -> Record:
         with self._writing():
             self.record(id)
@@ -226,25 +253,26 @@ class LabelSet(LabelReader):
             write_record(self.record_path(id), record)
         return record
 
-    def _revise(self, record: Record, mask: NDArray[np.bool_], **changes: Any) -> Record:
-        new = replace(record, mask_sha256=pixel_sha256(mask), **changes)
+    def _revise(self, record: Record, mask: ClassMask, classes: tuple[LabelClass, ...], **changes: Any) -> Record:
+        new = replace(record, mask_sha256=mask_sha256(mask, classes), **changes)
         if new == record:
             return record
         new = replace(new, modified=now())
         if all(getattr(new, name) == getattr(record, name) for name in ("mask_sha256", "annotator", "model")):
             write_record(self.record_path(record.id), new)
             return new
-        return history.commit(self._files, new, mask)
+        return history.commit(self._files, classes, new, mask)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self) -> Iterator[tuple[LabelClass, ...]]:
+        """Hold the lock; gives the classes, which nobody else changes meanwhile."""
         try:
             with locked(self._files.lock, wait=LONGEST_WAIT):
                 self._files.require_own_parts()
                 if not self._swept:
                     self._files.sweep()
                     self._swept = True
-                yield
+                yield read_index(self._files.index).classes
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         except LockedError as error:

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vasomim_core.classes import ClassMask, LabelClass, vessel_of
 from vasomim_core.errors import LabelError
 from vasomim_core.labels import history
 from vasomim_core.labels.check import problems_of
 from vasomim_core.labels.folder import LabelFolder
-from vasomim_core.labels.mask import checked_frame, pixel_sha256, read_mask
-from vasomim_core.labels.record import INDEX, Record, Status, read_index, read_record
+from vasomim_core.labels.index import INDEX, read_index
+from vasomim_core.labels.mask import Mask, checked_frame, pixel_sha256
+from vasomim_core.labels.record import Record, Status, read_record
 from vasomim_core.reading import read_angiogram
 
 
@@ -52,9 +53,9 @@ class LabelReader:
         self.folder = Path(folder)
         self._files = LabelFolder(folder)
         index = read_index(self._files.index)
-        self.name: str = index["name"]
-        self.created: str = index["created"]
-        self._key: str | None = index["key"]
+        self.name = index.name
+        self.created = index.created
+        self._key = index.key
         self._id_of: dict[tuple[str, int | None], str] = {}
         self._seen: set[str] = set()
 
@@ -70,6 +71,15 @@ class LabelReader:
                 f"{self.folder / INDEX} has no key any more: give groups yourself, or start a new label set."
             )
         return bytes.fromhex(self._key)
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """What the values of its masks mean, in their order, as it is now: another program may have changed them.
+
+        Raises:
+            LabelError: the index is missing or damaged.
+        """
+        return read_index(self._files.index).classes
 
     def ids(self) -> list[str]:
         """Ids of all frames that have a record, by alphabet; nothing is read."""
@@ -121,14 +131,22 @@ class LabelReader:
         """
         return read_angiogram(self.frame_path(id)).frames[0]
 
-    def mask(self, id: str, revision: int | None = None) -> NDArray[np.bool_]:
-        """The mask (H, W) of a frame, True = vessel: the current one, or that of a revision.
+    def mask(self, id: str, revision: int | None = None) -> Mask:
+        """The mask (H, W) bool of a frame, True = of a class that counts as vessel.
+
+        Args:
+            id: The frame's.
+            revision: None = the current mask, else that of a revision.
 
         Raises:
             InputError: its file is missing or damaged.
             LabelError: its file is not a mask, no plain file, or a link that leads out of the set.
         """
-        return read_mask(self.mask_path(id) if revision is None else self._files.revision(id, revision, ".png"))
+        return vessel_of(*history.read_mask(self._files, id, revision))
+
+    def class_mask(self, id: str, revision: int | None = None) -> ClassMask:
+        """The mask of a frame as class values, uint8 (H, W), 0 = background; else like `mask`."""
+        return history.read_mask(self._files, id, revision)[0]
 
     def revisions(self, id: str) -> list[Record]:
         """The records of all revisions of a mask that can be read, oldest first; the last one is the current mask.

@@ -1,4 +1,4 @@
-"""What is known about the label of one frame, and the index of a set: JSON that people and other programs may edit."""
+"""What is known about the label of one frame: JSON that people and other programs may edit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from vasomim_core.errors import LabelError
 from vasomim_core.files import write_json
-from vasomim_core.reading.finding import LABEL_SET_INDEX
 
-FORMAT, VERSION = "vasomim-labelset", 1
-INDEX = LABEL_SET_INDEX
 OUTSIDE = "unknown (changed outside the label set)"
 """The annotator of a mask that some other program wrote over the one in `masks/`."""
 LONGEST = 1 << 20
-"""Bytes of a record or index; what is longer is neither written nor read."""
+"""Bytes of a record, an index or a list of classes; what is longer is neither written nor read."""
 MOST_REVISIONS = 999_999_999
 
 Status = Literal["accepted", "skipped", "flagged"]
@@ -46,7 +43,7 @@ class Record:
         modified: Time of the last change.
         note: Free text.
         revision: Number of the current mask, from 1 to `MOST_REVISIONS`.
-        mask_sha256: `pixel_sha256` of the current mask.
+        mask_sha256: Of the current mask, see `vasomim_core.labels.mask.mask_sha256`.
     """
 
     id: str
@@ -67,7 +64,7 @@ class Record:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, str) and not value.isascii():
-                object.__setattr__(self, field.name, _whole_characters(value))
+                object.__setattr__(self, field.name, whole_characters(value))
 
 
 def read_record(path: Path, id: str) -> Record:
@@ -80,7 +77,7 @@ def read_record(path: Path, id: str) -> Record:
     Raises:
         LabelError: it cannot be read, is not of this format, or is that of another frame.
     """
-    values = _read_json(path)
+    values = read_json(path)
     try:
         record = Record(**values)
     except TypeError as error:
@@ -111,27 +108,6 @@ def write_record(path: Path, record: Record) -> None:
             f"The note and other texts of {record.id!r} are longer than {LONGEST >> 20} MiB: shorten them."
         )
     write_json(path, values)
-
-
-def read_index(path: Path) -> dict[str, Any]:
-    """Read the index of a label set; `name`, `created` and `key` (None = removed) are there.
-
-    Raises:
-        LabelError: there is none, it is damaged, or a newer program wrote it.
-    """
-    if not path.is_file():
-        raise LabelError(f"{path.parent} is no label set, {path.name} is missing in it: choose another folder.")
-    index = _read_json(path)
-    if not isinstance(index, dict) or index.get("format") != FORMAT or type(index.get("version")) is not int:
-        raise LabelError(f"{path} is not the index of a label set: copy it back from a backup.")
-    if index["version"] > VERSION:
-        raise LabelError(f"{path} has format version {index['version']}, newer than {VERSION}: update this program.")
-    key = index.get("key")
-    if not all(isinstance(index.get(name), str) for name in ("name", "created")) or not (
-        key is None or (isinstance(key, str) and re.fullmatch("(?:[0-9a-f]{2}){16,}", key))
-    ):
-        raise LabelError(f"{path} has no usable name, created or key: copy it back from a backup.")
-    return {"key": None, **index, "name": _whole_characters(index["name"])}
 
 
 def is_id(name: str) -> bool:
@@ -165,7 +141,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """What a file of JSON holds.
+
+    Raises:
+        LabelError: it cannot be read, is too long, or is not JSON.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(LONGEST + 1)
@@ -178,6 +159,6 @@ def _read_json(path: Path) -> Any:
         raise LabelError(f"{path} is not valid JSON: copy it back from history/ or a backup.") from error
 
 
-def _whole_characters(text: str) -> str:
+def whole_characters(text: str) -> str:
     """The text without halves of characters (lone surrogates)."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vasomim_core.labels.labelled import LabelledFrame, require_frames
@@ -28,6 +28,7 @@ class LabelReport:
         constant: Names of frames without contrast.
         vessel: Mean share of a frame that is vessel, in [0, 1].
         notes: What else there is to know about single files, one sentence each.
+        classes: Number of frames that have each class, by name, in the order of the values.
     """
 
     frames: int
@@ -38,6 +39,7 @@ class LabelReport:
     constant: tuple[str, ...]
     vessel: float
     notes: tuple[str, ...] = ()
+    classes: dict[str, int] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -52,12 +54,16 @@ class LabelReport:
             for names, what in findings
             if names
         ]
+        absent = [name for name, count in self.classes.items() if not count]
+        if absent and len(self.classes) > 1:
+            they = f"Class {absent[0]} is" if len(absent) == 1 else f"The classes {', '.join(absent)} are"
+            found.append(f"{they} on none of {self.frames} labelled frames: a model cannot learn what it never sees.")
         more = len(self.notes) - MOST_NOTES
         return (*found, *self.notes[:MOST_NOTES], *([f"… and {more} more of this kind."] if more > 0 else []))
 
 
 def check_labels(frames: Sequence[LabelledFrame]) -> LabelReport:
-    """Sum up labelled frames; reads no file.
+    """Sum up labelled frames of one folder; reads no file.
 
     Raises:
         LabelError: there are no frames.
@@ -72,6 +78,7 @@ def check_labels(frames: Sequence[LabelledFrame]) -> LabelReport:
         constant=tuple(f.name for f in frames if f.constant),
         vessel=math.fsum(f.vessel for f in frames) / len(frames),
         notes=tuple(dict.fromkeys(note for f in frames for note in f.notes)),
+        classes={one.name: sum(one.value in f.values for f in frames) for one in frames[0].classes},
     )
 
 

@@ -15,10 +15,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
+from vasomim_core.classes import VESSEL, ClassMask, LabelClass, unknown_values
 from vasomim_core.errors import InputError, LabelError
 from vasomim_core.labels.arcade import CocoMasks, is_arcade_split, nfc, split_annotations
+from vasomim_core.labels.class_list import CLASSES, read_classes
 from vasomim_core.labels.labelset import LabelSet
-from vasomim_core.labels.mask import MaskFile, Masks
+from vasomim_core.labels.mask import as_class_mask
+from vasomim_core.labels.mask_file import MaskFile, Masks
 from vasomim_core.labels.reader import Listing
 from vasomim_core.reading import KINDS, find_angiograms, stem
 from vasomim_core.reading.finding import LABEL_SET_INDEX, MASK_FOLDERS, MASKS_ALPHA
@@ -50,6 +53,14 @@ class Source:
 class LabelledFolder(Protocol):
     """One kind of labelled folder; nothing is read before it is asked."""
 
+    def classes(self) -> tuple[LabelClass, ...]:
+        """What the values of all its masks mean; once read, the same from then on.
+
+        Raises:
+            LabelError: what says so is damaged.
+            InputError: what says so cannot be read.
+        """
+
     def sources(self) -> list[Source]:
         """The files of frames with their masks; no frame is decoded.
 
@@ -70,12 +81,18 @@ class LabelledFolder(Protocol):
         """What a person should know about `masks`, one sentence each."""
 
 
-def labelled_folder(path: Path | str) -> LabelledFolder:
+def labelled_folder(path: Path | str, categories: bool = False) -> LabelledFolder:
     """The kind that a path is.
 
-    - a folder with `labelset.json`: `CuratedFolder`;
-    - a folder with `images/` and `annotations/`, or a COCO file: `ArcadeFolder`;
-    - a folder with `masks/` or `masks-alpha/`, or one of mask files: `MaskFolder`.
+    Args:
+        path: Where the labels are.
+        categories: The categories of a COCO file are classes, instead of vessel all together; of no matter to others.
+
+    Returns:
+        One of:
+        - a folder with `labelset.json`: `CuratedFolder`;
+        - a folder with `images/` and `annotations/`, or a COCO file: `ArcadeFolder`;
+        - a folder with `masks/` or `masks-alpha/`, or one of mask files: `MaskFolder`.
 
     Raises:
         InputError: a file of another kind.
@@ -85,7 +102,7 @@ def labelled_folder(path: Path | str) -> LabelledFolder:
     if (path / LABEL_SET_INDEX).is_file():
         return CuratedFolder(path)
     if path.is_file() or is_arcade_split(path):
-        return ArcadeFolder(path)
+        return ArcadeFolder(path, categories)
     return MaskFolder(path)
 
 
@@ -94,6 +111,10 @@ class CuratedFolder:
     """A label set, of which what was accepted is true."""
 
     path: Path
+
+    def classes(self) -> tuple[LabelClass, ...]:
+        """Those of the set."""
+        return self._classes
 
     def sources(self) -> list[Source]:
         """The accepted frames, with their groups."""
@@ -118,14 +139,32 @@ class CuratedFolder:
         return LabelSet.open(self.path)
 
     @cached_property
+    def _classes(self) -> tuple[LabelClass, ...]:
+        return self._labels.classes
+
+    @cached_property
     def _listing(self) -> Listing:
         return self._labels.listing()
 
     def _accepted(self) -> list[tuple[str, OpenMasks, str | None]]:
-        return [(r.id, partial(self._mask, r.id), r.group) for r in self._listing.records if r.status == "accepted"]
+        listed = (r for r in self._listing.records if r.status == "accepted")
+        return [(r.id, partial(LabelMask, self._labels, r.id, self._classes), r.group) for r in listed]
 
-    def _mask(self, id: str) -> Masks:
-        return MaskFile(self._labels.mask_path(id))
+
+class LabelMask(MaskFile):
+    """The mask of a label, whose set may have got further classes since `classes` were read."""
+
+    def __init__(self, labels: LabelSet, id: str, classes: tuple[LabelClass, ...]):
+        super().__init__(labels.mask_path(id), classes=classes)
+        self._labels = labels
+
+    def class_mask(self, index: int) -> ClassMask:
+        """The mask as class values, uint8 (H, W), 0 = background."""
+        page = self.page(index)  # before the classes: see `history.read_mask`
+        mask = as_class_mask(page, self._labels.classes, where=str(self.path))
+        if unknown_values(mask, self.classes):
+            raise LabelError(f"{self.path} has a class that came to its set a moment ago: open the labels again.")
+        return mask
 
 
 @dataclass(frozen=True)
@@ -133,6 +172,11 @@ class ArcadeFolder:
     """An ARCADE split, or the COCO file of one, which has masks and no frames."""
 
     path: Path
+    categories: bool = False
+
+    def classes(self) -> tuple[LabelClass, ...]:
+        """Vessel, or the categories."""
+        return self._coco.classes if self.categories else VESSEL
 
     def sources(self) -> list[Source]:
         """The frames whose image is there."""
@@ -175,14 +219,37 @@ class ArcadeFolder:
         return CocoMasks(self.path)
 
     def _drawn(self, name: str) -> Masks:
-        return [self._coco.mask(name)]
+        return DrawnMask(self._coco, name, self.categories)
+
+
+class DrawnMask(Masks):
+    """The mask of one frame of a COCO file."""
+
+    def __init__(self, coco: CocoMasks, name: str, categories: bool):
+        self._coco, self._name, self._categories = coco, name, categories
+        self.classes = coco.classes if categories else VESSEL
+
+    def __len__(self) -> int:
+        return 1
+
+    def class_mask(self, index: int) -> ClassMask:
+        """The mask as class values, uint8 (H, W), 0 = background."""
+        drawn = self._coco.class_mask(self._name) if self._categories else self._coco.mask(self._name)
+        return as_class_mask(drawn, self.classes)
 
 
 @dataclass(frozen=True)
 class MaskFolder:
-    """Files of masks: in `masks/` beside the `images/` of equal names, in `masks-alpha/`, or in the folder itself."""
+    """Files of masks: in `masks/` beside the `images/` of equal names, in `masks-alpha/`, or in the folder itself.
+
+    What their values mean stands in the folder's `classes.json`; without it there is one class, vessel.
+    """
 
     path: Path
+
+    def classes(self) -> tuple[LabelClass, ...]:
+        """Those of `classes.json`."""
+        return self._classes
 
     def sources(self) -> list[Source]:
         """The images; masks without an image are left out."""
@@ -205,7 +272,7 @@ class MaskFolder:
         folder = self._folder
         if folder == self.path and (folder / "images").is_dir():
             raise LabelError(f"{folder} holds images/ and no masks: put them into {folder / 'masks'}.")
-        masks = mask_files(folder)
+        masks = mask_files(folder, self._classes)
         if not masks:
             raise LabelError(f"{folder} holds no masks: put {KINDS} files there.")
         return masks
@@ -215,6 +282,11 @@ class MaskFolder:
         return ()
 
     @cached_property
+    def _classes(self) -> tuple[LabelClass, ...]:
+        listed = self.path / CLASSES
+        return read_classes(listed) if listed.exists() else VESSEL
+
+    @cached_property
     def _folder(self) -> Path:
         there = [self.path / name for name in MASK_FOLDERS if (self.path / name).is_dir()]
         if len(there) > 1:
@@ -222,10 +294,14 @@ class MaskFolder:
         return there[0] if there else self.path
 
 
-def mask_files(folder: Path | str) -> Mapping[str, Callable[[], MaskFile]]:
+def mask_files(folder: Path | str, classes: tuple[LabelClass, ...] = VESSEL) -> Mapping[str, Callable[[], MaskFile]]:
     """What opens each mask file of a folder, by its path in it without suffix, in natural order; there may be none.
 
     In a folder that is called `masks-alpha` the masks are the alpha channels.
+
+    Args:
+        folder: Where they lie.
+        classes: What their values mean.
 
     Raises:
         InputError: it is no folder.
@@ -235,7 +311,7 @@ def mask_files(folder: Path | str) -> Mapping[str, Callable[[], MaskFile]]:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: a folder of masks is needed.")
     alpha = folder.resolve().name == MASKS_ALPHA
-    return {name: partial(MaskFile, file, alpha) for name, file in _by_name(folder).items()}
+    return {name: partial(MaskFile, file, alpha, classes) for name, file in _by_name(folder).items()}
 
 
 def _images(folder: Path) -> dict[str, Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,7 @@ import platformdirs
 from safetensors import SafetensorError, safe_open
 
 from vasomim_core import __version__
+from vasomim_core.classes import MOST_CLASSES, VESSEL, LabelClass, check_classes
 from vasomim_core.config import EncoderSize, Sampler
 from vasomim_core.errors import CheckpointError, ConfigError, VasoMIMError
 from vasomim_core.evaluation.calibration import AS_TRAINED, Calibration
@@ -47,8 +48,11 @@ class Preprocessing:
         std: per channel.
         stride: the sides given to the network are multiples of this, in pixels.
         tile: side in pixels of the overlapping tiles that a scaled frame is seen in; None = whole.
-        threshold: probability from which a pixel counts as vessel.
-        calibration: slope and intercept of the logit that make the network's probability honest; see `calibration`.
+        threshold: probability of vessel, of whatever class, from which a pixel counts as vessel.
+        class_thresholds: by class name, the probability of that class from which a pixel is of it, whatever the others
+            say; see `class_mask`.
+        calibration: slope and intercept of the logit of vessel that make the network's probability honest; see
+            `calibration`.
         mirrored: average with the prediction of the frame flipped left to right, at 2× the time.
     """
 
@@ -58,6 +62,7 @@ class Preprocessing:
     stride: Annotated[int, Ui(min=1, max=512)] = 32
     tile: Annotated[int | None, Ui(min=16, max=8192)] = None
     threshold: Annotated[float, Ui(min=0, max=1)] = 0.5
+    class_thresholds: dict[str, float] = field(default_factory=dict)
     calibration: Annotated[Calibration, Ui(min=-1000, max=1000)] = AS_TRAINED
     mirrored: bool = False
 
@@ -75,6 +80,7 @@ class Card:
         data: fingerprint and size of the training data.
         scores: what it reached, and on which data.
         description: one line for people.
+        classes: what it tells apart, in the order of its outputs.
         version: version of this package that wrote the file.
     """
 
@@ -86,6 +92,7 @@ class Card:
     data: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     description: str = ""
+    classes: tuple[LabelClass, ...] = VESSEL
     version: str = __version__
 
     @property
@@ -108,6 +115,7 @@ class _Options:
     drop_path: Annotated[float, Ui(min=0, max=0.9)] = 0.0
     lite: Annotated[int, Ui(min=0, max=4)] = 2
     levels: Annotated[int, Ui(min=1, max=5)] = 5
+    outputs: Annotated[int, Ui(min=1, max=1 + MOST_CLASSES)] = 1
 
 
 @dataclass(frozen=True)
@@ -164,7 +172,17 @@ def checked(values: dict[str, Any]) -> Card:
     if values.get("kind") == "segmenter":  # its name in files of earlier versions
         values = values | {"kind": "segmentation model"}
     card = from_dict(Card, values)
+    card = replace(card, classes=check_classes(card.classes))
     from_dict(_Options, card.options, "options.")
+    outputs = card.options.get("outputs", 1)
+    if card.kind != "autoencoder" and outputs != (1 if len(card.classes) == 1 else 1 + len(card.classes)):
+        raise ConfigError(f"options.outputs is {outputs}, which does not fit {len(card.classes)} classes")
+    for name, value in card.preprocessing.class_thresholds.items():
+        named = any(name == c.name for c in card.classes)
+        if not named or type(value) not in (int, float) or not 0 <= value <= 1:
+            raise ConfigError(
+                f"class_thresholds has {shown(name)}: {shown(value)}; give its classes shares from 0 to 1"
+            )
     if (card.kind == "autoencoder") != (card.architecture == "mae"):
         raise ConfigError(f"architecture is {shown(card.architecture)}, which is no {card.kind}")
     if card.kind == "autoencoder":

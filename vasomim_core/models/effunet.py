@@ -16,7 +16,7 @@ from vasomim_core.models.segmentation import ConvBlock
 
 
 class EffUNet(nn.Module):
-    """Image (B, 3, H, W) → vessel logits (B, 1, H, W); H and W are multiples of 2^levels.
+    """Image (B, 3, H, W) → logits (B, outputs, H, W); H and W are multiples of 2^levels.
 
     Works at half resolution and below; the last layer gives each of four pixels its own logit.
 
@@ -24,9 +24,10 @@ class EffUNet(nn.Module):
         lite: which EfficientNet-Lite, 0 … 4 (Tan & Le 2019, without squeeze-and-excitation).
         width: channels of the decoder at half resolution; twice as many at each coarser level.
         levels: how often the encoder halves the resolution, at most 5; the fifth level holds most of its values.
+        outputs: logits of a pixel, see `outputs.outputs_of`.
     """
 
-    def __init__(self, lite: int = 2, width: int = 16, levels: int = 5):
+    def __init__(self, lite: int = 2, width: int = 16, levels: int = 5, outputs: int = 1):
         super().__init__()
         self.encoder = timm.create_model(
             f"tf_efficientnet_lite{lite}", features_only=True, out_indices=tuple(range(levels))
@@ -38,11 +39,11 @@ class EffUNet(nn.Module):
         for k, skip in reversed(list(enumerate(skips))):
             self.merge.append(ConvBlock(channels + skip, 2**k * width))
             channels = 2**k * width
-        self.head = nn.Conv2d(channels, 4, 3, padding=1)
-        start_from_vessel_share(self.head)
+        self.head = nn.Conv2d(channels, 4 * outputs, 3, padding=1)
+        start_from_vessel_share(self.head, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Vessel logits (B, 1, H, W)."""
+        """Logits (B, outputs, H, W)."""
         *skips, y = self.encoder(x)
         for merge, skip in zip(self.merge, reversed(skips), strict=True):
             y = F.interpolate(y, size=skip.shape[-2:], mode="bilinear", align_corners=False)
@@ -56,9 +57,9 @@ class EffUNet(nn.Module):
                 module.weight.requires_grad_(False)
 
 
-def small_effunet(width: int = 16) -> EffUNet:
+def small_effunet(width: int = 16, outputs: int = 1) -> EffUNet:
     """Over the smallest EfficientNet-Lite, down to 1/16 of the resolution: a sixth of the values of the default."""
-    return EffUNet(0, width, levels=4)
+    return EffUNet(0, width, levels=4, outputs=outputs)
 
 
 def load_efficientnet(encoder: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

@@ -1,6 +1,6 @@
-"""What pretraining and finetuning minimise.
+"""What pretraining minimises.
 
-Source of the pretraining terms: VasoMIM (AAAI 2026, arXiv 2508.10794), L = L_rec + L_cons.
+Source: VasoMIM (AAAI 2026, arXiv 2508.10794), L = L_rec + L_cons.
 """
 
 from __future__ import annotations
@@ -8,8 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-SKELETON_STEPS = 5  # erosions, one pixel each: half the width of the thickest vessel at 256 px
 
 
 def patchify(images: Tensor, patch_size: int) -> Tensor:
@@ -64,22 +62,3 @@ def consistency_loss(logits_of_reconstruction: Tensor, logits_of_image: Tensor) 
     """L_cons = BCE(S(I′), sigmoid(S(I))), the target without gradient; mean over pixels."""
     target = torch.sigmoid(logits_of_image.detach().float())
     return F.binary_cross_entropy_with_logits(logits_of_reconstruction.float(), target)
-
-
-def segmentation_loss(logits: Tensor, truth: Tensor, dice_weight: float = 0.5, cldice_weight: float = 0.0) -> Tensor:
-    """(1 − w)·BCE + w·(1 − soft Dice) + v·(1 − soft clDice), both per frame, in float32 (MONAI's losses).
-
-    Args:
-        logits: (B, 1, H, W).
-        truth: (B, 1, H, W), bool or in [0, 1].
-        dice_weight: w in [0, 1].
-        cldice_weight: v ≥ 0. Soft clDice (Shit et al. 2021) compares centrelines; 0 spares its time.
-    """
-    from monai.losses import DiceLoss, SoftclDiceLoss
-
-    logits, truth = logits.float(), truth.float()
-    dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)(logits, truth)
-    loss = (1 - dice_weight) * F.binary_cross_entropy_with_logits(logits, truth) + dice_weight * dice
-    if cldice_weight:
-        loss = loss + cldice_weight * SoftclDiceLoss(iter_=SKELETON_STEPS, sigmoid=True)(logits, truth)
-    return loss

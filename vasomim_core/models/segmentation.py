@@ -14,7 +14,7 @@ from vasomim_core.models.vit import encoder_options, sincos_positions
 
 
 class ViTPyramid(nn.Module):
-    """Image (B, 3, H, W) → vessel logits (B, 1, H, W); H and W are multiples of the patch size.
+    """Image (B, 3, H, W) → logits (B, outputs, H, W); H and W are multiples of the patch size.
 
     A UNETR-like pyramid (Hatamizadeh et al. 2022): tokens of four depths are unfolded to finer and finer maps and
     merged from coarse to fine; a convolution at full resolution gives the last step its sharp edges.
@@ -25,6 +25,7 @@ class ViTPyramid(nn.Module):
         patch_size: a power of two, 4 … 32 px.
         width: channels at full resolution; each coarser level has twice as many, at most 8×.
         drop_path: stochastic depth rate of the encoder's last block.
+        outputs: logits of a pixel, see `outputs.outputs_of`.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class ViTPyramid(nn.Module):
         patch_size: int = 16,
         width: int = 16,
         drop_path: float = 0.0,
+        outputs: int = 1,
     ):
         super().__init__()
         if patch_size not in (4, 8, 16, 32):
@@ -55,11 +57,11 @@ class ViTPyramid(nn.Module):
         self.unfold = nn.ModuleList(UnfoldTokens(embed, widths[k], patch_size >> k) for k in range(levels - 1, 0, -1))
         self.stem = ConvBlock(3, widths[0])
         self.merge = nn.ModuleList(ConvBlock(widths[k + 1] + widths[k], widths[k]) for k in range(levels - 1, -1, -1))
-        self.head = nn.Conv2d(widths[0], 1, 1)
-        start_from_vessel_share(self.head)
+        self.head = nn.Conv2d(widths[0], outputs, 1)
+        start_from_vessel_share(self.head, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Vessel logits (B, 1, H, W)."""
+        """Logits (B, outputs, H, W)."""
         tokens = self.encoder.forward_intermediates(x, indices=self.taps, norm=True, intermediates_only=True)
         y = self.bottom(tokens[-1])
         shallower = tokens[-2::-1]
@@ -102,41 +104,43 @@ class ConvBlock(nn.Sequential):
         super().__init__(*layers)
 
 
-def unet(width: int = 32) -> nn.Module:
-    """MONAI's plain U-Net, image (B, 3, H, W) → logits (B, 1, H, W); H and W are multiples of 16.
+def unet(width: int = 32, outputs: int = 1) -> nn.Module:
+    """MONAI's plain U-Net, image (B, 3, H, W) → logits (B, outputs, H, W); H and W are multiples of 16.
 
     Args:
         width: channels at full resolution; 8 times as many at the lowest of the five.
+        outputs: logits of a pixel, see `outputs.outputs_of`.
     """
     from monai.networks.nets import BasicUNet
 
     net = BasicUNet(
         spatial_dims=2,
         in_channels=3,
-        out_channels=1,
+        out_channels=outputs,
         features=(width, width, 2 * width, 4 * width, 8 * width, width),
         act="relu",
         norm="batch",
     )
-    start_from_vessel_share(net.final_conv)
+    start_from_vessel_share(net.final_conv, outputs)
     return net
 
 
-def resunet(width: int = 16) -> nn.Module:
-    """MONAI's U-Net with residual units, image (B, 3, H, W) → logits (B, 1, H, W); H and W are multiples of 16.
+def resunet(width: int = 16, outputs: int = 1) -> nn.Module:
+    """MONAI's U-Net with residual units, image (B, 3, H, W) → logits (B, outputs, H, W); H and W are multiples of 16.
 
     Its first convolution already halves the sides, so that nearly all work is done on small maps: on a CPU it learns
     more in an hour than the plain U-Net. 1.6 million values at width 16.
 
     Args:
         width: channels at half resolution; twice as many at each of the four levels below, 16 times at the lowest.
+        outputs: logits of a pixel, see `outputs.outputs_of`.
     """
     from monai.networks.nets import UNet
 
     net = UNet(
         spatial_dims=2,
         in_channels=3,
-        out_channels=1,
+        out_channels=outputs,
         channels=tuple(width * 2**k for k in range(5)),
         strides=(2, 2, 2, 2),
         num_res_units=2,
@@ -144,5 +148,5 @@ def resunet(width: int = 16) -> nn.Module:
         norm="batch",
     )
     *_, last = (module for module in net.modules() if isinstance(module, nn.Conv2d))
-    start_from_vessel_share(last)
+    start_from_vessel_share(last, outputs)
     return net

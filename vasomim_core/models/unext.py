@@ -17,16 +17,22 @@ STRIDE = 32  # three 2× poolings and two stride-2 embeddings
 
 
 class UNeXt(nn.Module):
-    """Image (B, in_channels, H, W) → vessel logits (B, 1, H, W); H and W are multiples of 32.
+    """Image (B, in_channels, H, W) → logits (B, outputs, H, W); H and W are multiples of 32.
 
     The small variant has 253,561 learnable values.
 
     Args:
         in_channels: channels of the input; grey frames are replicated to 3.
         widths: channels after each of the five stages.
+        outputs: logits of a pixel, see `outputs.outputs_of`.
     """
 
-    def __init__(self, in_channels: int = 3, widths: tuple[int, int, int, int, int] = (8, 16, 32, 64, 128)):
+    def __init__(
+        self,
+        in_channels: int = 3,
+        widths: tuple[int, int, int, int, int] = (8, 16, 32, 64, 128),
+        outputs: int = 1,
+    ):
         super().__init__()
         a, b, c, d, e = widths
         self.encoder1, self.ebn1 = nn.Conv2d(in_channels, a, 3, padding=1), nn.BatchNorm2d(a)
@@ -43,12 +49,12 @@ class UNeXt(nn.Module):
         self.decoder3, self.dbn3 = nn.Conv2d(c, b, 3, padding=1), nn.BatchNorm2d(b)
         self.decoder4, self.dbn4 = nn.Conv2d(b, a, 3, padding=1), nn.BatchNorm2d(a)
         self.decoder5 = nn.Conv2d(a, a, 3, padding=1)
-        self.final = nn.Conv2d(a, 1, 1)
+        self.final = nn.Conv2d(a, outputs, 1)
         self.apply(_initialise)
-        start_from_vessel_share(self.final)
+        start_from_vessel_share(self.final, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Vessel logits.
+        """Logits (B, outputs, H, W).
 
         Raises:
             InputError: H or W is not a multiple of 32.

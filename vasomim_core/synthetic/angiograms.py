@@ -24,6 +24,7 @@ class SyntheticAngiogram:
         frame: (H, W) uint8.
         mask: (H, W) bool, pixels whose centre lies in the lumen of a vessel that contrast agent makes visible.
         centreline: (H, W) bool, one px wide, within the mask.
+        catheter: (H, W) bool, pixels whose centre lies in the catheter and in no vessel of the mask.
         side: "left" or "right" coronary artery.
         angles: primary (LAO positive) and secondary (cranial positive) angle in degrees.
         spacing: mm per px in the isocentre.
@@ -32,6 +33,7 @@ class SyntheticAngiogram:
     frame: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     centreline: NDArray[np.bool_]
+    catheter: NDArray[np.bool_]
     side: Side
     angles: tuple[float, float]
     spacing: float
@@ -45,6 +47,7 @@ class SyntheticCine:
         frames: (t, H, W) uint8.
         masks: (t, H, W) bool, as in `SyntheticAngiogram`; what is not filled yet is not in the mask.
         centrelines: (t, H, W) bool.
+        catheters: (t, H, W) bool.
         side: "left" or "right" coronary artery.
         angles: primary and secondary angle in degrees.
         spacing: mm per px in the isocentre.
@@ -54,6 +57,7 @@ class SyntheticCine:
     frames: NDArray[np.uint8]
     masks: NDArray[np.bool_]
     centrelines: NDArray[np.bool_]
+    catheters: NDArray[np.bool_]
     side: Side
     angles: tuple[float, float]
     spacing: float
@@ -100,9 +104,9 @@ def synthesize(
         ConfigError: an argument out of range.
     """
     scene = Scene(seed, side, size, look, angles, stenosis, least_width)
-    frame, truth = scene.shoot(heartbeat=scene.rng.random(), breath=0.0, injected=np.inf)
+    frame, truth, catheter = scene.shoot(heartbeat=scene.rng.random(), breath=0.0, injected=np.inf)
     return SyntheticAngiogram(
-        frame, truth.mask, truth.centreline, scene.tree.side, scene.c_arm.angles, scene.c_arm.spacing
+        frame, truth.mask, truth.centreline, catheter, scene.tree.side, scene.c_arm.angles, scene.c_arm.spacing
     )
 
 
@@ -138,9 +142,10 @@ def synthesize_cine(
         breath = depth * np.sin(2 * np.pi * t / breathing)
         shots.append(scene.shoot(heartbeat=(phase + t / beat) % 1.0, breath=breath, injected=t))
     return SyntheticCine(
-        np.stack([frame for frame, _ in shots]),
-        np.stack([truth.mask for _, truth in shots]),
-        np.stack([truth.centreline for _, truth in shots]),
+        np.stack([frame for frame, _, _ in shots]),
+        np.stack([truth.mask for _, truth, _ in shots]),
+        np.stack([truth.centreline for _, truth, _ in shots]),
+        np.stack([catheter for _, _, catheter in shots]),
         scene.tree.side,
         scene.c_arm.angles,
         scene.c_arm.spacing,

@@ -99,8 +99,14 @@ class Scene:
         self.catheter_seed = int(rng.integers(2**32))
         self.catheter_density = rng.uniform(0.5, 1.3)
 
-    def shoot(self, heartbeat: float, breath: float, injected: float) -> tuple[NDArray[np.uint8], Projection]:
-        """One frame: phase of the heartbeat (0 to 1), diaphragm's height in mm, ms since the injection began."""
+    def shoot(
+        self, heartbeat: float, breath: float, injected: float
+    ) -> tuple[NDArray[np.uint8], Projection, NDArray[np.bool_]]:
+        """One frame: phase of the heartbeat (0 to 1), diaphragm's height in mm, ms since the injection began.
+
+        Returns:
+            frame (H, W) uint8; its vessels; and the pixels whose centre lies in the catheter and in no vessel, bool.
+        """
         lift = np.array([0.0, 0.0, 0.5 * breath])
         points = [self._beat(v.points, heartbeat) + lift for v in self.tree.vessels]
         filling = [self._filling(v, injected) * s for v, s in zip(self.tree.vessels, self.streaming, strict=True)]
@@ -109,11 +115,13 @@ class Scene:
         # The same course in every frame, carried along by the ostium.
         course, radius = random_catheter(np.random.default_rng(self.catheter_seed), self.tree, points[0][0])
         line = project_tube(self.c_arm, course, np.full(len(course), radius), np.ones(len(course)), 0.0)
-        stamp(line, catheter)
+        inside = np.zeros(self.c_arm.shape, dtype=bool)
+        stamp(line, catheter, inside)
         iodine, density = np.float32(self.iodine), np.float32(self.catheter_density)
         absorption = self.background.absorption(breath) + iodine * (truth.thickness + density * catheter)
         frame = self.detector.record(self.rng, absorption.astype(np.float32, copy=False), self.opening)
-        return (255 - frame if self.look.bright_vessels else frame), truth
+        frame = 255 - frame if self.look.bright_vessels else frame
+        return frame, truth, inside & (self.opening > 0.5) & ~truth.mask
 
     def _beat(self, points: Array, phase: float) -> Array:
         """The ventricles contract by a tenth at the end of systole, a third into the beat, and twist a little."""

@@ -17,7 +17,7 @@ View = Callable[[Grey, Grey, np.random.Generator], tuple[Grey, Grey]]
 
 
 class Crops(Dataset[dict[str, Tensor]]):
-    """Items `{"frame": uint8 (H, W), "mask": uint8 (H, W), 0 … 255}`.
+    """Items `{"frame": uint8 (H, W), "mask": uint8}`; the mask is anatomy (H, W), 0 or 255, or codes (f·H, f·W).
 
     Args:
         store: where frames and masks are.

@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
+from vasomim_core.classes import VESSEL, LabelClass, vessel_of
 from vasomim_core.config import FinetuneConfig, card_settings
-from vasomim_core.data.augment import finetuning_crop
-from vasomim_core.data.spool import spool
-from vasomim_core.data.store import FrameStore, Pair, build_store
-from vasomim_core.errors import RunError
-from vasomim_core.evaluation.metrics import mean_overlap
-from vasomim_core.labels.labelled import LabelledFrame, labels_fingerprint, open_labels
-from vasomim_core.labels.report import check_labels, passed_over
-from vasomim_core.labels.splitting import training_and_validation
+from vasomim_core.data.store import Coded, Pair
+from vasomim_core.evaluation.metrics import dsc, mean_overlap
 from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.checkpoint import save_checkpoint
-from vasomim_core.models.prediction import probability
-from vasomim_core.training.crops import Crops
-from vasomim_core.training.events import EventLog
+from vasomim_core.models.class_mask import class_mask
+from vasomim_core.models.prediction import predict
+from vasomim_core.models.segmentation_loss import SegmentationLoss
+from vasomim_core.training.finetune_data import material
 from vasomim_core.training.optimisation import layer_decayed_groups
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.result import TrainingResult
-from vasomim_core.training.run_data import Items, RunData, read_run_data, settle
-from vasomim_core.training.runs import CACHE, DATA, MODEL, finish_run, open_run, progress_events
+from vasomim_core.training.runs import MODEL, finish_run, open_run
 from vasomim_core.training.seeding import weights_from
 from vasomim_core.training.segmentation import SegmentationLearner
 from vasomim_core.training.start import start_network
 from vasomim_core.training.task import Task
 from vasomim_core.training.trainer import Trainer
-
-VALIDATION = "validation"
-"""Folder of the validation frames within a run's cache."""
 
 
 def finetune(config: FinetuneConfig, processes: Processes | None = None, resume: bool = False) -> TrainingResult:
@@ -55,35 +47,44 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
     """
     processes = processes or Processes()
     with open_run(config, processes, resume) as log:
+        start_network(config)  # one that cannot be begun from is told before frames are read
+        found = material(config, log, processes)
+        lesson = found.lesson
         with weights_from(config.training.seed):
-            start = start_network(config)
+            start = start_network(config, lesson.classes)
             network, architecture, options = start.network, start.architecture, start.options
+        for note in start.notes:
+            log.write("warning", message=note)
         # A ViT's positions are those of its training crops: larger frames are seen in tiles of that size.
         tiled = architecture == "vit" and config.input_size < config.frame_size
         tile = config.input_size if tiled else None
-        preprocessing = Preprocessing(frame_size=config.frame_size, tile=tile, mirrored=start.mirrored)
+        preprocessing = Preprocessing(
+            frame_size=config.frame_size, tile=tile, mirrored=start.mirrored, class_thresholds=lesson.thresholds
+        )
         if config.training.compile:
             network.compile()
-        data, learned, validation = _data(config, log, processes)
-        learner = SegmentationLearner(network, preprocessing, config.dice_weight, config.cldice_weight)
+        loss = SegmentationLoss(lesson.classes, lesson.meaning, config.dice_weight, config.cldice_weight)
+        learner = SegmentationLearner(network, preprocessing, loss)
+        learned, judged = len(found.labelled), len(found.validation)
 
         def save_model(trained: SegmentationLearner, scores: dict[str, float], epoch: int) -> None:
             card = Card(
                 kind="segmentation model",
                 architecture=architecture,
                 options=options,
+                classes=lesson.classes,
                 preprocessing=preprocessing,
                 config=card_settings(config),
-                data=data.facts,
-                scores={"validation": {"frames": len(validation), **scores}},
-                description=f"{architecture} finetuned on {len(learned)} labelled frames"
+                data=found.data.facts,
+                scores={"validation": {"frames": judged, **scores}},
+                description=f"{architecture} finetuned on {learned} labelled frames"
                 if epoch
-                else f"the model it started from, unchanged: {len(learned)} labelled frames did not make it better",
+                else f"the model it started from, unchanged: {learned} labelled frames did not make it better",
             )
             save_checkpoint(config.run / MODEL, trained.network.state_dict(), card)
 
         def validate(trained: SegmentationLearner) -> dict[str, float]:
-            return score_network(trained.network, preprocessing, _stored(validation))
+            return score_network(trained.network, preprocessing, found.judged(), lesson.classes, lesson.labelled)
 
         task = Task(
             name="finetune",
@@ -92,11 +93,7 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
             groups=layer_decayed_groups(
                 network, config.layer_decay if config.init else 1.0, config.training.weight_decay
             ),
-            frames=Crops(
-                learned,
-                partial(finetuning_crop, size=config.input_size, augment=config.augment),
-                config.training.seed,
-            ),
+            frames=found.batches(config),
             save_model=save_model,
             validate=validate,
             validate_every=config.validate_every,
@@ -107,93 +104,42 @@ def finetune(config: FinetuneConfig, processes: Processes | None = None, resume:
         return finish_run(config.run, trainer.run(), trainer.epoch, log, processes)
 
 
-def shared_frames(training: Sequence[LabelledFrame], validation: Sequence[LabelledFrame]) -> list[str]:
-    """A sentence when frames to choose on are among those to learn from, which flatters every score."""
-    seen = {frame.frame_sha256 for frame in training}
-    shared = [frame.name for frame in validation if frame.frame_sha256 in seen]
-    if not shared:
-        return []
-    return [f"{len(shared)} of {len(validation)} validation frames (first: {shared[0]}) are also trained on"]
+def score_network(
+    network: nn.Module,
+    preprocessing: Preprocessing,
+    pairs: Iterable[Pair | Coded],
+    classes: Sequence[LabelClass] = VESSEL,
+    labelled: Sequence[int] | None = None,
+) -> dict[str, float]:
+    """DSC first, then clDice, in percent: means over frames at their own size, at the model's thresholds.
 
-
-def score_network(network: nn.Module, preprocessing: Preprocessing, pairs: Iterable[Pair]) -> dict[str, float]:
-    """DSC first, then clDice, in percent: means over frames at their own size, at the model's threshold.
+    Both are those of labelled vessel, of whatever class. Where several classes are labelled, the DSC of each follows,
+    over the frames in which either has it.
 
     Args:
         network: in eval mode.
         preprocessing: how it is fed.
-        pairs: frame uint8 (H, W) and mask bool (H, W), read one at a time.
+        pairs: frame uint8 (H, W) and mask (H, W), bool or class values, read one at a time.
+        classes: of the network, in the order of its outputs.
+        labelled: values of those that the masks have; None = all.
     """
     device = next(network.parameters()).device
-    overlap, line = mean_overlap(
-        (probability(network, preprocessing, frame, device) >= preprocessing.threshold, mask) for frame, mask in pairs
-    )
-    return {"dsc": round(overlap, 3), "cldice": round(line, 3)}
+    judged = [one for one in classes if labelled is None or one.value in labelled]
+    each: dict[str, list[float]] = {one.name: [] for one in judged}
 
+    def compared() -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+        for frame, mask in pairs:
+            truth = mask.astype(np.uint8)
+            found = predict(network, preprocessing, frame, device, classes=classes)
+            drawn = class_mask(found, classes, preprocessing.threshold, preprocessing.class_thresholds)
+            for one in judged:
+                a, b = drawn == one.value, truth == one.value
+                if a.any() or b.any():
+                    each[one.name].append(100 * dsc(a, b))
+            yield vessel_of(drawn, judged), vessel_of(truth, judged)
 
-def _data(config: FinetuneConfig, log: EventLog, processes: Processes) -> tuple[RunData, FrameStore, FrameStore]:
-    """The record of what is learned from and validated on, and both as they lie in the run's cache."""
-    labels: list[LabelledFrame] = []
-    val: list[LabelledFrame] = []
-
-    def look(known: Items) -> Items:
-        keep = None if known else spooled  # a run that has begun has what it needs in its cache
-        labels.extend(open_labels(config.labels, keep))
-        val.extend(open_labels(config.val, keep) if config.val is not None else [])
-        return items([])
-
-    def items(validation: list[LabelledFrame]) -> Items:
-        judged = {id(one) for one in validation}
-        return {
-            f"{source}/{one.name}": {
-                "frame_sha256": one.frame_sha256,
-                "mask_sha256": one.mask_sha256,
-                "validation": id(one) in judged,
-            }
-            for source, frames in (("labels", labels), ("val", val))
-            for one in frames
-        }
-
-    def build(_: Items) -> RunData:
-        training, validation = training_and_validation(labels, val or None, config.fraction, config.training.seed)
-        folder, progress = config.run / CACHE, progress_events(log)
-        total = len(training) + len(validation)
-        # At their own size: a model is judged on whole frames, and learns from scaled ones.
-        judged = build_store(folder / VALIDATION, _pairs(validation), total, None, progress=progress)
-        done = len(validation)
-        learned = build_store(
-            folder, _pairs(training), total, config.frame_size, progress=lambda n, _: progress(done + n, total)
-        )
-        return RunData(
-            items=items(validation),
-            caches={".": learned.fingerprint, VALIDATION: judged.fingerprint},
-            facts={
-                "frames": len(training),
-                "sha256": labels_fingerprint(training),
-                "validation_frames": len(validation),
-                "validation_sha256": labels_fingerprint(validation),
-            },
-            warnings=[
-                *passed_over(config.labels),
-                *passed_over(config.val),
-                *check_labels(training).warnings,
-                *shared_frames(training, validation),
-            ],
-        )
-
-    if processes.first:
-        with spool(config.run) as spooled:
-            settle(config.run, log, look, build, "labels")
-    processes.wait()
-    data = read_run_data(config.run)
-    if data is None:
-        raise RunError(f"{config.run / DATA} was written and cannot be read; check the disk")
-    return data, FrameStore(config.run / CACHE), FrameStore(config.run / CACHE / VALIDATION)
-
-
-def _stored(store: FrameStore) -> Iterator[Pair]:
-    return ((np.array(frame), np.array(mask) > 0) for frame, mask in store)
-
-
-def _pairs(frames: Sequence[LabelledFrame]) -> Iterator[Pair]:
-    return ((one.frame(), np.asarray(one.mask(), bool)) for one in frames)
+    overlap, line = mean_overlap(compared())
+    scores = {"dsc": round(overlap, 3), "cldice": round(line, 3)}
+    if len(judged) > 1:
+        scores |= {f"dsc {name}": round(float(np.mean(of)), 3) for name, of in each.items() if of}
+    return scores

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vasomim_core.errors import CheckpointError, LabelError
-from vasomim_core.evaluation.calibration import AS_TRAINED, Reliability, best_threshold, calibrate, fit
+from vasomim_core.classes import MAIN
+from vasomim_core.errors import CheckpointError, ConfigError, LabelError
+from vasomim_core.evaluation.calibration import AS_TRAINED, Calibration, Reliability, best_threshold, calibrate, fit
 from vasomim_core.evaluation.metrics import mean_overlap
 from vasomim_core.labels.labelled import LabelledFrame
 from vasomim_core.models.catalogue import find_model, read_card
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
+from vasomim_core.models.prediction import Model
 from vasomim_core.models.registry import load_model
 
 NEAR = 8
@@ -29,41 +32,84 @@ def package(
     description: str | None = None,
     mirrored: bool = False,
     progress: Callable[[int], object] = lambda done: None,
-) -> dict[str, float]:
+    every: Sequence[LabelledFrame] = (),
+) -> dict[str, Any]:
     """Calibrate a model on frames that it has not learned from, score it on them, and write it in half precision.
 
     The threshold becomes the one with the largest mean DSC on these frames. An error after calibration is that of
     frames to which it was not fitted: each half of them is judged by a fit to the other half.
 
+    A model that tells main branches from others needs two kinds of labels: those of every vessel give calibration and
+    threshold, those of main branches, `validation`, the threshold of that class.
+
     Args:
         model: a segmentation model, by name, file or run folder.
-        validation: at least two labelled frames.
+        validation: at least two labelled frames; of main branches alone, where the model tells them apart.
         output: a `.safetensors` file; an older one is replaced.
         description: one line for people; None = that of the model.
         mirrored: average with the mirrored frame from now on, at twice the time.
         progress: is told after each frame how many are done.
+        every: at least two frames with every vessel labelled, for a model that tells main branches apart; then scores
+            of these are kept under "every vessel" and those of `validation` are of main branches.
 
     Returns:
         What is also in the card: frames; dsc and cldice, means in percent; calibration errors in percent, over all
-        pixels (`ece`) and near the vessels it finds (`ece_near`), each also as trained (`…_as_trained`).
+        pixels (`ece`) and near the vessels it finds (`ece_near`), each also as trained (`…_as_trained`). With `every`
+        these are of every vessel, and "main" has the frames, dsc and cldice of main branches.
 
     Raises:
         CheckpointError: the model does not segment.
+        ConfigError: `every` is given for a model that does not tell main branches apart, or not for one that does.
         LabelError: a frame or mask that cannot be read, or too few of them.
     """
-    if len(validation) < 2:
-        raise LabelError(f"{len(validation)} validation frames are too few to calibrate on; give at least two")
+    for few in (validation, *([every] if every else [])):
+        if len(few) < 2:
+            raise LabelError(f"{len(few)} validation frames are too few to calibrate on; give at least two")
     loaded = load_model(model)
+    if not loaded.card.segments:
+        raise CheckpointError(f"{loaded.name} is a pretrained {loaded.card.kind}; finetune it before it is packaged")
+    main = MAIN in [one.name.casefold() for one in loaded.classes]
+    if main != bool(every):
+        raise ConfigError(
+            f"{loaded.name} tells main branches from others: give frames with every vessel labelled, too (--every)"
+            if main
+            else f"{loaded.name} does not tell main branches from others: --every is for models that do"
+        )
     as_trained = replace(
         loaded.card.preprocessing,
         calibration=AS_TRAINED,
         threshold=0.5,
+        class_thresholds={},
         mirrored=mirrored or loaded.card.preprocessing.mirrored,
     )
     loaded = replace(loaded, card=replace(loaded.card, preprocessing=as_trained))
+    whole = every or validation
+    scores, calibration, threshold = _calibrated(loaded, whole, progress)
+    preprocessing = replace(as_trained, calibration=calibration, threshold=threshold)
+    kept = {"validation": scores}
+    if main:
+        place = loaded.need_main_branches()
+        calibrated = replace(loaded, card=replace(loaded.card, preprocessing=preprocessing))
+        found, own = _main_branches(calibrated, validation, place, lambda done: progress(len(whole) + done))
+        preprocessing = replace(preprocessing, class_thresholds={loaded.classes[place].name: own})
+        kept = {"every vessel": scores, "main branches": found}
+    card = replace(
+        loaded.card,
+        preprocessing=preprocessing,
+        description=loaded.card.description if description is None else description,
+        scores=kept,
+    )
+    save_checkpoint(output, read_state(find_model(model)), card, half=True)
+    return {**scores, "main": kept["main branches"]} if main else scores
+
+
+def _calibrated(
+    model: Model, frames: Sequence[LabelledFrame], progress: Callable[[int], object]
+) -> tuple[dict[str, float], Calibration, float]:
+    """Scores on frames in which every vessel is labelled, the calibration there, and the best threshold after it."""
     pairs, everywhere, near = [], [], []
-    for done, frame in enumerate(validation, 1):
-        p, truth = loaded.predict(frame.frame()), np.asarray(frame.mask(), bool)
+    for done, frame in enumerate(frames, 1):
+        p, truth = model.predict(frame.frame()), frame.mask()
         pairs.append((p, truth))
         everywhere.append(Reliability.of(p, truth))
         close = _around(p >= 0.5)  # and not what is true, which the model could not know
@@ -71,21 +117,32 @@ def package(
         progress(done)
     best = best_threshold(everywhere)
     overlap, line = mean_overlap((p >= best, truth) for p, truth in pairs)
-    scores = {"frames": len(validation), "dsc": round(overlap, 2), "cldice": round(line, 2)}
+    scores = {"frames": len(frames), "dsc": round(overlap, 2), "cldice": round(line, 2)}
     for name, tables in (("ece", everywhere), ("ece_near", near)):
         scores[f"{name}_as_trained"] = round(100 * _sum(tables).error(), 2)
         halves = (_sum(tables[k::2]).calibrated(fit(_sum(everywhere[1 - k :: 2]))) for k in (0, 1))
         scores[name] = round(100 * _sum(halves).error(), 2)
     calibration = fit(_sum(everywhere))
-    threshold = float(calibrate(np.array(best, np.float32), calibration))
-    card = replace(
-        loaded.card,
-        preprocessing=replace(as_trained, calibration=calibration, threshold=threshold),
-        description=loaded.card.description if description is None else description,
-        scores={"validation": scores},
-    )
-    save_checkpoint(output, read_state(find_model(model)), card, half=True)
-    return scores
+    return scores, calibration, float(calibrate(np.array(best, np.float32), calibration))
+
+
+def _main_branches(
+    model: Model, frames: Sequence[LabelledFrame], place: int, progress: Callable[[int], object]
+) -> tuple[dict[str, float], float]:
+    """Scores on frames in which main branches alone are labelled, and the best threshold of their class.
+
+    It is at least that of vessel: a main branch is one.
+    """
+    counts, pairs = [], []
+    for done, frame in enumerate(frames, 1):
+        found, truth = model.predict_classes(frame.frame()), frame.mask()
+        p = found.classes[place]
+        counts.append(Reliability.of(p, truth))
+        pairs.append((p, truth))
+        progress(done)
+    own = max(best_threshold(counts), model.threshold)
+    overlap, line = mean_overlap((p >= own, truth) for p, truth in pairs)
+    return {"frames": len(frames), "dsc": round(overlap, 2), "cldice": round(line, 2)}, own
 
 
 def package_encoder(model: str | Path, output: Path, description: str | None = None) -> None:

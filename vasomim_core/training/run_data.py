@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,16 @@ class RunData:
         caches: fingerprints of the stores in the run's cache, by folder name ("." = the cache itself).
         facts: what else the card of the model says of them.
         warnings: sentences that hold as long as the run does.
+        classes: what a finetuning run tells apart, each with the fields of a `LabelClass`.
+        labelled: values of those that its labels have.
     """
 
     items: Items
     caches: dict[str, str]
     facts: dict[str, Any]
     warnings: list[str]
+    classes: list[dict[str, Any]] = field(default_factory=list)
+    labelled: list[int] = field(default_factory=list)
 
 
 def settle(
@@ -92,10 +96,12 @@ def read_run_data(run: Path) -> RunData | None:
             record = RunData(**json.load(file))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    kinds = {"items": dict, "caches": dict, "facts": dict, "warnings": list}
+    kinds = {"items": dict, "caches": dict, "facts": dict, "warnings": list, "classes": list, "labelled": list}
     fits = all(isinstance(getattr(record, name), kind) for name, kind in kinds.items())
     fits = fits and all(isinstance(item, dict) for item in record.items.values())
     fits = fits and all(isinstance(text, str) for text in (*record.caches.values(), *record.warnings))
+    fits = fits and all(isinstance(one, dict) for one in record.classes)
+    fits = fits and all(type(value) is int for value in record.labelled)
     return record if fits else None
 
 

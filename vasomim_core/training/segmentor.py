@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+
 from vasomim_core.config import SegmentorConfig, card_settings
-from vasomim_core.data.augment import pretraining_crop
+from vasomim_core.data.augment import Grey, pretraining_crop
 from vasomim_core.data.pretraining_frame import FRAME_SIZE
 from vasomim_core.data.store import FrameStore
 from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.registry import build
+from vasomim_core.models.segmentation_loss import SegmentationLoss
 from vasomim_core.training.crops import Crops
 from vasomim_core.training.optimisation import decayed_groups
 from vasomim_core.training.processes import Processes
@@ -51,7 +54,7 @@ def train_segmentor(
         frames = store or anatomy_store(config.data, config.run, config.anatomy, log, processes, strict)
         preprocessing = Preprocessing(frame_size=FRAME_SIZE)
         with weights_from(config.training.seed):
-            learner = SegmentationLearner(build("unext", {}), preprocessing)
+            learner = SegmentationLearner(build("unext", {}), preprocessing, SegmentationLoss())
 
         def save_model(trained: SegmentationLearner, scores: dict[str, float], epoch: int) -> None:
             card = Card(
@@ -64,13 +67,18 @@ def train_segmentor(
             )
             save_checkpoint(config.run / MODEL, trained.network.state_dict(), card)
 
-        view = partial(pretraining_crop, size=config.input_size)
         task = Task(
             name="segmentor",
             learner=learner,
             groups=decayed_groups(learner, config.training.weight_decay),
-            frames=Crops(frames, view, config.training.seed),
+            frames=Crops(frames, partial(_crop, size=config.input_size), config.training.seed),
             save_model=save_model,
         )
         trainer = Trainer(task, config.training, config.run, log, processes)
         return finish_run(config.run, trainer.run(), trainer.epoch, log, processes)
+
+
+def _crop(frame: Grey, anatomy: Grey, rng: np.random.Generator, size: int) -> tuple[Grey, Grey]:
+    """A crop whose anatomy, 0 or 255, is coded as background and vessel."""
+    frame, anatomy = pretraining_crop(frame, anatomy, rng, size)
+    return frame, (anatomy > 127).astype(np.uint8)

@@ -18,6 +18,7 @@ from vasomim_core.files import write_png
 from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.models.catalogue import Card
 from vasomim_core.models.checkpoint import save_checkpoint
+from vasomim_core.models.segmentation_loss import SegmentationLoss
 from vasomim_core.models.unext import UNeXt
 
 
@@ -251,15 +252,10 @@ def test_debug_shows_the_traceback(tmp_path, capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_the_reason(tmp_path, labelled_folder, fails):
+def test_a_loss_that_is_not_finite_ends_the_run_with_the_reason(tmp_path, labelled_folder, fails, monkeypatch):
     arguments = ("finetune", "--labels", labelled_folder, "--run", tmp_path / "run", "--architecture", "unext")
     settings = ("--learning-rate", 1, "--clip", "None", "--epochs", 200, "--frame-size", 64, "--input-size", 64)
-    import vasomim_core.training.segmentation as segmentation
-
-    original = segmentation.segmentation_loss
-    try:
-        segmentation.segmentation_loss = lambda *a: original(*a) * float("nan")
-        fails(*arguments, *settings, "--device", "cpu", contains="not finite")
-    finally:
-        segmentation.segmentation_loss = original
+    original = SegmentationLoss.forward
+    monkeypatch.setattr(SegmentationLoss, "forward", lambda *a: original(*a) * float("nan"))
+    fails(*arguments, *settings, "--device", "cpu", contains="not finite")
     assert '"reason": "failed"' in (tmp_path / "run" / "events.jsonl").read_text()

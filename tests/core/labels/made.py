@@ -32,7 +32,7 @@ def invented(groups: list[str]) -> list[LabelledFrame]:
             name=str(i),
             group=group,
             frame=lambda: np.zeros((4, 4), np.uint8),
-            mask=lambda: np.zeros((4, 4), bool),
+            class_mask=lambda: np.zeros((4, 4), np.uint8),
             shape=(4, 4),
             frame_sha256=f"{i:x}",
             mask_sha256=f"{i:x}",

@@ -10,7 +10,8 @@ import tifffile
 
 from tests.core.labels.made import mask, save
 from vasomim_core.errors import InputError, LabelError
-from vasomim_core.labels.mask import MaskFile, as_mask, checked_frame, pixel_sha256
+from vasomim_core.labels.mask import as_mask, checked_frame, pixel_sha256
+from vasomim_core.labels.mask_file import MaskFile
 
 
 def test_any_two_values_are_a_mask() -> None:

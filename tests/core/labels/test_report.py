@@ -9,6 +9,7 @@ import pytest
 
 from tests.core.labels.made import frame, invented, mask, save
 from tests.core.reading.test_angiogram import write_dicom
+from vasomim_core.classes import LabelClass
 from vasomim_core.errors import LabelError
 from vasomim_core.labels.labelled import open_labels
 from vasomim_core.labels.report import check_labels
@@ -67,6 +68,23 @@ def test_more_than_half_is_inverted_and_half_is_not() -> None:
     assert (report.frames, report.groups, report.inverted, report.empty) == (4, 2, ("1",), ("2",))
     assert report.vessel == pytest.approx(1.011 / 4)
     assert list(report.sizes.items()) == [((8, 8), 3), ((4, 4), 1)], "the most common size first"
+
+
+def test_classes_that_no_frame_has_are_named() -> None:
+    classes = (LabelClass(1, "main"), LabelClass(2, "wire", vessel=False), LabelClass(7, "twig"))
+    for values, told in (
+        (((1, 2), (7,)), []),
+        (((1, 2), (2,)), ["Class twig is on none of 2 labelled frames: a model cannot learn what it never sees."]),
+        (
+            ((), (2,)),
+            ["The classes main, twig are on none of 2 labelled frames: a model cannot learn what it never sees."],
+        ),
+    ):
+        frames = [replace(f, values=v, classes=classes) for f, v in zip(invented(["a", "b"]), values, strict=True)]
+        report = check_labels(frames)
+        assert report.classes == {c.name: sum(c.value in v for v in values) for c in classes}
+        assert list(report.warnings) == told
+    assert check_labels(invented(["a"])).warnings == (), "of one class it is told frame by frame"
 
 
 @pytest.mark.parametrize(("notes", "told"), [(0, 0), (20, 20), (21, 21), (25, 21)])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vasomim_core.models import objectives
+from vasomim_core.models.segmentation_loss import SegmentationLoss
 
 
 def test_patches_are_in_row_major_order_with_channels_last():
@@ -55,7 +56,10 @@ def test_the_loss_of_a_segmentation_is_the_sum_of_its_three_terms(pair):
     p = torch.sigmoid(logits)
     bce = torch.nn.functional.binary_cross_entropy(p, truth)
     dice = 1 - ((2 * (p * truth).sum((1, 2, 3)) + 1) / (p.sum((1, 2, 3)) + truth.sum((1, 2, 3)) + 1)).mean()
-    loss = objectives.segmentation_loss
+
+    def loss(logits, truth, dice_weight=0.5, cldice_weight=0.0):
+        return SegmentationLoss(dice_weight=dice_weight, cldice_weight=cldice_weight)(logits, truth[:, 0].byte())
+
     torch.testing.assert_close(loss(logits, truth), 0.5 * bce + 0.5 * dice)
     torch.testing.assert_close(loss(logits, truth, 0.2), 0.8 * bce + 0.2 * dice)
     torch.testing.assert_close(loss(logits.double(), truth > 0, 1.0), dice)

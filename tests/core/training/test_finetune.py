@@ -16,7 +16,8 @@ from vasomim_core.models.catalogue import read_card
 from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.segmentation import ViTPyramid
 from vasomim_core.training.events import read_events
-from vasomim_core.training.finetune import finetune, score_network, shared_frames
+from vasomim_core.training.finetune import finetune, score_network
+from vasomim_core.training.finetune_data import shared_frames
 from vasomim_core.training.optimisation import decayed_groups, layer_decayed_groups
 from vasomim_core.training.pretrain import pretrain
 from vasomim_core.training.result import TrainingResult

@@ -12,7 +12,7 @@ from vasomim_core.labels.importing import import_pairs
 from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.models.catalogue import read_card
 from vasomim_core.reading import png
-from vasomim_core.training import finetune
+from vasomim_core.training import finetune_data
 
 
 @pytest.fixture
@@ -44,12 +44,12 @@ def test_a_run_decodes_each_frame_and_mask_once(labelled, tmp_path, kind, decode
 def test_a_run_learns_from_what_was_checked_and_hashed(labelled, tmp_path, monkeypatch):
     """Whatever becomes of the files between the check and the first step."""
     folder = shutil.copytree(labelled, tmp_path / "labels")
-    split = finetune.training_and_validation
+    split = finetune_data.training_and_validation
 
     def split_of_what_is_gone(*given):
         shutil.rmtree(folder)
         return split(*given)
 
-    monkeypatch.setattr(finetune, "training_and_validation", split_of_what_is_gone)
+    monkeypatch.setattr(finetune_data, "training_and_validation", split_of_what_is_gone)
     assert vasomim("finetune", "--labels", folder, "--run", tmp_path / "run", *FINETUNING) == 0
     assert read_card(tmp_path / "run" / "model.safetensors").data["frames"] == 9

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vasomim_core.models.objectives import segmentation_loss
+from vasomim_core.models.segmentation_loss import SegmentationLoss
+
+
+def segmentation_loss(logits, truth, dice_weight, cldice_weight):
+    return SegmentationLoss(dice_weight=dice_weight, cldice_weight=cldice_weight)(logits, truth[:, 0].byte())
 
 
 def logits_of(mask: torch.Tensor) -> torch.Tensor:

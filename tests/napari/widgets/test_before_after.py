@@ -21,6 +21,7 @@ from vasomim_core.inference.requests import Segmentation
 from vasomim_core.labels.labelled import labels_fingerprint, open_labels
 from vasomim_core.labels.splitting import training_and_validation
 from vasomim_core.models.catalogue import Card
+from vasomim_core.models.class_mask import ClassRules
 from vasomim_core.synthetic import write_samples
 from vasomim_core.training.runs import load_config, save_config
 
@@ -73,7 +74,9 @@ def opened(qtbot, run, asked):
 
 def answer(qtbot, asked, number, probability):
     qtbot.waitUntil(lambda: len(asked) > number, timeout=10_000)
-    asked[number][2].set_result(Segmentation(probability, probability, 0.1, "cpu", "m", 0, 0.5))
+    asked[number][2].set_result(
+        Segmentation(probability, probability[None], ClassRules(), probability, 0.1, "cpu", "m", 0, 0.5)
+    )
 
 
 def test_only_held_out_frames_by_the_old_and_the_new_model_with_their_means(qtbot, run, asked, held_out):

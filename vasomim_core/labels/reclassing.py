@@ -1,0 +1,72 @@
+"""What must hold before the classes of a label set may change: no mask loses its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vasomim_core.errors import LabelError, VasoMIMError
+from vasomim_core.files import write_png
+from vasomim_core.labels.folder import LabelFolder
+from vasomim_core.labels.history import Classes, as_png
+from vasomim_core.labels.mask import as_class_mask
+from vasomim_core.labels.mask_file import MaskFile
+
+
+def prepare(folder: LabelFolder, old: Classes, new: Classes) -> None:
+    """Make sure that every mask means under other classes what it means now; the caller holds the lock of the set.
+
+    Names, colours and what counts as vessel may change. A class that a current mask or a revision has must stay, and,
+    once there is a label, so must the smallest value: 255 stands for it, and by it masks are known again. In a set of
+    one class any value is that class: where several come, a mask of which another program has written such a value is
+    written again.
+
+    Raises:
+        LabelError: a mask would lose its meaning.
+        OSError: a mask cannot be written.
+    """
+    if old[0].value != new[0].value and (folder.ids() or folder.histories()):
+        raise LabelError(
+            f"{folder.path} has labels, whose plain masks have the smallest value, {old[0].value} ({old[0].name}): "
+            "keep a class of that value, under any name, and give others larger ones."
+        )
+    gone = {one.value: one for one in old if one.value not in {other.value for other in new}}
+    if gone:
+        users = dict.fromkeys(gone, 0)
+        for _, values in _used(folder):
+            for value in values & users.keys():
+                users[value] += 1
+        for value, count in users.items():
+            if count:
+                raise LabelError(
+                    f"Class {gone[value].name} of {folder.path} is in {count} label{'s' * (count > 1)} or earlier "
+                    "revisions of them: keep it, or rename it."
+                )
+    if len(old) == 1 < len(new):
+        _write_again(folder, old)
+
+
+def _used(folder: LabelFolder) -> Iterator[tuple[str, set[int]]]:
+    """For each label the values that are in its masks, also the earlier ones; damaged ones count as empty."""
+    for id in dict.fromkeys([*folder.ids(), *folder.histories(), *folder.masks()]):
+        values: set[int] = set()
+        for number in (None, *folder.numbers(id, ".png")):
+            try:
+                path = folder.mask(id) if number is None else folder.revision(id, number, ".png")
+                values.update(int(value) for value in np.unique(MaskFile(path).page(0)))
+            except VasoMIMError:
+                continue
+        yield id, values
+
+
+def _write_again(folder: LabelFolder, old: Classes) -> None:
+    for id in folder.masks():
+        try:
+            path = folder.mask(id)
+            page = MaskFile(path).page(0)
+            mask = as_class_mask(page, old, where=str(path))
+        except VasoMIMError:
+            continue  # damaged, which `check` reports
+        if not np.isin(page, [0, 255, old[0].value]).all():
+            write_png(path, as_png(mask, old))
