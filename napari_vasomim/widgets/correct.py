@@ -120,15 +120,16 @@ class CorrectPanel(Panel):
         if prediction is None or index not in prediction:
             raise InputError("This frame has no prediction yet; segment it first (Segment panel).")
         layer = self.need_correction()
-        mask = prediction.mask(index)
-        drawn = np.asarray(layer.data if layer.ndim == 2 else layer.data[index]) > 0
-        if drawn.any() and not (drawn == mask).all():
+        editor = editor_of(self.session, layer)
+        first = editor.classes.palette.classes[0]  # what is vessel and says no more
+        values, drawn = prediction.mask(index) * np.uint8(first.value), editor.frame.plane
+        if drawn.any() and not np.array_equal(drawn, values):
             answer = self._ask_replace()
             if answer == "cancel":
                 return
-            mask = mask | drawn if answer == "add" else mask
-        undo.apply_values(layer, None if layer.ndim == 2 else index, mask.astype(np.uint8))
-        editor_of(self.session, layer).propose(index, prediction.model)
+            values = np.where(drawn != 0, drawn, values) if answer == "add" else values
+        undo.apply_values(layer, None if layer.ndim == 2 else index, values)
+        editor.propose(index, prediction.model)
         self.show_correction(layer)
 
     def start_empty(self) -> None:
@@ -168,7 +169,7 @@ class CorrectPanel(Panel):
                 editor.tools.take(name)
             else:
                 editor.tools.take(None)
-                layer.selected_label = 1
+                layer.selected_label = editor.classes.palette.chosen.value
                 layer.mode = "pan_zoom" if layer.mode == name else name
         finally:
             self._show_tool()  # the button that was pressed may stand for a tool that was refused
