@@ -17,6 +17,7 @@ from vasomim_core.errors import ConfigError
 
 __all__ = [
     "COLOURS",
+    "LARGEST_VALUE",
     "MOST_CLASSES",
     "VESSEL",
     "ClassMask",

@@ -26,7 +26,7 @@ CLASS_KEYS = {spec.key: spec.summary for spec in CLASS_TOOLS} | {
     "1 … 9": "choose a class",
     "B": "let brush, eraser and fill change other classes, or not",
 }
-"""Those that come with several classes. By itself, napari has 1 to 7 for its tools, which have letters, too."""
+"""Those that come with several classes. By itself, napari has 1 to 7 for its tools; most have a letter, too."""
 
 
 def bind_keys(layer: Labels, tools: VesselTools, actions: Mapping[str, Callable[[], Any]]) -> None:

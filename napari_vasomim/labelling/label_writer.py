@@ -164,7 +164,9 @@ class LabelWriter:
             _refuse_unknown(values, palette, labels)
             before = labels.find(frame, place)
             group = self._groups.of(layer, before) or None
-            same = mask is not None and before is not None and before.mask_sha256 == mask_sha256(values, labels.classes)
+            same = (
+                mask is not None and before is not None and before.mask_sha256 == mask_sha256(values, palette.classes)
+            )
             if before is not None and (mask is None or (same and status != "accepted")):
                 record = labels.set_status(before.id, status, note)
             else:
@@ -203,12 +205,12 @@ class LabelWriter:
 
 
 def _refuse_unknown(values: ClassMask, palette: Palette, labels: LabelSet) -> None:
-    """Nothing is written of which the set, as it is now, cannot say what it means.
+    """Nothing is written of which the set, as it is now, cannot say what it means: one class alone takes any value.
 
     Raises:
         LabelError: a value is of no class; somebody took it away since the panels looked.
     """
-    unknown = unknown_values(values, labels.classes)
+    unknown = unknown_values(values, labels.classes) if palette.several else []
     if unknown:
         raise LabelError(
             f"{palette.name(unknown[0])} ({unknown[0]}) is drawn here, and the label set {labels.name} has no such "

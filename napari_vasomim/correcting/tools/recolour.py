@@ -10,7 +10,6 @@ from napari_vasomim.correcting.tools.shown_frame import Point
 from napari_vasomim.correcting.tools.spec import RECOLOUR_BRANCH, RECOLOUR_PIECE
 from napari_vasomim.correcting.tools.tool import Tool
 from vasomim_core.correction.mask_tools import Mask
-from vasomim_core.errors import InputError
 
 
 class RecolourPiece(Tool):
@@ -22,8 +21,6 @@ class RecolourPiece(Tool):
     def hover(self, point: Point, shift: bool = False) -> Mask:
         """What a click would change; nothing where it is of the chosen class already."""
         frame = self.frame
-        if not frame.palette.several:
-            raise InputError("Recolouring needs another class to choose; make one in the panel Labels.")
         part = (frame.palette.branch_at if self.branch else frame.palette.piece_at)(frame.plane, point)
         return np.asarray(part & ~frame.palette.mine(frame.plane))
 

@@ -18,7 +18,7 @@ from napari_vasomim.correcting.tools.preview import Preview
 from napari_vasomim.correcting.tools.recolour import RecolourBranch, RecolourPiece
 from napari_vasomim.correcting.tools.remove import Remove
 from napari_vasomim.correcting.tools.shown_frame import Point, ShownFrame
-from napari_vasomim.correcting.tools.spec import ADDS
+from napari_vasomim.correcting.tools.spec import ADDS, CLASS_TOOLS
 from napari_vasomim.correcting.tools.tool import Tool
 from napari_vasomim.correcting.tools.trace import Trace
 from napari_vasomim.notify import report_errors
@@ -27,6 +27,7 @@ from vasomim_core.errors import InputError
 KINDS: dict[str, type[Tool]] = {
     kind.spec.name: kind for kind in (Trace, Join, Remove, Cut, RecolourPiece, RecolourBranch)
 }
+FOR_SEVERAL = {spec.name for spec in CLASS_TOOLS}
 
 
 class VesselTools:
@@ -78,6 +79,8 @@ class VesselTools:
             )
         if name is not None:
             self._frame.need_shown()
+        if name in FOR_SEVERAL and not self._frame.palette.several:
+            raise InputError("Recolouring needs another class to choose; make one in the panel Labels.")
         if name == self.tool:
             name = None
         self._put_down()
@@ -134,7 +137,11 @@ class VesselTools:
 
     def palette_changed(self) -> None:
         """Other classes, or another one is drawn in."""
-        if self._tool is not None:
+        if self._tool is None:
+            return
+        if self.tool in FOR_SEVERAL and not self._frame.palette.several:
+            self._unusable()
+        else:
             self._preview.appear(self._colour(self._tool))
             self.hover(*self._pointer)
 
