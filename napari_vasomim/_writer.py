@@ -1,4 +1,4 @@
-"""Layers become files, wholly or not at all: vessel masks as 0 and 255, images as they are."""
+"""Layers become files, wholly or not at all: vessel masks as 0 and 255 or by class, images as they are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_vasomim.canvas.facts import Mark
+from napari_vasomim.canvas.layers import KEY
+from napari_vasomim.notify import inform
+from vasomim_core.classes import LARGEST_VALUE, VESSEL
 from vasomim_core.errors import InputError, LabelError
 from vasomim_core.files import atomic, write_png
 
@@ -19,10 +23,13 @@ TIFF = (".tif", ".tiff")
 def write_mask(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a labels layer as a vessel mask of 0 and 255: PNG for (y, x), TIFF for (y, x) or (t, y, x).
 
+    What a person drew in other classes than the vessel alone is written with their values, as in a label set, and that
+    is said: a single file has no room for their names.
+
     Args:
         path: where to, ending in .png, .tif or .tiff.
-        data: integers (y, x) or (t, y, x), 0 and one other value.
-        meta: the layer's attributes; its name is said in messages.
+        data: integers (y, x) or (t, y, x), 0 and one other value, or those of classes.
+        meta: the layer's attributes; its name is said in messages, its metadata tell what it is.
 
     Returns:
         The path that was written.
@@ -35,12 +42,24 @@ def write_mask(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     seen = set[int]()
     for frame in _frames(data):
         seen.update(np.unique(frame).tolist())
-    if len(seen - {0}) > 1:
+    seen.discard(0)
+    if _is_drawn(meta) and not seen <= {VESSEL[0].value} and max(seen) <= LARGEST_VALUE:
+        written = _write(path, data, name, lambda frame: frame.astype(np.uint8))
+        named = ", ".join(map(str, sorted(seen)))
+        inform(f"{Path(path).name} holds the values of classes, {named}, and not their names; a label set keeps both.")
+        return written
+    if len(seen) > 1:
         raise LabelError(
-            f"The layer {name} holds {len(seen - {0})} different labels and a vessel mask only one; "
+            f"The layer {name} holds {len(seen)} different labels and a vessel mask only one; "
             "save it with napari's own writer."
         )
     return _write(path, data, name, lambda frame: np.where(frame > 0, 255, 0).astype(np.uint8))
+
+
+def _is_drawn(meta: dict[str, Any]) -> bool:
+    """Whether it is a mask that a person drew in classes, or a copy of it."""
+    mark = meta.get("metadata", {}).get(KEY)
+    return isinstance(mark, Mark) and mark.role in ("correction", "revision")
 
 
 def write_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from napari.layers import Image
 from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
+from vasomim_core.classes import VESSEL, LabelClass
 from vasomim_core.config import Vessels
 from vasomim_core.inference.requests import Segmentation
 
@@ -63,7 +64,7 @@ class PredictionLayers:
             self._session.predictions[layer] = prediction
             results.clear_results(self._viewer, layer, ROLES)
             if (shown := layers.find(self._viewer, "prediction", layer)) is not None:
-                shown.colormap = results.class_colours("prediction", prediction.classes)
+                shown.colormap = results.colormap("prediction", _told_apart(prediction))
         prediction.keep(index, answer.probability, float(answer.uncertainty.mean()), answer.classes)
         prediction.seconds, prediction.device = answer.seconds, answer.device
         self.paint(layer, index)
@@ -81,7 +82,7 @@ class PredictionLayers:
         self.style(layer)
 
     def _put(self, layer: Image, index: int, prediction: Prediction) -> None:
-        colours = results.class_colours("prediction", prediction.classes)
+        colours = results.colormap("prediction", _told_apart(prediction))
         drawn = prediction.class_mask(index)
         results.put_frame(self._viewer, layer, "prediction", index, drawn, "prediction", colormap=colours)
 
@@ -118,3 +119,8 @@ class PredictionLayers:
             shown.contour = 2 if self.outline else 0
         if (uncertainty := layers.find(self._viewer, "uncertainty", layer)) is not None:
             uncertainty.visible = self.uncertain
+
+
+def _told_apart(prediction: Prediction) -> tuple[LabelClass, ...]:
+    """The classes that need colours of their own: one alone has the colour of all predictions."""
+    return prediction.classes if len(prediction.classes) > 1 else VESSEL

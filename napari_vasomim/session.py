@@ -21,6 +21,7 @@ from napari_vasomim.canvas import frames, grey_window, layers, results
 from napari_vasomim.canvas.canvas import Canvas
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.runs.jobs import Job
+from vasomim_core.classes import VESSEL, LabelClass
 from vasomim_core.errors import InputError
 from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.models.catalogue import DEFAULT_MODEL
@@ -35,6 +36,8 @@ class Session(PerViewer):
     Attributes:
         viewer: napari's viewer.
         label_set: the opened label set, or None.
+        classes: what the values of its masks mean, as far as this window knows; `VESSEL` where none is open.
+        class_value: of the class that was chosen to be drawn in.
         predictions: what models said about each angiogram.
         jobs: the training runs that this window has started.
         canvas: shows the chosen angiogram alone.
@@ -51,6 +54,10 @@ class Session(PerViewer):
     """A model was registered: lists of models are out of date."""
     label_set_changed = Signal(object)
     """Another label set was opened (LabelSet or None), or its content changed."""
+    classes_changed = Signal()
+    """Another label set was opened, or the one that is open has other `classes`."""
+    class_chosen = Signal()
+    """Another class is to be drawn in (`class_value`)."""
     predicted = Signal(object)
     """A frame of a `Prediction` was computed."""
     drawn = Signal(object)
@@ -67,6 +74,8 @@ class Session(PerViewer):
         self._settings = QSettings("vasomim", "napari-vasomim")
         self._model = str(self._settings.value("model", DEFAULT_MODEL))
         self.label_set: LabelSet | None = None
+        self.classes: tuple[LabelClass, ...] = VESSEL
+        self.class_value = VESSEL[0].value
         self.predictions: weakref.WeakKeyDictionary[Image, Prediction] = weakref.WeakKeyDictionary()
         self.jobs: list[Job] = []
         self.canvas = Canvas.of(viewer)
@@ -180,9 +189,26 @@ class Session(PerViewer):
         self._settings.setValue("annotator", name.strip())
 
     def open_label_set(self, label_set: LabelSet | None) -> None:
-        """Work on this label set from now on."""
-        self.label_set = label_set
+        """Work on this label set from now on.
+
+        Raises:
+            LabelError: its classes cannot be read; the one before stays open.
+        """
+        self.classes, self.label_set = VESSEL if label_set is None else label_set.classes, label_set
+        self.classes_changed.emit()
         self.label_set_changed.emit(label_set)
+
+    def take_classes(self, classes: tuple[LabelClass, ...]) -> None:
+        """The open label set was found to have these classes."""
+        if classes != self.classes:
+            self.classes = classes
+            self.classes_changed.emit()
+
+    def choose_class(self, value: int) -> None:
+        """Draw in the class of this value from now on, wherever there is one."""
+        if value != self.class_value:
+            self.class_value = value
+            self.class_chosen.emit()
 
     def request_accept(self) -> None:
         """Ask the label set's panel to accept the shown frame.

@@ -18,6 +18,7 @@ from vasomim_core.errors import ConfigError
 __all__ = [
     "CATHETER",
     "COLOURS",
+    "LARGEST_VALUE",
     "MAIN",
     "MOST_CLASSES",
     "OTHER",

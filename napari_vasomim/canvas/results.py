@@ -5,7 +5,6 @@ Results lie exactly on their angiogram: they take over its scale, translation, r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_vasomim.canvas import frames, layers
 from napari_vasomim.napari_compat import show_colorbar
-from vasomim_core.classes import LabelClass
+from vasomim_core.classes import VESSEL, LabelClass
 
 COLOURS = {
     "anatomy": "#e2604f",
@@ -117,16 +116,17 @@ def clear_results(viewer: ViewerModel, source: Layer, roles: tuple[str, ...] | N
             layers.remove(viewer, layer)
 
 
-def colormap(role: str) -> DirectLabelColormap:
-    """The colours of a Labels layer with this role: 0 is clear; in a mask 2 is what was left to chance."""
+def colormap(role: str, classes: tuple[LabelClass, ...] = VESSEL) -> DirectLabelColormap:
+    """The colours of a Labels layer with this role: 0 is clear; in a mask 2 is what was left to chance.
+
+    Args:
+        role: of the layer.
+        classes: whose values it holds. Where they are not the default, they have their own colours, and a value of none
+            of them is white.
+    """
+    if classes != VESSEL:
+        named: dict[int | None, str] = {None: "#ffffff", 0: "transparent"}
+        return DirectLabelColormap(color_dict=named | {one.value: one.colour for one in classes})
     own = COLOURS.get(role, "#ffffff")
     colours = {None: own, 0: "transparent", 1: own} | ({2: BY_CHANCE} if role == "mask" else {})
     return DirectLabelColormap(color_dict=colours)
-
-
-def class_colours(role: str, classes: Sequence[LabelClass]) -> DirectLabelColormap:
-    """The colours of a Labels layer of class values: those of the classes, or of one class the role's own."""
-    if len(classes) == 1:
-        own = COLOURS.get(role, "#ffffff")
-        return DirectLabelColormap(color_dict={None: own, 0: "transparent", classes[0].value: own})
-    return DirectLabelColormap(color_dict={None: "#ffffff", 0: "transparent"} | {c.value: c.colour for c in classes})

@@ -11,8 +11,7 @@ from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.unfinished import Entry
 from napari_vasomim.session import Session
-
-VESSEL = 1
+from vasomim_core.classes import ClassMask
 
 
 def correction_of(viewer: ViewerModel, angiogram: Image) -> Labels | None:
@@ -24,9 +23,9 @@ def correction_of(viewer: ViewerModel, angiogram: Image) -> Labels | None:
 def ensure_correction(
     viewer: ViewerModel, angiogram: Image, data: NDArray[np.uint8] | None = None, continues: Entry | None = None
 ) -> Labels:
-    """The correction layer of an angiogram, made at first need: Labels, uint8, (H, W) or (T, H, W), 1 = vessel.
+    """The correction layer of an angiogram, made at first need: Labels, uint8, (H, W) or (T, H, W), values of classes.
 
-    An editor looks after it from the start: tools, journal and undo are there whichever panel made it.
+    An editor looks after it from the start: classes, tools, journal and undo are there whichever panel made it.
 
     Args:
         viewer: where the angiogram is.
@@ -45,15 +44,19 @@ def ensure_correction(
         **frames.placed_like(angiogram),
     )
     layers.tag(layer, "correction", angiogram)
-    layer.selected_label = VESSEL
     editor_of(Session.of(viewer), layer, continues)  # before anyone else sees the layer and asks for its editor
     layers.add(viewer, layer, select=True)
     return layer
 
 
-def drawn(correction: Labels | None, index: int) -> NDArray[np.bool_] | None:
-    """A copy of the vessels (H, W) drawn on a frame; None where nothing can be drawn yet."""
+def drawn_values(correction: Labels | None, index: int) -> ClassMask | None:
+    """A copy of the values (H, W) drawn on a frame; None where nothing can be drawn yet."""
     if correction is None:
         return None
-    data = correction.data if correction.ndim == 2 else correction.data[index]
-    return np.asarray(data) != 0
+    return np.array(correction.data if correction.ndim == 2 else correction.data[index])
+
+
+def drawn(correction: Labels | None, index: int) -> NDArray[np.bool_] | None:
+    """Where anything (H, W) is drawn on a frame, of whatever class; None where nothing can be drawn yet."""
+    values = drawn_values(correction, index)
+    return None if values is None else values != 0

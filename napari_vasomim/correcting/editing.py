@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -13,16 +14,19 @@ from psygnal import Signal
 from napari_vasomim.attached import attach, attached, detach
 from napari_vasomim.canvas import frames, layers
 from napari_vasomim.correcting import undo
+from napari_vasomim.correcting.drawn_classes import DrawnClasses
 from napari_vasomim.correcting.journal import Journal
-from napari_vasomim.correcting.keys import bind_keys
+from napari_vasomim.correcting.keys import bind_class_keys, bind_keys
 from napari_vasomim.correcting.tools.shown_frame import ShownFrame
 from napari_vasomim.correcting.tools.toolbox import VesselTools
 from napari_vasomim.correcting.unfinished import Entry
 from napari_vasomim.notify import inform
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
+from vasomim_core.classes import VESSEL, LabelClass
 from vasomim_core.correction.mask_tools import grow
 from vasomim_core.errors import InputError
+from vasomim_core.labels.class_list import classes_from, classes_to
 
 
 @cache
@@ -37,6 +41,7 @@ class Editor:
     Attributes:
         layer: the correction.
         source: its angiogram.
+        classes: those in which it is drawn.
         frame: that frame of it which is shown.
         tools: the vessel tools on it.
         unsaved: frames that were changed since they were last accepted.
@@ -53,20 +58,25 @@ class Editor:
         self.unsaved: set[int] = set(continues.frames) if continues else set()
         self.grow_threshold: float | None = None
         self.models: dict[int, str] = _models_of(continues)
-        self.frame = ShownFrame(session.viewer, layer, source, self._probability)
+        self.classes = DrawnClasses(session, layer, _classes_of(continues))
+        self.frame = ShownFrame(session.viewer, layer, source, self._probability, lambda: self.classes.palette)
         self.tools = VesselTools(self.frame)
         self._undo = undo.UndoFollows(session.viewer, layer)
         undo.steps(layer).made.connect(self._changed)
         journal().follow(layer, self._about(), continues)
+        self.classes.changed.connect(self._classes_changed)
+        self.classes.chosen.connect(self.tools.palette_changed)
         session.accepted.connect(self._accepted)
         session.predicted.connect(self._predicted)
         session.pixels_changed.connect(self._pixels_changed)
         session.viewer.layers.events.removed.connect(self._removed)
         bind_keys(layer, self.tools, {"G": self.grow, "A": session.request_accept})
+        bind_class_keys(layer, self.tools, self.classes)
 
     def close(self) -> None:
         """Let go of the layer; what was drawn and not accepted is kept to be offered."""
         self.tools.close()
+        self.classes.close()
         self._undo.close()
         undo.steps(self.layer).made.disconnect(self._changed)
         self._session.accepted.disconnect(self._accepted)
@@ -100,12 +110,35 @@ class Editor:
             "frame": list(frames.frame_size(self.source)),
             "frames": frames.frame_count(self.source),
             "models": {str(index): model for index, model in self.models.items()},
+            "classes": classes_to(self.classes.palette.classes),
         }
+
+    def fit(self, becomes: Mapping[int, int]) -> None:
+        """Say what becomes of the pixels whose class the open label set does not have; undo begins anew.
+
+        Args:
+            becomes: for each stranger of `classes` the value of a class of the set, or 0 to erase it.
+
+        Raises:
+            LabelError: nothing is said about one of them, or no class has such a value.
+        """
+        data, touched = self.classes.fitted(becomes)
+        self.classes.adopt()
+        journal().describe(self.layer, self._about(), with_next_step=True)
+        self.unsaved |= touched
+        self.layer.data = data
+        self.classes.look()
+
+    def _classes_changed(self) -> None:
+        journal().describe(self.layer, self._about())
+        self.tools.palette_changed()
 
     def _changed(self, step: undo.Step) -> None:
         if step.boxes is None:
             self.unsaved.add(frames.current_index(self._session.viewer, self.layer))
         self.unsaved.update(box.frame for box in step.boxes or ())
+        if self.classes.strangers:
+            self.classes.look()  # the last of them may have been erased
         self._session.drawn.emit(self.layer)
 
     def _accepted(self, layer: Labels, index: int) -> None:
@@ -138,16 +171,27 @@ class Editor:
             InputError: this frame was not segmented, nothing is drawn on it, or it is not shown.
         """
         self.frame.need_shown()
-        probability, mask = self.frame.probability, self.frame.mask
+        palette, plane = self.frame.palette, self.frame.plane
+        probability, mask = self.frame.probability, palette.mine(plane)
         if probability is None:
             raise InputError("Growing needs the model's probability; segment this frame first.")
         if not mask.any():
-            raise InputError("Growing needs something to start from; trace or paint a piece of a vessel first.")
+            which = f"something of {palette.chosen.name}" if palette.several else "something"
+            raise InputError(f"Growing needs {which} to start from; trace or paint a piece of a vessel first.")
         threshold = self.grow_threshold
         if threshold is None:
             threshold = self._session.predictions[self.source].threshold
-        if not self.frame.paint(grow(mask, probability, threshold)):
+        allowed = np.where(palette.others(plane), np.float32(-1), probability)  # not through other classes
+        if not self.frame.paint(grow(mask, allowed, threshold)):
             inform(f"Down to a probability of {threshold:.2f} nothing more touches the mask; move “down to” lower.")
+
+
+def _classes_of(entry: Entry | None) -> tuple[LabelClass, ...] | None:
+    """In which a journal's entry was drawn; older ones knew one class."""
+    if entry is None:
+        return None
+    listed = entry.about.get("classes")
+    return VESSEL if listed is None else classes_from(listed, entry.path)
 
 
 def _models_of(entry: Entry | None) -> dict[int, str]:

@@ -78,12 +78,21 @@ class Journal:
         """Write down what was changed without a step, by code that writes into the layer's array."""
         self._step(unwrap(layer), Step(None))
 
-    def describe(self, layer: Labels, about: dict[str, Any]) -> None:
-        """Write down, beside the strokes, what is needed now to offer them back."""
+    def describe(self, layer: Labels, about: dict[str, Any], with_next_step: bool = False) -> None:
+        """Write down, beside the strokes, what is needed now to offer them back.
+
+        Args:
+            layer: that is followed; else nothing happens.
+            about: as for `follow`.
+            with_next_step: not before the next step, and then both at once: neither is true without the other.
+        """
         file = self._files.get(unwrap(layer))
         if file is not None:
             file.head["about"] = about
-            self._write(file, file.begin)
+            if with_next_step:
+                file.renew()
+            else:
+                self._write(file, file.begin)
 
     def leave(self, layer: Labels) -> None:
         """Follow no longer, and keep what was drawn to be offered."""

@@ -107,6 +107,10 @@ class JournalFile:
             self._took(layer, patches)
         self.behind = False
 
+    def renew(self) -> None:
+        """Have the next step written with the whole file anew; until then the file stays as it is."""
+        self._close_file()
+
     def flush(self) -> None:
         """Wait until the disk has everything."""
         with self.lock:

@@ -8,7 +8,8 @@ from typing import Any
 
 from napari.layers import Labels
 
-from napari_vasomim.correcting.tools.spec import GROW, NAPARI_TOOLS, VESSEL_TOOLS
+from napari_vasomim.correcting.drawn_classes import DrawnClasses
+from napari_vasomim.correcting.tools.spec import CLASS_TOOLS, GROW, NAPARI_TOOLS, VESSEL_TOOLS
 from napari_vasomim.correcting.tools.toolbox import VesselTools
 from napari_vasomim.notify import report_errors
 
@@ -21,6 +22,11 @@ KEYS = {spec.key: spec.summary for spec in (*VESSEL_TOOLS, GROW, *NAPARI_TOOLS)}
     "A": "accept and go on",
 }
 """What the panel lists: those that `bind_keys` binds, and napari's."""
+CLASS_KEYS = {spec.key: spec.summary for spec in CLASS_TOOLS} | {
+    "1 … 9": "choose a class",
+    "B": "let brush, eraser and fill change other classes, or not",
+}
+"""Those that come with several classes. By itself, napari has 1 to 7 for its tools; most have a letter, too."""
 
 
 def bind_keys(layer: Labels, tools: VesselTools, actions: Mapping[str, Callable[[], Any]]) -> None:
@@ -45,6 +51,25 @@ def bind_keys(layer: Labels, tools: VesselTools, actions: Mapping[str, Callable[
                 layer.bind_key(key, None)
 
     tools.changed.connect(tool_changed)
+
+
+def bind_class_keys(layer: Labels, tools: VesselTools, classes: DrawnClasses) -> None:
+    """Bind the keys of several classes while there are several: the first nine by number, and their tools.
+
+    A binding of the layer itself comes before napari's for all Labels layers, and leaves it as it was once it goes.
+    """
+    actions: dict[str, Callable[[], Any]] = {spec.key: partial(tools.take, spec.name) for spec in CLASS_TOOLS}
+    actions |= {str(number + 1): partial(classes.choose, number) for number in range(9)}
+
+    def classes_changed() -> None:
+        for key, action in actions.items():
+            if classes.palette.several:
+                _bind(layer, key, action)
+            else:
+                layer.bind_key(key, None)
+
+    classes.changed.connect(classes_changed)
+    classes_changed()
 
 
 def _bind(layer: Labels, key: str, action: Callable[[], Any]) -> None:

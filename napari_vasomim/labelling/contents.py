@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from vasomim_core.classes import VESSEL, LabelClass
 from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.labels.labelset import INDEX, STATUSES, LabelSet, Record
 
@@ -19,10 +20,12 @@ class Contents:
     Attributes:
         records: all records, by id.
         damaged: a sentence for each record that cannot be read, and for each stray file.
+        classes: what the values of its masks mean.
     """
 
     records: Mapping[str, Record] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
+    classes: tuple[LabelClass, ...] = VESSEL
     _stamps: Mapping[str, tuple[Any, Record]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -30,7 +33,8 @@ class Contents:
         """Look at a label set; of one that was looked at before, only what changed since is read.
 
         Raises:
-            LabelError: its folder is not there any more, or a part of it is a link that leads out of it.
+            LabelError: its folder is not there any more, a part of it is a link that leads out of it, or its index is
+                damaged.
         """
         if not (labels.folder / INDEX).is_file():
             raise LabelError(
@@ -49,7 +53,7 @@ class Contents:
             except (VasoMIMError, OSError) as error:
                 damaged.append(str(error))
         damaged += labels.strays()
-        return cls({id: record for id, (_, record) in stamps.items()}, tuple(damaged), stamps)
+        return cls({id: record for id, (_, record) in stamps.items()}, tuple(damaged), labels.classes, stamps)
 
     @cached_property
     def _ids(self) -> dict[tuple[str, int | None], str]:

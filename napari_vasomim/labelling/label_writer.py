@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image
-from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QMessageBox
 
 from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.canvas import frames
-from napari_vasomim.correcting.corrections import correction_of, drawn
+from napari_vasomim.correcting.corrections import correction_of, drawn, drawn_values
 from napari_vasomim.correcting.editing import editor_of
+from napari_vasomim.correcting.palette import Palette
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.groups import Groups
 from napari_vasomim.labelling.saved_masks import SavedMasks
@@ -27,8 +27,10 @@ from napari_vasomim.labelling.watched_set import WatchedSet
 from napari_vasomim.napari_compat import main_window
 from napari_vasomim.notify import report_error, report_errors
 from napari_vasomim.plain import message_box
+from vasomim_core.classes import ClassMask, unknown_values
 from vasomim_core.errors import LabelError, VasoMIMError
-from vasomim_core.labels.labelset import LabelSet, Record, Status, pixel_sha256
+from vasomim_core.labels.labelset import LabelSet, Record, Status
+from vasomim_core.labels.mask import mask_sha256
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Saved:
         index: the frame, from 0.
         record: what the set has now.
         before: what it had before; None for a new label.
-        mask: bool (H, W), as it was written; None if only the status changed.
+        mask: uint8 (H, W), as it was drawn, in the values of the layer; None if only the status changed.
         labels: the set.
         contents: what is in it now.
     """
@@ -49,7 +51,7 @@ class Saved:
     index: int
     record: Record
     before: Record | None
-    mask: NDArray[np.bool_] | None
+    mask: ClassMask | None
     labels: LabelSet
     contents: Contents
 
@@ -139,36 +141,42 @@ class LabelWriter:
         A call while another label is being written does nothing: that one is not left before it is safe.
 
         Raises:
-            LabelError: no label set is open.
+            LabelError: no label set is open, or something is drawn in a class that it does not have.
             InputError: no angiogram is open, or its frame is not what is seen.
         """
         labels, (layer, index) = self._watched.need_label_set(), self.session.need_shown()
         if self.busy:
             return
         correction = correction_of(self.session.viewer, layer)
-        mask = drawn(correction, index)
+        mask = drawn_values(correction, index)
         if status != "accepted" and mask is not None and not mask.any():
             mask = None
         annotator, contents = self.session.annotator, self._watched.contents
-        model = None if correction is None else editor_of(self.session, correction).models.get(index)
+        model, palette = None, Palette()
+        if correction is not None and mask is not None:
+            editor = editor_of(self.session, correction)
+            editor.classes.need_known()
+            model, palette = editor.models.get(index), editor.classes.palette
 
         def work() -> Saved:
             frame, place = frames.stored(layer, index), frame_index(layer, index)
+            values = np.zeros(frame.shape, np.uint8) if mask is None else palette.values(mask)
+            _refuse_unknown(values, palette, labels)
             before = labels.find(frame, place)
             group = self._groups.of(layer, before) or None
-            as_kept = mask is None or (before is not None and before.mask_sha256 == pixel_sha256(mask))
-            if before is not None and as_kept and (mask is None or status != "accepted"):
+            same = (
+                mask is not None and before is not None and before.mask_sha256 == mask_sha256(values, palette.classes)
+            )
+            if before is not None and (mask is None or (same and status != "accepted")):
                 record = labels.set_status(before.id, status, note)
             else:
-                kept = before if before is not None and mask is not None else None
-                proposed = kept.model if kept and kept.mask_sha256 == pixel_sha256(mask) else model  # type: ignore[arg-type]
                 record = labels.add(
                     frame,
-                    np.zeros(frame.shape, bool) if mask is None else mask,
+                    values,
                     status=status,
                     group=group,
                     annotator=annotator,
-                    model=proposed if mask is not None else None,
+                    model=None if mask is None else before.model if same and before is not None else model,
                     frame_index=place,
                     note=note,
                 )
@@ -194,3 +202,17 @@ class LabelWriter:
             f"Not saved. {error if isinstance(error, VasoMIMError) else 'What you drew is still here.'}"
         )
         self._watched.refresh()
+
+
+def _refuse_unknown(values: ClassMask, palette: Palette, labels: LabelSet) -> None:
+    """Nothing is written of which the set, as it is now, cannot say what it means: one class alone takes any value.
+
+    Raises:
+        LabelError: a value is of no class; somebody took it away since the panels looked.
+    """
+    unknown = unknown_values(values, labels.classes) if palette.several else []
+    if unknown:
+        raise LabelError(
+            f"{palette.name(unknown[0])} ({unknown[0]}) is drawn here, and the label set {labels.name} has no such "
+            "class any more: say in the panel Correct what becomes of it."
+        )

@@ -6,9 +6,7 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from napari.layers import Image
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
 from napari_vasomim.background.threads import LatestRequest
@@ -19,6 +17,7 @@ from napari_vasomim.correcting.undo import apply_values
 from napari_vasomim.labelling.saved_masks import SavedMasks
 from napari_vasomim.labelling.shown_label import ShownLabel
 from napari_vasomim.notify import report_errors
+from vasomim_core.classes import ClassMask, LabelClass
 from vasomim_core.labels.labelset import LabelSet, Record
 
 
@@ -59,11 +58,11 @@ class Revisions:
             return
 
         def work() -> Any:
-            mask = frame.labels.mask(frame.record.id)
+            read = _read(frame)
 
             def show() -> None:
                 if not (unasked and self._is_drawn_on(frame.layer, frame.index)):  # while the mask was read
-                    self._load(frame, frame.record, mask)
+                    self._load(frame, frame.record, *read)
 
             return show
 
@@ -89,10 +88,10 @@ class Revisions:
 
         def work() -> Any:
             restored = frame.labels.restore(frame.record.id, revision)
-            mask = frame.labels.mask(frame.record.id)
+            read = _read(frame)
 
             def done() -> None:
-                self._load(frame, restored, mask)
+                self._load(frame, restored, *read)
                 same = restored.revision == frame.record.revision
                 what = f"Revision {revision} is the current one already" if same else f"Revision {revision} taken back"
                 self._shown.watched.said.emit(f"{what}, as revision {restored.revision}; all revisions are kept.")
@@ -113,11 +112,12 @@ class Revisions:
             return
 
         def work() -> Any:
-            mask = frame.labels.mask(frame.record.id, revision)
+            mask, classes = _read(frame, revision)
 
             def show() -> None:
                 if self._shown.known is known or self._shown.is_current():
-                    results.put_frame(viewer, frame.layer, "revision", frame.index, mask, "revision", opacity=0.6)
+                    put = results.put_frame(viewer, frame.layer, "revision", frame.index, mask, "revision", opacity=0.6)
+                    put.colormap = results.colormap("revision", classes)
 
             return show
 
@@ -134,11 +134,18 @@ class Revisions:
             return None
         return _Frame(labels, known.layer, known.index, known.record)
 
-    def _load(self, frame: _Frame, record: Record, mask: NDArray[np.bool_]) -> None:
+    def _load(self, frame: _Frame, record: Record, mask: ClassMask, classes: tuple[LabelClass, ...]) -> None:
         viewer = self._session.viewer
-        if frame.layer not in viewer.layers:
+        if frame.layer not in viewer.layers or frame.labels is not self._session.label_set:
             return
+        self._session.take_classes(classes)  # a class may have come with this label
         correction = ensure_correction(viewer, frame.layer)
-        apply_values(correction, None if correction.ndim == 2 else frame.index, mask.astype(np.uint8))
+        editor_of(self._session, correction).classes.need_known()
+        apply_values(correction, None if correction.ndim == 2 else frame.index, mask)
         editor_of(self._session, correction).propose(frame.index, record.model)
         self._kept.remember(correction, frame.index, mask)
+
+
+def _read(frame: _Frame, revision: int | None = None) -> tuple[ClassMask, tuple[LabelClass, ...]]:
+    """The mask of a frame and what its values mean; in this order, for a class is there before it is drawn."""
+    return frame.labels.class_mask(frame.record.id, revision), frame.labels.classes

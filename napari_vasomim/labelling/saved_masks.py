@@ -6,10 +6,10 @@ import weakref
 
 import numpy as np
 from napari.layers import Image, Labels
-from numpy.typing import NDArray
 
-from napari_vasomim.correcting.corrections import correction_of, drawn
+from napari_vasomim.correcting.corrections import correction_of, drawn_values
 from napari_vasomim.session import Session
+from vasomim_core.classes import ClassMask
 from vasomim_core.labels.labelset import pixel_sha256
 
 
@@ -20,10 +20,10 @@ class SavedMasks:
         self._session = session
         self._masks: weakref.WeakKeyDictionary[Labels, dict[int, str]] = weakref.WeakKeyDictionary()
 
-    def remember(self, correction: Labels, index: int, mask: NDArray[np.bool_]) -> None:
-        """A label set has this mask (H, W) for a frame of a correction layer."""
+    def remember(self, correction: Labels, index: int, mask: ClassMask) -> None:
+        """A label set has this mask (H, W), in the values of the layer, for a frame of a correction layer."""
         self._masks.setdefault(correction, {})[index] = pixel_sha256(mask)
-        now = drawn(correction, index)
+        now = drawn_values(correction, index)
         if now is not None and np.array_equal(now, mask):  # else it was drawn on while the mask was written
             self._session.accepted.emit(correction, index)
 
@@ -35,6 +35,4 @@ class SavedMasks:
         data = np.asarray(correction.data)
         frames = data[None] if data.ndim == 2 else data
         kept = self._masks.get(correction, {})
-        return [
-            int(i) for i in np.flatnonzero(frames.any(axis=(1, 2))) if kept.get(int(i)) != pixel_sha256(frames[i] != 0)
-        ]
+        return [int(i) for i in np.flatnonzero(frames.any(axis=(1, 2))) if kept.get(int(i)) != pixel_sha256(frames[i])]

@@ -5,6 +5,7 @@ Reading happens in a thread: a large set takes its time.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from psygnal import Signal
@@ -14,6 +15,7 @@ from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.notify import report_error, report_errors
 from napari_vasomim.session import Session
+from vasomim_core.classes import LabelClass
 from vasomim_core.errors import InputError, LabelError, VasoMIMError
 from vasomim_core.labels.labelset import LabelSet
 
@@ -44,6 +46,7 @@ class WatchedSet:
         self._owner = QObject()
         self._opening = LatestRequest(self._owner, session.open_label_set)
         self._reading = LatestRequest(self._owner, lambda result: self.take(*result), self._unreadable)
+        self._changing = LatestRequest(self._owner, lambda result: self._classes_changed(*result), self._not_changed)
         # Other windows and programs write to the same folder.
         self._watcher = QFileSystemWatcher(self._owner)
         self._again = QTimer(self._owner, singleShot=True, interval=SETTLE_MS)
@@ -61,6 +64,38 @@ class WatchedSet:
         if self.session.label_set is None:
             raise LabelError("No label set is open; make one with New… in the panel Labels, or open one there.")
         return self.session.label_set
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether its classes are being changed."""
+        return self._changing.busy
+
+    def change_classes(self, change: Callable[[tuple[LabelClass, ...]], Iterable[LabelClass]]) -> None:
+        """Change the classes that the label set has by then. While that is being done, nothing else can be asked for.
+
+        Args:
+            change: makes the new classes of those that there are; its errors are told.
+
+        Raises:
+            LabelError: no label set is open, or the last change is still being written.
+        """
+        labels = self.need_label_set()
+        if self.is_changing:
+            raise LabelError("The last change of the classes is still being written; wait a moment.")
+        self._changing.ask(lambda: (labels, labels.set_classes(change(labels.classes))))
+        self.changed.emit()
+
+    def _classes_changed(self, labels: LabelSet, classes: tuple[LabelClass, ...]) -> None:
+        if labels is self.session.label_set:
+            self.session.take_classes(classes)
+            self.changed.emit()
+            self.refresh()
+
+    def _not_changed(self, error: Exception) -> None:
+        report_error(error)
+        self.said.emit(str(error) if isinstance(error, VasoMIMError) else "The classes are as they were.")
+        self.changed.emit()
+        self.refresh()
 
     @property
     def has_viewer(self) -> bool:
@@ -83,9 +118,9 @@ class WatchedSet:
         labels, before = self.session.label_set, self.contents
         if labels is not None and self.has_viewer:
             # Before reading: a change while we read is then seen as well.
-            records = labels.folder / "records"
-            if records.is_dir() and str(records) not in self._watcher.directories():
-                self._watcher.addPath(str(records))
+            for folder in (labels.folder, labels.folder / "records"):  # the index with its classes, and the records
+                if folder.is_dir() and str(folder) not in self._watcher.directories():
+                    self._watcher.addPath(str(folder))
             self._reading.ask(lambda: (labels, Contents.read(labels, before)))
 
     def take(self, labels: LabelSet, contents: Contents) -> None:
@@ -93,6 +128,7 @@ class WatchedSet:
         if labels is not self.session.label_set:
             return
         self.contents = contents
+        self.session.take_classes(contents.classes)
         self.trouble = contents.damaged[0] if contents.damaged else ""
         if len(contents.damaged) > 1:
             self.trouble += f" (The first of {len(contents.damaged)} such files.)"

@@ -9,22 +9,28 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QMessageBox, QPushButton
+from qtpy.QtWidgets import QGridLayout, QMessageBox, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 from napari_vasomim.canvas import layers
 from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import Editor, editor_of
-from napari_vasomim.correcting.keys import KEYS
-from napari_vasomim.correcting.tools.spec import GROW, TOOLS, VESSEL_TOOLS
-from napari_vasomim.plain import Marked, message_box
+from napari_vasomim.correcting.keys import CLASS_KEYS, KEYS
+from napari_vasomim.correcting.palette import Palette
+from napari_vasomim.correcting.tools.spec import CLASS_TOOLS, GROW, NAPARI_TOOLS, TOOLS, ToolSpec
+from napari_vasomim.plain import Marked, message_box, plain_label
+from napari_vasomim.widgets.class_choice import ClassChoice
 from napari_vasomim.widgets.forms import Fold
 from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
+from napari_vasomim.widgets.strangers import Strangers
 from napari_vasomim.widgets.unfinished_work import Offer
+from vasomim_core.classes import of_value
 from vasomim_core.errors import InputError
 
 COLUMNS = 3
+HELP = {spec.name: spec.help for spec in (*TOOLS.values(), *CLASS_TOOLS)}
+NAPARIS = {spec.name for spec in NAPARI_TOOLS}
 PLAIN_HELP = "Take up a tool, or press its key while the correction layer is selected."
 
 
@@ -47,20 +53,23 @@ class CorrectPanel(Panel):
         self.body.addLayout(row(self.begin, self.empty))
         self.state = hint()
         self.body.addWidget(self.state)
+        self.strangers = Strangers()
+        self.body.addWidget(self.strangers)
 
         self.section("Tools")
+        self.classes = ClassChoice(self._choose_class)
+        self.body.addWidget(self.classes)
         grid = QGridLayout()
         grid.setSpacing(SPACE)
         self.tools: dict[str, QPushButton] = {}
         for place, spec in enumerate(TOOLS.values()):
-            made = button(f"{spec.title}  ({spec.key})", partial(self.take, spec.name), spec.help)
-            made.setCheckable(True)
-            made.setStyleSheet(
-                "QPushButton:checked { background: palette(highlight); color: palette(highlighted-text); }"
-            )
-            self.tools[spec.name] = made
-            grid.addWidget(made, place // COLUMNS, place % COLUMNS)
+            self.tools[spec.name] = self._tool_button(spec)
+            grid.addWidget(self.tools[spec.name], place // COLUMNS, place % COLUMNS)
         self.body.addLayout(grid)
+        self.recolour = QWidget()
+        line = row(plain_label("Recolour a"), *(self._tool_button(spec) for spec in CLASS_TOOLS))
+        self.recolour.setLayout(line)
+        self.body.addWidget(self.recolour)
         self.help = hint(PLAIN_HELP)
         self.help.setMinimumHeight(3 * self.help.fontMetrics().height())
         self.help.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -75,9 +84,9 @@ class CorrectPanel(Panel):
         self.redo = button("Redo", partial(self._step, "redo"), "Ctrl+Shift+Z")
         self.body.addLayout(row(self.undo, self.redo))
         fold = Fold("Keys")
-        listed = Marked("<table cellspacing=2>" + "".join(f"<tr><td><b>{k}</b>&nbsp;&nbsp;</td><td>{v}</td></tr>"
-                                                           for k, v in KEYS.items()) + "</table>")  # fmt: skip
-        fold.body.addWidget(listed)
+        fold.body.addWidget(_listed(KEYS))
+        self.class_keys = _listed(CLASS_KEYS)
+        fold.body.addWidget(self.class_keys)
         self.body.addWidget(fold)
 
         self._editor: Editor | None = None
@@ -88,6 +97,8 @@ class CorrectPanel(Panel):
             self.session.frame_changed,
             self.session.drawn,
             self.session.predicted,
+            self.session.classes_changed,
+            self.session.class_chosen,
         ):
             self.follow(signal, self._refresh)
         self._refresh()
@@ -121,15 +132,16 @@ class CorrectPanel(Panel):
         if prediction is None or index not in prediction:
             raise InputError("This frame has no prediction yet; segment it first (Segment panel).")
         layer = self.need_correction()
-        mask = prediction.mask(index)
-        drawn = np.asarray(layer.data if layer.ndim == 2 else layer.data[index]) > 0
-        if drawn.any() and not (drawn == mask).all():
+        editor = editor_of(self.session, layer)
+        values = recoded(prediction.class_mask(index), prediction.classes, editor.classes.palette.classes)
+        drawn = editor.frame.plane
+        if drawn.any() and not np.array_equal(drawn, values):
             answer = self._ask_replace()
             if answer == "cancel":
                 return
-            mask = mask | drawn if answer == "add" else mask
-        undo.apply_values(layer, None if layer.ndim == 2 else index, mask.astype(np.uint8))
-        editor_of(self.session, layer).propose(index, prediction.model)
+            values = np.where(drawn != 0, drawn, values) if answer == "add" else values
+        undo.apply_values(layer, None if layer.ndim == 2 else index, values)
+        editor.propose(index, prediction.model)
         self.show_correction(layer)
 
     def start_empty(self) -> None:
@@ -159,17 +171,34 @@ class CorrectPanel(Panel):
 
     # Tools
 
+    def _tool_button(self, spec: ToolSpec) -> QPushButton:
+        made = button(f"{spec.title}  ({spec.key})", partial(self.take, spec.name), spec.help)
+        made.setCheckable(True)
+        made.setStyleSheet("QPushButton:checked { background: palette(highlight); color: palette(highlighted-text); }")
+        self.tools[spec.name] = made
+        return made
+
+    def _palette(self) -> Palette:
+        """Of the correction; of what would be drawn where there is none yet."""
+        if self._editor is not None:
+            return self._editor.classes.palette
+        classes = self.session.classes
+        return Palette(classes, of_value(classes, self.session.class_value) or classes[0])
+
+    def _choose_class(self, place: int) -> None:
+        self.session.choose_class(self._palette().classes[place].value)
+
     def take(self, name: str) -> None:
         """Take up a tool, ours or napari's; the same one again puts it down."""
         try:
             layer = self.need_correction()
             editor = editor_of(self.session, layer)
             self.show_correction(layer)
-            if TOOLS[name] in VESSEL_TOOLS:
+            if name not in NAPARIS:
                 editor.tools.take(name)
             else:
                 editor.tools.take(None)
-                layer.selected_label = 1
+                layer.selected_label = editor.classes.palette.chosen.value
                 layer.mode = "pan_zoom" if layer.mode == name else name
         finally:
             self._show_tool()  # the button that was pressed may stand for a tool that was refused
@@ -195,7 +224,12 @@ class CorrectPanel(Panel):
         up = ours or (str(layer.mode) if layer is not None else "")
         for name, made in self.tools.items():
             made.setChecked(name == up)
-        self.help.setText(TOOLS[up].help if up in TOOLS else PLAIN_HELP)
+        self.help.setText(HELP.get(up, PLAIN_HELP))
+
+    def _show_words(self, words: str) -> None:
+        """Of a tool that is up, which class it takes or makes at the pointer."""
+        up = self._editor.tools.tool if self._editor is not None else None
+        self.help.setText(f"{words} {HELP[up]}" if up else PLAIN_HELP)
 
     # State
 
@@ -212,8 +246,15 @@ class CorrectPanel(Panel):
             if layer not in self._followed:
                 self._followed.add(layer)
                 self.follow(self._editor.tools.changed, self._show_tool)
+                self.follow(self._editor.tools.said, self._show_words)
+                self.follow(self._editor.classes.changed, self._refresh)
                 self.follow(self._editor.unsaved_changed, self._refresh)
                 self.follow(layer.events.mode, self._show_tool)
+        palette = self._palette()
+        self.classes.set_palette(palette)
+        self.recolour.setVisible(palette.several)
+        self.class_keys.setVisible(palette.several)
+        self.strangers.show_of(self._editor, self.session.classes)
         self._show_threshold()
         self._show_tool()
         self.state.setText(self._sentence(layer))
@@ -238,3 +279,8 @@ class CorrectPanel(Panel):
         if not others:
             return f"{here}."
         return f"{here}; {others} other frame{'s are' if others > 1 else ' is'} not accepted."
+
+
+def _listed(keys: dict[str, str]) -> Marked:
+    rows = "".join(f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{what}</td></tr>" for key, what in keys.items())
+    return Marked(f"<table cellspacing=2>{rows}</table>")

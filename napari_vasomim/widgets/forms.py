@@ -18,13 +18,15 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from napari_vasomim.plain import plain_label
+from napari_vasomim.plain import plain_label, tooltip
 from napari_vasomim.widgets.editors import editor_for
 from napari_vasomim.widgets.kit import SPACE, header, keep_wheel_for_scrolling
 from vasomim_core.config import Ui, check, fields
 from vasomim_core.errors import ConfigError
 
 LABEL_WIDTH = 104
+LONGEST_TITLE = 260
+"""Of a fold, in pixels."""
 RED = {False: "#b3261e", True: "#ff7b72"}
 """Of a sentence about a problem, on a light and on a dark theme."""
 
@@ -171,6 +173,12 @@ class Fold(QWidget):
         layout.addWidget(self._content)
         self._head.toggled.connect(self.set_open)
         self.set_open(False)
+
+    def set_title(self, title: str) -> None:
+        """Another heading, cut where it does not fit; the whole is in the tooltip."""
+        shown = self._head.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, LONGEST_TITLE)
+        self._head.setText(shown.replace("&", "&&"))
+        self._head.setToolTip(tooltip(title) if shown != title else "")
 
     def set_open(self, is_open: bool) -> None:
         """Show or hide the content."""

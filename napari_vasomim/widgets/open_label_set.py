@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QSizePolicy, QToolButton, QTreeW
 from napari_vasomim.labelling.contents import count_words
 from napari_vasomim.labelling.watched_set import WatchedSet
 from napari_vasomim.plain import tooltip
+from napari_vasomim.widgets.class_list import ClassList
 from napari_vasomim.widgets.kit import Panel, button, header, hint, row
 from napari_vasomim.widgets.table import Table
 from vasomim_core.errors import LabelError
@@ -52,6 +53,7 @@ class OpenLabelSet:
         line = row(self.make, self.other)
         line.addWidget(self.more)
         panel.body.addLayout(line)
+        self.classes = ClassList(panel, watched)
         panel.follow(watched.opened, self._show)
         panel.follow(watched.changed, self._show)
         panel.follow(panel.session.label_set_changed, self._remember)

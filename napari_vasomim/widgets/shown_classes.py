@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Signal
-from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QWidget
 
 from napari_vasomim.prediction import Prediction
+from napari_vasomim.widgets.swatches import swatch
 from vasomim_core.classes import LabelClass
 from vasomim_core.config import Vessels
 
 WORDS: dict[Vessels, str] = {"every": "every vessel", "main": "main branches"}
-SWATCH = 12
-"""px, side of a class's colour."""
 
 
 class ShownVessels(QComboBox):
@@ -83,10 +81,3 @@ def classes_of(prediction: Prediction | None) -> tuple[LabelClass, ...]:
     if prediction is None or prediction.seen == "main" or len(prediction.classes) == 1:
         return ()
     return prediction.classes
-
-
-def swatch(colour: str) -> QIcon:
-    """A square of a colour."""
-    picture = QPixmap(SWATCH, SWATCH)
-    picture.fill(QColor(colour))
-    return QIcon(picture)

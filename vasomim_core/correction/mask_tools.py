@@ -34,29 +34,45 @@ def anchors(mask: Mask) -> Mask:
     return np.asarray(kept[pieces])
 
 
+def nearest_at(mask: Mask, point: Point, within: int = 5) -> tuple[int, int] | None:
+    """The pixel of a mask that a click means.
+
+    Args:
+        mask: bool (H, W).
+        point: (row, column).
+        within: distance in px up to which a pixel beside the click is taken, the nearest one.
+
+    Returns:
+        (row, column); None if there is none.
+    """
+    mask = np.asarray(mask, bool)
+    clicked = np.array(pixel_at(point, mask.shape))
+    corner = np.maximum(clicked - within, 0)
+    vessel = np.argwhere(mask[corner[0] : clicked[0] + within + 1, corner[1] : clicked[1] + within + 1]) + corner
+    distance = np.linalg.norm(vessel - clicked, axis=1)
+    if not (distance <= within).any():
+        return None
+    row, column = vessel[distance.argmin()].tolist()
+    return row, column
+
+
 def piece_at(mask: Mask, point: Point, within: int = 5) -> Mask:
     """The connected piece of a mask under a click.
 
     Args:
         mask: bool (H, W).
         point: (row, column).
-        within: distance in px up to which a piece beside the click is taken, the nearest one.
+        within: as in `nearest_at`.
 
     Returns:
         bool (H, W), one 8-connected component; empty if there is none.
     """
     mask = np.asarray(mask, bool)
-    if not mask.any():
-        return np.zeros_like(mask)
-    clicked = np.array(pixel_at(point, mask.shape))
-    corner = np.maximum(clicked - within, 0)
-    vessel = np.argwhere(mask[corner[0] : clicked[0] + within + 1, corner[1] : clicked[1] + within + 1]) + corner
-    distance = np.linalg.norm(vessel - clicked, axis=1)
-    if not (distance <= within).any():
+    pixel = nearest_at(mask, point, within)
+    if pixel is None:
         return np.zeros_like(mask)
     _, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    row, column = vessel[distance.argmin()]
-    return pieces == pieces[row, column]
+    return pieces == pieces[pixel]
 
 
 def branch_at(mask: Mask, point: Point, within: int = 5) -> Mask:
@@ -69,7 +85,7 @@ def branch_at(mask: Mask, point: Point, within: int = 5) -> Mask:
     Args:
         mask: bool (H, W).
         point: (row, column).
-        within: as in `piece_at`.
+        within: as in `nearest_at`.
 
     Returns:
         bool (H, W), part of one piece, or all of one that has no fork; empty if there is none.

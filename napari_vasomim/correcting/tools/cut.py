@@ -11,7 +11,7 @@ from vasomim_core.correction.mask_tools import Mask, cut
 
 
 class Cut(Tool):
-    """A drag erases what it crosses; it may begin and end beside the frame."""
+    """A drag erases what it crosses, of the chosen class; it may begin and end beside the frame."""
 
     spec = CUT
     drags = True
@@ -26,12 +26,18 @@ class Cut(Tool):
 
     def hover(self, point: Point, shift: bool = False) -> Mask | None:
         """The cut from where the drag began to a point; nothing without a drag."""
-        return None if self._start is None else cut(np.ones(self.frame.mask.shape, bool), self._start, point)
+        everywhere = self.frame.free(np.ones(self.frame.plane.shape, bool))
+        return None if self._start is None else cut(everywhere, self._start, point)
 
     def click(self, point: Point, shift: bool = False) -> int:
         """Erase along it."""
         start, self._start = self._start, None
-        return 0 if start is None else self.frame.erase(cut(self.frame.mask, start, point))
+        mine = self.frame.palette.mine(self.frame.plane)
+        return 0 if start is None else self.frame.erase(cut(mine, start, point))
+
+    def words(self, point: Point) -> str:
+        """Which class it cuts."""
+        return f"Cuts {self.frame.palette.chosen.name} alone."
 
     def end(self) -> None:
         """Give a cut up that was begun."""

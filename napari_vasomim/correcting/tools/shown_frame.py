@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from napari_vasomim.canvas import frames
 from napari_vasomim.canvas.canvas import Canvas
 from napari_vasomim.correcting import undo
+from napari_vasomim.correcting.palette import Palette, Point
+from vasomim_core.classes import ClassMask
 from vasomim_core.correction.cost import VesselCost
 from vasomim_core.correction.mask_tools import Mask
 from vasomim_core.errors import InputError
 
-Point = tuple[float, float]
-"""(row, column) in px of the frame."""
+__all__ = ["Point", "ShownFrame"]
 
 
 class ShownFrame:
@@ -26,9 +27,10 @@ class ShownFrame:
 
     Args:
         viewer: where it is shown.
-        layer: the correction, uint8 (y, x) or (t, y, x), 1 = vessel.
+        layer: the correction, uint8 (y, x) or (t, y, x), the values of classes.
         source: its angiogram.
         probability: gives the vessel probability float32 (H, W) of a frame, or None where none was computed.
+        palette: gives the classes of the correction and the one that is drawn in.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class ShownFrame:
         layer: Labels,
         source: Image,
         probability: Callable[[int], NDArray[np.float32] | None],
+        palette: Callable[[], Palette] = Palette,
     ):
         self.viewer, self.layer, self.source, self._probability = viewer, layer, source, probability
+        self._palette = palette
         self._cost: VesselCost | None = None
         self._cost_of: tuple[int, NDArray[np.float32] | None] = -1, None
 
@@ -48,10 +52,28 @@ class ShownFrame:
         return frames.current_index(self.viewer, self.layer)
 
     @property
-    def mask(self) -> Mask:
-        """The vessels that are drawn on it, bool (H, W)."""
+    def palette(self) -> Palette:
+        """What the values that are drawn on it mean, and which class is drawn in."""
+        return self._palette()
+
+    @property
+    def plane(self) -> ClassMask:
+        """The values that are drawn on it, uint8 (H, W)."""
         data: Any = self.layer.data if self.layer.ndim == 2 else self.layer.data[self.index]
-        return np.asarray(data) > 0
+        return np.asarray(data)
+
+    @property
+    def mask(self) -> Mask:
+        """All that is drawn on it, of any class, bool (H, W)."""
+        return self.plane > 0
+
+    def value_at(self, point: Point) -> int:
+        """The value that a click means, 0 beside everything."""
+        return self.palette.value_at(self.plane, point)
+
+    def free(self, pixels: Mask) -> Mask:
+        """Those of these pixels, bool (H, W), that are not of another class than the chosen one."""
+        return pixels & ~self.palette.others(self.plane)
 
     @property
     def probability(self) -> NDArray[np.float32] | None:
@@ -87,11 +109,15 @@ class ShownFrame:
     # What is done to it, each an undoable step
 
     def paint(self, pixels: Mask) -> int:
-        """Draw vessel on these pixels, bool (H, W); returns how many were none before."""
-        return self._set(pixels, 1)
+        """Draw the chosen class on those of these pixels, bool (H, W), that are `free`; returns how many changed."""
+        return self._set(self.free(pixels), self.palette.chosen.value)
+
+    def recolour(self, pixels: Mask) -> int:
+        """Draw the chosen class on these pixels, bool (H, W), whatever class they have; returns how many changed."""
+        return self._set(pixels, self.palette.chosen.value)
 
     def erase(self, pixels: Mask) -> int:
-        """Erase these pixels, bool (H, W); returns how many were vessel before."""
+        """Erase these pixels, bool (H, W), of whatever class; returns how many were drawn before."""
         return self._set(pixels, 0)
 
     def _set(self, pixels: Mask, value: int) -> int:

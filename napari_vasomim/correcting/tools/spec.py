@@ -56,6 +56,25 @@ REMOVE = ToolSpec(
 CUT = ToolSpec("cut", "C", "Cut", "cut across", "Drag across a vessel; red is what is erased.", TAKES)
 VESSEL_TOOLS = (TRACE, JOIN, REMOVE, CUT)
 
+RECOLOUR_PIECE = ToolSpec(
+    "recolour piece",
+    "U",
+    "Piece",
+    "give a piece the chosen class",
+    "Click a piece to give all of it, as far as it is of one class, the chosen class.",
+    ADDS,
+)
+RECOLOUR_BRANCH = ToolSpec(
+    "recolour branch",
+    "Y",
+    "Branch",
+    "give a branch the chosen class",
+    "Click a branch to give it, and what hangs on it alone, the chosen class.",
+    ADDS,
+)
+CLASS_TOOLS = (RECOLOUR_PIECE, RECOLOUR_BRANCH)
+"""For several classes, and so shown only where there are."""
+
 NAPARI_TOOLS = (
     ToolSpec("paint", "P", "Brush", "brush", "Hold the left button and draw; [ and ] change the brush."),
     ToolSpec("erase", "E", "Eraser", "eraser", "Hold the left button and erase; [ and ] change the eraser."),
@@ -69,4 +88,4 @@ GROW = ToolSpec(
 """Done at once, without the pointer."""
 
 TOOLS = {spec.name: spec for spec in (*VESSEL_TOOLS, *NAPARI_TOOLS)}
-"""All that can be taken up, in the order of their buttons."""
+"""All that can be taken up whatever the classes, in the order of their buttons."""

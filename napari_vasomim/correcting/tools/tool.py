@@ -39,6 +39,10 @@ class Tool:
         """
         raise NotImplementedError
 
+    def words(self, point: Point) -> str:
+        """What a click at a point does to which class, in a few words; said where there are several."""
+        return f"Draws {self.frame.palette.chosen.name}."
+
     def press(self, point: Point) -> None:
         """A drag begins at a point."""
 

@@ -15,14 +15,19 @@ from napari_vasomim.correcting.tools.cut import Cut
 from napari_vasomim.correcting.tools.join import Join
 from napari_vasomim.correcting.tools.mouse import Mouse
 from napari_vasomim.correcting.tools.preview import Preview
+from napari_vasomim.correcting.tools.recolour import RecolourBranch, RecolourPiece
 from napari_vasomim.correcting.tools.remove import Remove
 from napari_vasomim.correcting.tools.shown_frame import Point, ShownFrame
+from napari_vasomim.correcting.tools.spec import ADDS, CLASS_TOOLS
 from napari_vasomim.correcting.tools.tool import Tool
 from napari_vasomim.correcting.tools.trace import Trace
 from napari_vasomim.notify import report_errors
 from vasomim_core.errors import InputError
 
-KINDS: dict[str, type[Tool]] = {kind.spec.name: kind for kind in (Trace, Join, Remove, Cut)}
+KINDS: dict[str, type[Tool]] = {
+    kind.spec.name: kind for kind in (Trace, Join, Remove, Cut, RecolourPiece, RecolourBranch)
+}
+FOR_SEVERAL = {spec.name for spec in CLASS_TOOLS}
 
 
 class VesselTools:
@@ -34,6 +39,8 @@ class VesselTools:
 
     changed = Signal(object)
     """Another tool was taken up (its name), or put down (None)."""
+    said = Signal(str)
+    """What a click would do to which class; where there is one class alone, there is nothing to say."""
 
     def __init__(self, frame: ShownFrame):
         self._frame = frame
@@ -72,6 +79,8 @@ class VesselTools:
             )
         if name is not None:
             self._frame.need_shown()
+        if name in FOR_SEVERAL and not self._frame.palette.several:
+            raise InputError("Recolouring needs another class to choose; make one in the panel Labels.")
         if name == self.tool:
             name = None
         self._put_down()
@@ -92,6 +101,7 @@ class VesselTools:
         """Show what a click at this point would do."""
         self._pointer = point, shift
         self._preview.draw(self._tool.hover(point, shift) if self._tool and self._reaches(point) else None)
+        self._say(point)
 
     def press(self, point: Point) -> None:
         """Begin a drag at this point; `click` at another one ends it."""
@@ -125,6 +135,16 @@ class VesselTools:
                 self._tool.step_back()
             self.hover(*self._pointer)
 
+    def palette_changed(self) -> None:
+        """Other classes, or another one is drawn in."""
+        if self._tool is None:
+            return
+        if self.tool in FOR_SEVERAL and not self._frame.palette.several:
+            self._unusable()
+        else:
+            self._preview.appear(self._colour(self._tool))
+            self.hover(*self._pointer)
+
     def pixels_changed(self) -> None:
         """The angiogram got other pixels."""
         self._frame.pixels_changed()
@@ -133,6 +153,17 @@ class VesselTools:
 
     def _reaches(self, point: Point) -> bool:
         return self._tool is not None and (self._tool.drags or self._frame.contains(point))
+
+    def _say(self, point: Point) -> None:
+        if self._tool is not None and self._frame.palette.several:
+            words = self._tool.words(point)
+            self._frame.viewer.help = f"{words} {self._tool.spec.help}"
+            self.said.emit(words)
+
+    def _colour(self, tool: Tool) -> str | None:
+        """What is drawn is seen in the colour of its class before it is drawn."""
+        palette = self._frame.palette
+        return palette.chosen.colour if palette.several and tool.spec.colour == ADDS else tool.spec.colour
 
     def _look_ahead_soon(self) -> None:
         """Once what was done is seen, and before the pointer is far."""
@@ -151,9 +182,10 @@ class VesselTools:
         layer.mode = "pan_zoom"  # first: while a tool is up, a change of the mode puts it down
         self._tool = tool
         viewer.layers.selection.active = layer
-        self._preview.appear(tool.spec.colour)
+        self._preview.appear(self._colour(tool))
         self._mouse.attach(tool.drags)
         viewer.help = tool.spec.help
+        self._say(self._pointer[0])
         self._look_ahead_soon()
 
     def _put_down(self) -> None:

@@ -37,7 +37,7 @@ class Trace(Tool):
     def hover(self, point: Point, shift: bool = False) -> Mask | None:
         """The vessel from where the trace stands to a point; nothing before the first click."""
         paths = self._paths_on()
-        return None if paths is None else painted(paths.cost, paths.to(point))
+        return None if paths is None else self.frame.free(painted(paths.cost, paths.to(point)))
 
     def click(self, point: Point, shift: bool = False) -> int:
         """Begin a trace, or paint the vessel from where it stands to a point."""
