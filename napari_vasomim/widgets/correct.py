@@ -25,7 +25,7 @@ from napari_vasomim.widgets.forms import Fold
 from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
 from napari_vasomim.widgets.strangers import Strangers
 from napari_vasomim.widgets.unfinished_work import Offer
-from vasomim_core.classes import of_value
+from vasomim_core.classes import of_value, recoded
 from vasomim_core.errors import InputError
 
 COLUMNS = 3
