@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QWidget
 
 from napari_vasomim.prediction import Prediction
@@ -62,7 +62,7 @@ class ClassToggles(QWidget):
             button = QToolButton()
             button.setText(one.name)
             button.setIcon(swatch(one.colour))
-            button.setToolButtonStyle(button.toolButtonStyle().ToolButtonTextBesideIcon)
+            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
             button.setCheckable(True)
             button.setChecked(one.name not in self.hidden)
             button.setToolTip(f"Show or hide {one.name}")
