@@ -74,4 +74,13 @@ def bind_class_keys(layer: Labels, tools: VesselTools, classes: DrawnClasses) ->
 
 def _bind(layer: Labels, key: str, action: Callable[[], Any]) -> None:
     guarded = report_errors(action)
-    layer.bind_key(key, lambda _: guarded(), overwrite=True)
+
+    def pressed(_: Labels) -> Callable[[], None]:
+        guarded()
+        return _released
+
+    layer.bind_key(key, pressed, overwrite=True)
+
+
+def _released() -> None:
+    """When a key goes up: else napari would do what its own binding left for that, and put an earlier tool back."""
