@@ -196,6 +196,7 @@ class FinetuneConfig(_Run):
         augment: random scale, rotation, flip, grey levels, noise and blur.
         variety: how far that goes; "wide" also turns frames upside down and takes other rooms' grey levels, sizes,
             collimators, wires and clips, at the price of a longer training.
+        categories: the categories of an ARCADE split (or another COCO file) are classes, not all of them vessel alike.
         complete: every visible vessel is labelled; off = the labels hold main branches, and what a filter or the
             teacher finds beside them is learned as other branches.
         synthetic: share of each batch that is drawn, with complete labels and a catheter.
@@ -228,6 +229,7 @@ class FinetuneConfig(_Run):
     input_size: Annotated[int, Ui(min=32, max=2048, step=32, unit="px")] = 256
     augment: bool = True
     variety: Annotated[Variety, Ui(advanced=True)] = "usual"
+    categories: Annotated[bool, Ui(advanced=True)] = False
     complete: Annotated[bool, Ui(advanced=True)] = True
     synthetic: Annotated[float, Ui(min=0, max=0.9, step=0.05, advanced=True)] = 0.0
     contrast: Annotated[float, Ui(min=0, max=1, step=0.05, advanced=True)] = 0.0

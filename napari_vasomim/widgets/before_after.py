@@ -170,7 +170,8 @@ def _held_out(run: Path, config: FinetuneConfig) -> tuple[list[LabelledFrame], s
         RunError: none of these frames is there any more.
     """
     record = read_run_data(run)
-    labels, val = open_labels(config.labels), None if config.val is None else open_labels(config.val)
+    labels = open_labels(config.labels, categories=config.categories)
+    val = None if config.val is None else open_labels(config.val, categories=config.categories)
     if record is None:  # of a run by an older version: its draw is repeated
         learned, held_out = training_and_validation(labels, val, config.fraction, config.training.seed)
         same = read_card(run / MODEL).data.get("sha256") == labels_fingerprint(learned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ from qtpy.QtGui import QShowEvent
 
 from napari_vasomim.notify import inform, report_errors
 from napari_vasomim.runs import machine
+from napari_vasomim.widgets.kit import hint
 from napari_vasomim.widgets.model_choice import ModelChoice
 from napari_vasomim.widgets.train import Check, TrainPanel
 from vasomim_core.config import FinetuneConfig
-from vasomim_core.errors import CheckpointError
+from vasomim_core.errors import CheckpointError, VasoMIMError
 from vasomim_core.models import catalogue
 from vasomim_core.training import presets
 from vasomim_core.training.costs import network_title
+from vasomim_core.training.lesson import class_change
 from vasomim_core.training.preflight import check_before_training
 
 STARTS = (*catalogue.SEGMENTING, "autoencoder")
@@ -33,7 +36,7 @@ class FinetunePanel(TrainPanel):
     data_words = "a label set"
     empty = "Choose a label set to learn from, or open one in the Labels panel."
     shown_elsewhere = ("init",)
-    checked_with = ("val", "fraction", "seed")
+    checked_with = ("val", "fraction", "seed", "categories")
 
     def build_base(self) -> None:
         """The model to start from."""
@@ -51,6 +54,9 @@ class FinetunePanel(TrainPanel):
         self.follow(self.session.model_changed, self._fill_bases)
         self.follow(self.session.models_changed, self._fill_bases)
         self.follow(self.session.label_set_changed, self._label_set_changed)
+        self.classes = hint()
+        self.classes.hide()
+        self.form.addRow(self.classes)
         self.base.chosen.connect(report_errors(self._apply_preset))
 
     def showEvent(self, event: QShowEvent | None) -> None:
@@ -82,13 +88,26 @@ class FinetunePanel(TrainPanel):
     def check(self, config: FinetuneConfig) -> Check:
         """Look at every labelled frame."""
         problems, warnings, counts = check_before_training(
-            config.labels, config.val, config.fraction, config.training.seed
+            config.labels, config.val, config.fraction, config.training.seed, config.categories
         )
         return problems, warnings, counts.get("frames", 0)
 
     def preset_changes(self, name: presets.Name) -> dict[str, Any]:
         """By memory, frames and the model to start from."""
         return presets.finetune_preset(name, self._frames, *machine.memory(), self.base.current or None)
+
+    def _estimate(self, *given: Any) -> None:
+        super()._estimate(*given)
+        self._tell_classes()
+
+    def _tell_classes(self) -> None:
+        """What becomes of the classes of the model to start from, where the labels have others."""
+        sentence = ""
+        if self._data is not None:
+            with suppress(VasoMIMError, OSError):  # the check tells of it
+                sentence = class_change(self._whole(self.settings.last_value()))
+        self.classes.setText(sentence)
+        self.classes.setVisible(bool(sentence))
 
     def base_changes(self) -> dict[str, Any]:
         """The model to start from."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vasomim_core.classes import CATHETER, MAIN, OTHER, VESSEL, LabelClass, check_classes, new_class
+from vasomim_core.classes import VESSEL, LabelClass, check_classes
 from vasomim_core.config import FinetuneConfig
 from vasomim_core.data.augment import Grey, finetuning_crop
-from vasomim_core.data.codes import Term, terms
 from vasomim_core.data.completion import completed, completed_by
 from vasomim_core.data.spool import spool
 from vasomim_core.data.store import Coded, FrameStore, build_store
@@ -28,6 +27,7 @@ from vasomim_core.models.registry import load_model
 from vasomim_core.reading import read_angiogram, stem
 from vasomim_core.schema import from_dict
 from vasomim_core.training.events import EventLog
+from vasomim_core.training.lesson import Lesson, lesson_of
 from vasomim_core.training.mixture import Ingredient, Mixture
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.run_data import Items, RunData, read_run_data, settle
@@ -37,61 +37,6 @@ VALIDATION, SYNTHETIC, UNLABELLED, CONTRAST = "validation", "synthetic", "unlabe
 """Folders of further stores within a run's cache."""
 DETAIL = 2
 """How much finer labels are kept than frames: a pixel then has its share of a vessel's border."""
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What there is to tell apart.
-
-    Attributes:
-        classes: of the model, in the order of its outputs.
-        labelled: values of those that the labels have.
-        catheter: code of a catheter in a synthetic frame.
-    """
-
-    classes: tuple[LabelClass, ...]
-    labelled: tuple[int, ...]
-    catheter: int = 0
-
-    @property
-    def thresholds(self) -> dict[str, float]:
-        """By class name: what the labels have is of its class from one half on, others take what is left of vessel."""
-        left_out = any(one.vessel and one.value not in self.labelled for one in self.classes)
-        return {one.name: 0.5 for one in self.classes if left_out and one.value in self.labelled}
-
-    @property
-    def meaning(self) -> dict[int, tuple[Term, ...]]:
-        """What the codes of the labels say."""
-        return terms(self.classes, self.labelled)
-
-
-def lesson_of(config: FinetuneConfig, had: tuple[LabelClass, ...]) -> Lesson:
-    """What a run learns to tell apart.
-
-    Where labels are complete, these are their classes. Else they are main branches, and other branches are learned
-    too; with synthetic frames, which show where it is, also the catheter.
-
-    Args:
-        config: the settings.
-        had: classes that the labels have.
-
-    Raises:
-        LabelError: `complete` is off and the labels have too many classes already, or one of those names.
-    """
-    values = tuple(one.value for one in had)
-    catheter = next((one.value for one in had if not one.vessel and one.name.casefold() == CATHETER), 0)
-    if config.complete:
-        return Lesson(had, values, catheter)
-    if len(had) == 1:
-        had = (replace(had[0], name=MAIN),)
-    classes = [*had, new_class(had, OTHER)]
-    if config.synthetic and not catheter:
-        classes.append(new_class(classes, CATHETER, vessel=False))
-        catheter = classes[-1].value
-    try:
-        return Lesson(check_classes(classes), values, catheter)
-    except ConfigError as error:
-        raise LabelError(f"{config.labels} cannot be completed by other branches: {error}.") from error
 
 
 @dataclass(frozen=True)
@@ -186,8 +131,8 @@ class _Preparation:
     def look(self, known: Items) -> Items:
         """The labelled frames as they are now; a run that has begun has what it needs in its cache."""
         keep = None if known else self.keep
-        self.labels = self._kept(open_labels(self.config.labels, keep))
-        self.val = [] if self.config.val is None else open_labels(self.config.val, keep)
+        self.labels = self._kept(open_labels(self.config.labels, keep, self.config.categories))
+        self.val = [] if self.config.val is None else open_labels(self.config.val, keep, self.config.categories)
         return self._items([])
 
     def build(self, _: Items) -> RunData:

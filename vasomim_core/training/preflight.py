@@ -12,7 +12,7 @@ from vasomim_core.labels.splitting import split_validation, take_fraction
 
 
 def check_before_training(
-    labels: Path, val: Path | None = None, fraction: float = 1.0, seed: int = 0
+    labels: Path, val: Path | None = None, fraction: float = 1.0, seed: int = 0, categories: bool = False
 ) -> tuple[list[str], list[str], dict[str, Any]]:
     """Look at labelled frames before a run; reads each of them once (about 20 ms a frame), so not in a window's thread.
 
@@ -21,14 +21,15 @@ def check_before_training(
         val: frames to validate on, likewise; None = some of `labels`, which then needs two groups.
         fraction: share of `labels` that will be used, in (0, 1].
         seed: of the draw of that share.
+        categories: as for `open_labels`.
 
     Returns:
         Problems (sentences; a run would fail), warnings (sentences; probably mistakes), and counts: `frames`,
         `groups`, `vessel` (mean share in percent), `sizes` (frames by "W×H"). Counts are empty when nothing opens.
     """
     try:
-        frames = open_labels(labels)
-        validation = open_labels(val) if val is not None else []
+        frames = open_labels(labels, categories=categories)
+        validation = open_labels(val, categories=categories) if val is not None else []
     except (VasoMIMError, OSError) as error:
         return [str(error)], [], {}
     found = check_labels(frames)
