@@ -99,21 +99,17 @@ class Prediction:
 
     def class_mask(self, index: int) -> ClassMask:
         """What is shown of a computed frame, uint8 (H, W): class values, 0 = nothing."""
-        main = self.rules.main
-        if self.seen == "main" and main is not None:
-            drawn = self._reaches(index, main + 1, self.threshold) * np.uint8(self.classes[main].value)
-        elif len(self.classes) == 1:
-            drawn = self._reaches(index, 0, self.threshold) * np.uint8(self.classes[0].value)
+        planes = self._levels[index].astype(np.float32) / np.float32(LEVELS)
+        found = Probabilities(planes[0], planes[1:] if len(planes) > 1 else planes)
+        least = float(np.float32(max(1, round(self.threshold * LEVELS))) / np.float32(LEVELS))
+        if self.seen == "main" and self.rules.main is not None:
+            value = np.uint8(self.classes[self.rules.main].value)
+            drawn = self.rules.vessels(found, "main", least)[1] * value
         else:
-            planes = self._levels[index].astype(np.float32) / np.float32(LEVELS)
-            least = np.float32(max(1, round(self.threshold * LEVELS))) / np.float32(LEVELS)
-            drawn = self.rules.mask(Probabilities(planes[0], planes[1:]), float(least))
+            drawn = self.rules.mask(found, least)
         drawn[np.isin(drawn, [one.value for one in self.classes if one.name in self.hidden])] = 0
         return drawn
 
     def mask(self, index: int) -> NDArray[np.bool_]:
         """The vessels (H, W) that are shown of a computed frame."""
         return vessel_of(self.class_mask(index), self.classes)
-
-    def _reaches(self, index: int, plane: int, threshold: float) -> NDArray[np.bool_]:
-        return self._levels[index][plane] >= max(1, round(threshold * LEVELS))

@@ -51,6 +51,7 @@ class Preprocessing:
         threshold: probability of vessel, of whatever class, from which a pixel counts as vessel.
         class_thresholds: by class name, the probability of that class from which a pixel is of it, whatever the others
             say; see `class_mask`.
+        least_piece: share of the frame that a connected piece of vessel must have to be no speck; see `class_mask`.
         calibration: slope and intercept of the logit of vessel that make the network's probability honest; see
             `calibration`.
         mirrored: average with the prediction of the frame flipped left to right, at 2× the time.
@@ -63,6 +64,7 @@ class Preprocessing:
     tile: Annotated[int | None, Ui(min=16, max=8192)] = None
     threshold: Annotated[float, Ui(min=0, max=1)] = 0.5
     class_thresholds: dict[str, float] = field(default_factory=dict)
+    least_piece: Annotated[float, Ui(min=0, max=0.05)] = 0.0
     calibration: Annotated[Calibration, Ui(min=-1000, max=1000)] = AS_TRAINED
     mirrored: bool = False
 

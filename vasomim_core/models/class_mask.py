@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vasomim_core.classes import MAIN, VESSEL, ClassMask, LabelClass
+from vasomim_core.classes import MAIN, VESSEL, ClassMask, LabelClass, vessel_of
+from vasomim_core.config import Vessels
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,14 @@ class ClassRules:
     Attributes:
         classes: in the order of its outputs.
         thresholds: by class name, the probability of that class from which a pixel is of it, whatever the others say.
+        least_piece: see `without_specks`.
+        threshold: probability of vessel, of whatever class, from which a pixel is vessel.
     """
 
     classes: tuple[LabelClass, ...] = VESSEL
     thresholds: dict[str, float] = field(default_factory=dict)
+    least_piece: float = 0.0
+    threshold: float = 0.5
 
     @property
     def main(self) -> int | None:
@@ -48,8 +54,42 @@ class ClassRules:
         return 0.5 if self.main is None else self.thresholds.get(self.classes[self.main].name, 0.5)
 
     def mask(self, found: Probabilities, threshold: float) -> ClassMask:
-        """See `class_mask`."""
-        return class_mask(found, self.classes, threshold, self.thresholds)
+        """The class of each pixel, without specks of vessel; see `class_mask`."""
+        drawn = class_mask(found, self.classes, threshold, self.thresholds)
+        if self.least_piece:
+            vessel = vessel_of(drawn, self.classes)
+            drawn[vessel & ~without_specks(vessel, self.least_piece)] = 0
+        return drawn
+
+    def vessels(
+        self, found: Probabilities, which: Vessels, threshold: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Probability (H, W) and mask (H, W), without specks, of every vessel or, where it is told, of main branches.
+
+        Main branches are a part of every vessel, as the model's own threshold gives them.
+        """
+        if which == "every" or self.main is None:
+            return found.vessel, without_specks(found.vessel >= threshold, self.least_piece)
+        p = found.classes[self.main]
+        return p, (p >= threshold) & without_specks(found.vessel >= self.threshold, self.least_piece)
+
+
+def without_specks(mask: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
+    """A mask without its small pieces: a coronary tree hangs together, what a model takes for vessel in bones does not.
+
+    Args:
+        mask: bool (H, W).
+        least: area of the smallest piece (8-connected) that stays, as a share of the frame's; 0 = all stay.
+
+    Returns:
+        bool (H, W).
+    """
+    if not least:
+        return mask
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    kept = stats[:, cv2.CC_STAT_AREA] >= least * mask.size
+    kept[0] = False
+    return kept[pieces]
 
 
 def class_mask(

@@ -59,7 +59,8 @@ class Model:
     @property
     def rules(self) -> ClassRules:
         """How its probabilities become classes."""
-        return ClassRules(self.card.classes, self.card.preprocessing.class_thresholds)
+        own = self.card.preprocessing
+        return ClassRules(self.card.classes, own.class_thresholds, own.least_piece, own.threshold)
 
     def predict(self, frame: Grey, mirrored: bool = False, tile: int | None = None) -> Map:
         """Probability of vessel, of whatever class, in one frame.
@@ -130,11 +131,11 @@ class Model:
         Raises:
             ConfigError: the model does not tell main branches from others.
         """
-        if which == "every":
-            return found.vessel, found.vessel >= (self.threshold if threshold is None else threshold)
-        place = self.need_main_branches()
-        p = found.classes[place]
-        return p, p >= (self.rules.main_threshold if threshold is None else threshold)
+        if which == "main":
+            self.need_main_branches()
+        if threshold is None:
+            threshold = self.rules.main_threshold if which == "main" else self.threshold
+        return self.rules.vessels(found, which, threshold)
 
 
 def probability(

@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 
 from vasomim_core.classes import MAIN
 from vasomim_core.errors import CheckpointError, ConfigError, LabelError
-from vasomim_core.evaluation.calibration import AS_TRAINED, Calibration, Reliability, best_threshold, calibrate, fit
-from vasomim_core.evaluation.metrics import mean_overlap
+from vasomim_core.evaluation.calibration import AS_TRAINED, Reliability, best_threshold, calibrate, fit
+from vasomim_core.evaluation.metrics import dsc, mean_overlap
 from vasomim_core.labels.labelled import LabelledFrame
 from vasomim_core.models.catalogue import find_model, read_card
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
+from vasomim_core.models.class_mask import without_specks
 from vasomim_core.models.prediction import Model
 from vasomim_core.models.registry import load_model
 
+THRESHOLDS, PIECES = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6), (0.0, 0.0003, 0.0006, 0.001, 0.0015, 0.002)
+"""What is tried, beside the best threshold of all pieces."""
 NEAR = 8
 """px around what the model found, for the second calibration error: farther away it is cheap to be right."""
 
@@ -80,17 +83,18 @@ def package(
         calibration=AS_TRAINED,
         threshold=0.5,
         class_thresholds={},
+        least_piece=0.0,
         mirrored=mirrored or loaded.card.preprocessing.mirrored,
     )
     loaded = replace(loaded, card=replace(loaded.card, preprocessing=as_trained))
     whole = every or validation
-    scores, calibration, threshold = _calibrated(loaded, whole, progress)
-    preprocessing = replace(as_trained, calibration=calibration, threshold=threshold)
+    scores, changes = _calibrated(loaded, whole, main, progress)
+    preprocessing = replace(as_trained, **changes)
     kept = {"validation": scores}
     if main:
         place = loaded.need_main_branches()
         calibrated = replace(loaded, card=replace(loaded.card, preprocessing=preprocessing))
-        found, own = _main_branches(calibrated, validation, place, lambda done: progress(len(whole) + done))
+        found, own = _main_branches(calibrated, validation, lambda done: progress(len(whole) + done))
         preprocessing = replace(preprocessing, class_thresholds={loaded.classes[place].name: own})
         kept = {"every vessel": scores, "main branches": found}
     card = replace(
@@ -104,9 +108,17 @@ def package(
 
 
 def _calibrated(
-    model: Model, frames: Sequence[LabelledFrame], progress: Callable[[int], object]
-) -> tuple[dict[str, float], Calibration, float]:
-    """Scores on frames in which every vessel is labelled, the calibration there, and the best threshold after it."""
+    model: Model, frames: Sequence[LabelledFrame], specks: bool, progress: Callable[[int], object]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Scores on frames, and what of the preprocessing they ask for: calibration, threshold, least piece.
+
+    Args:
+        model: as it was trained.
+        frames: in which every vessel that it is to find is labelled.
+        specks: whether small pieces may be left out. A label of main branches has pieces, where a branch between them
+            is none.
+        progress: is told how many frames are done.
+    """
     pairs, everywhere, near = [], [], []
     for done, frame in enumerate(frames, 1):
         p, truth = model.predict(frame.frame()), frame.mask()
@@ -115,19 +127,25 @@ def _calibrated(
         close = _around(p >= 0.5)  # and not what is true, which the model could not know
         near.append(Reliability.of(p[close], truth[close]))
         progress(done)
-    best = best_threshold(everywhere)
-    overlap, line = mean_overlap((p >= best, truth) for p, truth in pairs)
+    best, least = best_threshold(everywhere), 0.0
+    if specks:
+        best, least = max(
+            ((t, piece) for t in (best, *THRESHOLDS) for piece in PIECES),
+            key=lambda chosen: np.mean([dsc(without_specks(p >= chosen[0], chosen[1]), truth) for p, truth in pairs]),
+        )
+    overlap, line = mean_overlap((without_specks(p >= best, least), truth) for p, truth in pairs)
     scores = {"frames": len(frames), "dsc": round(overlap, 2), "cldice": round(line, 2)}
     for name, tables in (("ece", everywhere), ("ece_near", near)):
         scores[f"{name}_as_trained"] = round(100 * _sum(tables).error(), 2)
         halves = (_sum(tables[k::2]).calibrated(fit(_sum(everywhere[1 - k :: 2]))) for k in (0, 1))
         scores[name] = round(100 * _sum(halves).error(), 2)
     calibration = fit(_sum(everywhere))
-    return scores, calibration, float(calibrate(np.array(best, np.float32), calibration))
+    threshold = float(calibrate(np.array(best, np.float32), calibration))
+    return scores, {"calibration": calibration, "threshold": threshold, "least_piece": least}
 
 
 def _main_branches(
-    model: Model, frames: Sequence[LabelledFrame], place: int, progress: Callable[[int], object]
+    model: Model, frames: Sequence[LabelledFrame], progress: Callable[[int], object]
 ) -> tuple[dict[str, float], float]:
     """Scores on frames in which main branches alone are labelled, and the best threshold of their class.
 
@@ -135,8 +153,8 @@ def _main_branches(
     """
     counts, pairs = [], []
     for done, frame in enumerate(frames, 1):
-        found, truth = model.predict_classes(frame.frame()), frame.mask()
-        p = found.classes[place]
+        p, within = model.rules.vessels(model.predict_classes(frame.frame()), "main", 0.0)
+        p, truth = p * within, frame.mask()
         counts.append(Reliability.of(p, truth))
         pairs.append((p, truth))
         progress(done)

@@ -20,7 +20,7 @@ from vasomim_core.synthetic import synthesize
 from vasomim_core.training.events import EventLog
 from vasomim_core.training.finetune import finetune
 from vasomim_core.training.finetune_data import material
-from vasomim_core.training.packaging import package
+from vasomim_core.training.packaging import PIECES, package
 from vasomim_core.training.processes import Processes
 
 
@@ -154,6 +154,7 @@ def test_it_is_packaged_with_a_threshold_for_each_of_the_two(first, labels, ever
     whole, main = (model.vessels(found, which)[1] for which in ("every", "main"))
     assert not (main & ~whole).any()
     np.testing.assert_array_equal(main, model.class_mask(found) == 1)
+    assert card.preprocessing.least_piece in PIECES
     with pytest.raises(ConfigError, match="--every"):
         package(first, open_labels(labels), packaged)
     with pytest.raises(ConfigError, match="does not tell"):
