@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import tyro
 
-from vasomim_core.cli import frames, mask, models, training
+from vasomim_core.cli import frames, labels, mask, models, training
 from vasomim_core.cli.common import printable
 from vasomim_core.errors import VasoMIMError
 
@@ -47,6 +47,8 @@ COMMANDS: dict[str, Any] = {
     "segment": frames.Segment,
     "evaluate": frames.Evaluate,
     "sample": frames.Sample,
+    "import": labels.Import,
+    "export": labels.Export,
     "models": models.Models,
     "package": models.Package,
     "demo": training.Demo,
