@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from vasomim_core.config import Training
 from vasomim_core.errors import RunError
 from vasomim_core.training import batches, trainer
-from vasomim_core.training.batches import BatchPlan
+from vasomim_core.training.batches import BatchPlan, Moment
 from vasomim_core.training.events import FILE, EventLog, read_events
 from vasomim_core.training.optimisation import decayed_groups, learning_rate, native_bf16
 from vasomim_core.training.processes import Processes
@@ -192,10 +192,10 @@ class Line(nn.Module):
     def __init__(self):
         super().__init__()
         self.w, self.b = nn.Parameter(torch.zeros(1, 1)), nn.Parameter(torch.zeros(1))
-        self.weights, self.kinds, self.modes, self.before = [], set(), set(), lambda step: None
+        self.weights, self.kinds, self.modes, self.before = [], set(), set(), lambda moment: None
 
     def forward(self, batch, moment):
-        self.before(moment.step)
+        self.before(moment)
         self.weights.append(self.w.item())
         self.modes.add(self.training)
         product = batch["x"][:, None] @ self.w
@@ -318,9 +318,20 @@ def test_what_a_task_notes_is_that_of_the_epoch(tmp_path):
 
 def test_layers_draw_from_the_seed_the_step_and_the_process(tmp_path):
     learner, seeds = Line(), []
-    learner.before = lambda step: seeds.append(torch.initial_seed())
+    learner.before = lambda moment: seeds.append(torch.initial_seed())
     fit(tmp_path, learner, seed=5)
     assert seeds == [int(np.random.SeedSequence((5, step, 0)).generate_state(1)[0]) for step in range(6)]
+
+
+def test_each_part_of_a_batch_is_told_where_in_the_run_it_stands(tmp_path):
+    learner, told = Line(), []
+    learner.before = told.append
+    fit(tmp_path, learner, accumulate=2, seed=5)
+    assert told == [
+        Moment(step, epoch, rows, batch_size=4, seed=5)
+        for step, epoch in enumerate([0, 0, 1, 1, 2, 2])
+        for rows in (slice(0, 2), slice(2, 4))
+    ]
 
 
 def scored(*scores: float) -> tuple[dict, list, list]:
@@ -347,7 +358,7 @@ def test_the_best_model_is_kept_and_patience_counts_from_it(tmp_path):
 def test_a_run_that_is_stopped_before_it_is_validated_has_a_model_and_starts_but_once(tmp_path):
     task, _, kept = scored(1, 2, 3)
     learner = Line()
-    learner.before = lambda step: EventLog(tmp_path).write("stop") if step == 0 else None
+    learner.before = lambda moment: EventLog(tmp_path).write("stop") if moment.step == 0 else None
     assert fit(tmp_path, learner, task)[0] == "stopped"
     assert kept == [(None, 1)]
     EventLog(tmp_path).write("open")
@@ -362,8 +373,8 @@ def test_parts_of_a_batch_that_did_not_fit_are_forgotten(tmp_path):
     fit(tmp_path / "whole", whole)
     calls = []
 
-    def fail_once(step):
-        calls.append(step)
+    def fail_once(moment):
+        calls.append(moment.step)
         if calls.count(3) == 2 and len(calls) == 8:
             raise MEMORY[0]
 
@@ -399,7 +410,7 @@ def test_the_average_of_the_weights_is_validated_and_saved(tmp_path):
 @pytest.mark.parametrize("log_every", [1, 100])
 def test_a_request_to_stop_ends_the_run_after_the_step_in_hand(tmp_path, log_every):
     learner = Line()
-    learner.before = lambda step: EventLog(tmp_path).write("stop") if step == 3 else None
+    learner.before = lambda moment: EventLog(tmp_path).write("stop") if moment.step == 3 else None
     reason, events = fit(tmp_path, learner, log_every=log_every)
     assert (reason, len(learner.weights)) == ("stopped", 4)
     assert of(events, "checkpoint") == [("checkpoint", 4)]
@@ -488,7 +499,7 @@ def test_pace_speed_and_time_left_are_those_of_the_clock(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     learner = Line()
-    learner.before = lambda step: now.append(now.pop() + 16)
+    learner.before = lambda moment: now.append(now.pop() + 16)
     events = fit(tmp_path, learner, epochs=5, log_every=6)[1]
     assert of(events, "step", "pace") == [
         *(("pace", 1), ("pace", 3), ("pace", 5), ("step", 6)),
@@ -505,7 +516,7 @@ def test_a_pace_is_told_after_thirty_seconds_and_not_before(tmp_path, monkeypatc
         now = [0.0]
         monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda now=now: now[0]))
         learner = Line()
-        learner.before = lambda step, now=now, seconds=seconds: now.append(now.pop() + seconds)
+        learner.before = lambda moment, now=now, seconds=seconds: now.append(now.pop() + seconds)
         events = fit(tmp_path / str(seconds), learner, log_every=100)[1]
         assert [step for _, step in of(events, "pace")] == paces
 
@@ -515,7 +526,7 @@ def test_a_resumed_run_tells_its_own_speed_and_goes_on_counting(tmp_path, monkey
     now = [0.0]
     monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     learner = Line()
-    learner.before = lambda step: now.append(now.pop() + 8)
+    learner.before = lambda moment: now.append(now.pop() + 8)
     made = ready(tmp_path, learner, log_every=1)
     assert (made.first, made.bar.n, made.bar.total, made.epoch) == (2, 2, 6, 1)
     made.run()
