@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import ROOT, beside_of, files, sample
+from tests.mutants.__main__ import ROOT, beside_of, files, known_faults, sample
 from tests.mutants.faults import faults_of
 
 
@@ -64,3 +64,12 @@ def test_a_seed_repeats_its_faults_and_known_ones_are_left_out():
     line = Path(ROOT / file).read_text(encoding="utf-8").splitlines()[fault.line - 1].strip()
     known = {(file, line, fault.wrong.strip())}
     assert all((f, x) != (file, fault) for f, x in sample(files(), 2000, 3, known))
+
+
+def test_each_fault_that_is_known_can_still_be_put_into_its_line():
+    there = set()
+    for file in files():
+        source = (ROOT / file).read_text(encoding="utf-8")
+        lines = [line.strip() for line in source.splitlines()]
+        there |= {(file, lines[fault.line - 1], fault.wrong.strip()) for fault in faults_of(source)}
+    assert not known_faults() - there, "lines that have changed since: is it still so?"

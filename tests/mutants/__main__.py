@@ -72,6 +72,12 @@ def files() -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for path in found if path.name != "__init__.py")
 
 
+def known_faults() -> set[tuple[str, str, str]]:
+    """(file, line, what is written there instead) of each fault that no test can notice."""
+    entries = tomllib.loads((ROOT / "tests/mutants/known.toml").read_text(encoding="utf-8"))["fault"]
+    return {(entry["file"], entry["line"], entry["wrong"]) for entry in entries}
+
+
 def sample(of: list[str], count: int, seed: int, known: set[tuple[str, str, str]]) -> list[tuple[str, Fault]]:
     """A random choice of lines, with one of its faults each; those that are known to be without effect left out."""
     lines: dict[tuple[str, int], list[Fault]] = {}
@@ -120,9 +126,7 @@ def main() -> int:
     wanted = [
         f for f in files() if not options.file or any(f == o or f.startswith(o.rstrip("/") + "/") for o in options.file)
     ]
-    entries = tomllib.loads((ROOT / "tests/mutants/known.toml").read_text(encoding="utf-8")).get("fault", [])
-    known = {(entry["file"], entry["line"], entry["wrong"]) for entry in entries}
-    todo = sample(wanted, options.count, options.seed, known)
+    todo = sample(wanted, options.count, options.seed, known_faults())
     outcomes: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
         trees: SimpleQueue[Path] = SimpleQueue()

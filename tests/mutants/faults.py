@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 SWAPPED = {
     ast.Add: "-",
@@ -53,7 +54,8 @@ class Fault:
         return source[: self.start] + self.wrong + source[self.end :]
 
 
-def faults_of(source: str) -> list[Fault]:
+@cache
+def faults_of(source: str) -> tuple[Fault, ...]:
     """All faults that can be put into a source file, in its order; each gives a file that compiles and differs.
 
     Passed over are annotations, docstrings, `__all__`, what is raised with its message, formatted text, and what only
@@ -72,17 +74,21 @@ def faults_of(source: str) -> list[Fault]:
         assert node.end_col_offset is not None
         return offset(node.lineno, node.col_offset), offset(node.end_lineno, node.end_col_offset)
 
-    found, right = [], ast.dump(ast.parse(source))
+    found = []
     for node in _worked_on(ast.parse(source)):
         for start, end, wrong in _wrongs(node, span, source):
             fault = Fault(source.count("\n", 0, start) + 1, start, end, wrong)
-            try:
-                mutant = ast.parse(fault.into(source))
-            except SyntaxError:
-                continue
-            if ast.dump(mutant) != right:
+            if wrong != source[start:end] and _compiles(fault.into(source)):
                 found.append(fault)
-    return sorted(found, key=lambda fault: (fault.start, fault.end, fault.wrong))
+    return tuple(sorted(found, key=lambda fault: (fault.start, fault.end, fault.wrong)))
+
+
+def _compiles(source: str) -> bool:
+    try:
+        ast.parse(source)
+    except SyntaxError:
+        return False
+    return True
 
 
 def _worked_on(tree: ast.AST) -> Iterator[ast.AST]:

@@ -69,7 +69,8 @@ class MinimalPaths:
         window = pixel_cost[top:bottom, left:right]
         self._extent = window.shape
         self._near = _field(window, seeds - self._corner) if radius else None
-        self._step = -(-max(cost.frame.shape) // WINDOW)  # of a grid about as large as the window
+        # Of a grid about as large as the window, with a row and a column at least.
+        self._step = min(-(-max(cost.frame.shape) // WINDOW), *cost.frame.shape)
         self._far: MCP_Geometric = None
 
     def look_ahead(self) -> None:

@@ -25,8 +25,8 @@ class Evaluation:
     """
 
     rows: tuple[FrameScores, ...]
-    unused: int = 0
-    notes: tuple[str, ...] = ()
+    unused: int
+    notes: tuple[str, ...]
 
     @property
     def n(self) -> int:

@@ -26,6 +26,13 @@ def test_the_width_of_a_bar_is_measured(width, slope):
     assert np.abs(measured - width).mean() <= 1
 
 
+def test_a_path_of_two_pixels_is_wide_as_its_vessel_and_one_of_a_pixel_is_a_pixel():
+    cost = VesselCost(bar(9))
+    two, one = straight((50, 100), (50, 101)), np.array([[50, 100]])
+    assert lumen(cost, two)[1] == pytest.approx([9, 9], abs=1)
+    assert lumen(cost, one)[1].tolist() == [1]
+
+
 def test_a_faint_thin_vessel_beside_a_wide_dark_one_keeps_its_own_width():
     frame = np.full((120, 240), 180.0)
     frame[60:64] -= 9  # no more than the noise at a pixel

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage.graph import MCP_Geometric
 
 from vasomim_core.anatomy import sato
 from vasomim_core.correction import cost as costs
@@ -71,6 +72,36 @@ def test_beyond_the_window_too_a_path_is_whole_and_no_dearer_than_the_straight_l
     assert cost_of(cost, path) <= cost_of(cost, straight(a, b)) * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("shape", [(1000, 1), (2, 1000), (4, 1000)])
+def test_a_frame_of_a_few_rows_has_far_paths_too(shape):
+    cost = VesselCost(np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8))
+    end = (shape[0] - 1, shape[1] - 1)
+    path = trace(cost, (0, 0), end, snap=0)
+    assert path[[0, -1]].tolist() == [[0, 0], list(end)]
+
+
+def noisy(shape):
+    """A flat frame with another probability at each pixel: no path is as cheap as another one."""
+    return VesselCost(np.zeros(shape, np.uint8), np.random.default_rng(2).random(shape, np.float32))
+
+
+@pytest.mark.parametrize("end", [(427, 427), (172, 300), (310, 180)])
+def test_within_the_window_no_path_is_cheaper(end):
+    cost = noisy((600, 600))
+    start, corner = np.array([300, 300]), np.array([300 - WINDOW // 2] * 2)
+    window = cost.trace[corner[0] : corner[0] + WINDOW, corner[1] : corner[1] + WINDOW]
+    least = MCP_Geometric(window).find_costs([start - corner])[0][tuple(end - corner)]
+    assert cost_of(cost, trace(cost, start, end, snap=0)) == pytest.approx(least)
+
+
+def test_beyond_the_window_rows_and_columns_are_treated_alike():
+    cost = noisy((1000, 800))
+    turned = VesselCost(cost.frame.T, cost.probability.T)
+    for end in ((999, 799), (3, 790), (990, 5)):
+        there, again = trace(cost, (500, 400), end, snap=0), trace(turned, (400, 500), end[::-1], snap=0)
+        assert there.tolist() == again[:, ::-1].tolist()
+
+
 def test_after_a_far_path_a_near_one_comes_from_the_same_start():
     paths = MinimalPaths.from_point(VesselCost(bar(shape=(600, 600), row=300)), (300, 40))
     far, near = paths.to((300, 590)), paths.to((300, 100))
@@ -121,6 +152,18 @@ def test_a_branch_joins_what_is_drawn_with_one_click():
     assert drawn[tuple(path[0])]
     assert not drawn[tuple(path[3:].T)].any()
     assert abs(path[:, 1] - 100).max() <= 4
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_branch_along_the_last_rows_begins_where_it_meets_what_is_drawn(turned):
+    probability, drawn = np.zeros((1024, 1024), np.float32), np.zeros((1024, 1024), bool)
+    probability[1022, 500:] = 1
+    drawn[300:, 500:510] = True
+    if turned:
+        probability, drawn = probability.T, drawn.T
+    cost = VesselCost(np.zeros(drawn.shape, np.uint8), probability)
+    path = MinimalPaths.from_mask(cost, drawn).to((1000, 1022) if turned else (1022, 1000))
+    assert path[0].tolist() == ([509, 1022] if turned else [1022, 509])
 
 
 def test_islets_are_no_anchor_for_a_branch_that_is_joined():

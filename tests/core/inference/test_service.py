@@ -174,12 +174,17 @@ def test_a_message_may_have_32_arrays_and_one_gib():
 
 def test_the_child_keeps_its_streams_for_messages_and_tells_how_it_ended():
     child = """
-import os, sys
+import os
 from vasomim_core.inference.requests import Hello
 from vasomim_core.inference.service import serve
+def leads_nowhere(number):
+    try:
+        return os.path.samestat(os.fstat(number), os.stat(os.devnull))
+    except OSError:
+        return False
 def work(_):
     print("heard", flush=True)
-    return Hello() if os.path.samestat(os.fstat(0), os.stat(os.devnull)) else None
+    return Hello() if [n for n in range(99) if leads_nowhere(n)] == [0] else None
 serve({Hello: work})
 """
     hello = b"".join(encode(Hello()))
@@ -198,6 +203,21 @@ serve({Hello: work})
             assert process.stdout.read() == b""
 
 
+def test_the_child_ends_with_its_work_though_its_input_is_still_open():
+    child = """
+import sys
+from vasomim_core.inference.requests import Hello
+from vasomim_core.inference.service import serve
+serve({Hello: lambda _: sys.exit(3)})
+"""
+    with subprocess.Popen([sys.executable, "-c", child], stdin=-1, stdout=-1) as process:
+        try:
+            send(process.stdin, encode(Hello()))
+            assert process.wait(30) == 3
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize(("threads", "left"), [(8, 7), (3, 2), (2, None), (1, None)])
 @pytest.mark.parametrize("told", [False, True])
 def test_a_core_is_left_to_the_window_unless_it_is_told_otherwise(monkeypatch, threads, left, told):
@@ -209,6 +229,17 @@ def test_a_core_is_left_to_the_window_unless_it_is_told_otherwise(monkeypatch, t
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
     service_module._choose_threads.__wrapped__()
     assert chosen == ([left] if left and not told else [])
+
+
+def test_who_says_hello_has_a_core_left_to_it_once(monkeypatch):
+    chosen = []
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    service_module._choose_threads.cache_clear()
+    for _ in range(2):
+        Service().hello(Hello())
+    assert chosen == [7]
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])

@@ -55,6 +55,14 @@ def test_polygons_may_leave_the_frame(tmp_path: Path) -> None:
     assert CocoMasks(write(tmp_path / "c.json", value)).mask("b").all()
 
 
+def test_a_side_may_have_32768_pixels(tmp_path: Path) -> None:
+    value = document()
+    value["images"][0] |= {"width": 32_768, "height": 1}
+    value["images"][1] |= {"width": 1, "height": 32_768}
+    masks = CocoMasks(write(tmp_path / "c.json", value))
+    assert (masks.size("b"), masks.size("a")) == ((1, 32_768), (32_768, 1))
+
+
 def test_an_arcade_split_is_known_by_its_layout(tmp_path: Path) -> None:
     split = tmp_path / "val"
     assert not is_arcade_split(split)
@@ -106,6 +114,7 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(images__0__height="tall"), "wrong type"),
         (broken(images__0__width=0), "of the size"),
         (broken(images__0__width=10**9), "of the size"),
+        (broken(images__0__width=32_769, images__0__height=1), "of the size"),
         (broken(images__0__id=[1]), "wrong type"),
         (broken(images__0__file_name="a.jpg"), "two images with the name 'a'"),
         (broken(images__0__id=3), "two images"),

@@ -195,6 +195,7 @@ def test_a_linked_folder_is_not_followed_out_of_the_set(labels: LabelSet, tmp_pa
     for act in (
         lambda: labels.add(frame(50), mask()),
         lambda: labels.update_mask("f0", mask(9), "B"),
+        lambda: labels.set_group("f0", "g"),
         labels.records,
         lambda: open_labels(labels.folder),
     ):

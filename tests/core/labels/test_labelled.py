@@ -32,6 +32,14 @@ def test_pairs_are_read_by_stem_in_natural_order(pairs: Path) -> None:
         assert f.mask().dtype == bool
 
 
+def test_what_was_opened_twice_is_equal_until_a_file_changes(pairs: Path) -> None:
+    once = open_labels(pairs)
+    assert open_labels(pairs) == once
+    assert "partial" not in repr(once[0]), "what reads the pixels is no part of it"
+    save(pairs / "masks" / "3.png", mask(4))
+    assert [a == b for a, b in zip(open_labels(pairs), once, strict=True)] == [True, True, True, False]
+
+
 def test_a_curated_set_gives_its_accepted_frames_and_groups(tmp_path: Path) -> None:
     labels = LabelSet.create(tmp_path / "set", "x")
     deep = frame(0).astype(np.uint16) * 257

@@ -169,6 +169,16 @@ def test_of_a_label_set_what_was_accepted_is_true_and_what_is_damaged_is_told(tm
     assert any(bad in note for note in found.notes)
 
 
+def test_a_label_set_whose_only_record_is_damaged_says_so(tmp_path: Path) -> None:
+    labels = LabelSet.create(tmp_path / "set", "x")
+    with pytest.raises(LabelError, match="0 frames and none of them is accepted"):
+        open_labels(labels.folder)
+    id = labels.add(frame(0), mask(0)).id
+    (labels.folder / "records" / f"{id}.json").write_text("{")
+    with pytest.raises(LabelError, match=rf"{id}\.json is not valid JSON"):
+        open_labels(labels.folder)
+
+
 def test_a_coco_file_alone_is_scored_against_and_not_learned_from(arcade: Path) -> None:
     coco = arcade / "val" / "annotations" / "val.json"
     with pytest.raises(LabelError, match=r"val\.json has masks and no frames"):

@@ -55,10 +55,10 @@ class Line(nn.Module):
     def __init__(self):
         super().__init__()
         self.w, self.b = nn.Parameter(torch.zeros(1, 1)), nn.Parameter(torch.zeros(1))
-        self.weights, self.kinds, self.modes, self.before = [], set(), set(), lambda step: None
+        self.weights, self.kinds, self.modes, self.before = [], set(), set(), lambda moment: None
 
     def forward(self, batch, moment):
-        self.before(moment.step)
+        self.before(moment)
         self.weights.append(self.w.item())
         self.modes.add(self.training)
         product = batch["x"][:, None] @ self.w

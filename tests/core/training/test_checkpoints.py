@@ -31,7 +31,7 @@ def test_a_stop_event_ends_the_run_where_signals_do_not_reach(tmp_path):
 def test_a_run_that_is_stopped_before_it_is_validated_has_a_model_and_starts_but_once(tmp_path):
     task, _, kept = scored(1, 2, 3)
     learner = Line()
-    learner.before = lambda step: EventLog(tmp_path).write("stop") if step == 0 else None
+    learner.before = lambda moment: EventLog(tmp_path).write("stop") if moment.step == 0 else None
     assert fit(tmp_path, learner, task)[0] == "stopped"
     assert kept == [(None, 1)]
     EventLog(tmp_path).write("open")
@@ -43,7 +43,7 @@ def test_a_run_that_is_stopped_before_it_is_validated_has_a_model_and_starts_but
 @pytest.mark.parametrize("log_every", [1, 100])
 def test_a_request_to_stop_ends_the_run_after_the_step_in_hand(tmp_path, log_every):
     learner = Line()
-    learner.before = lambda step: EventLog(tmp_path).write("stop") if step == 3 else None
+    learner.before = lambda moment: EventLog(tmp_path).write("stop") if moment.step == 3 else None
     reason, events = fit(tmp_path, learner, log_every=log_every)
     assert (reason, len(learner.weights)) == ("stopped", 4)
     assert of(events, "checkpoint") == [("checkpoint", 4)]

@@ -52,8 +52,8 @@ def test_parts_of_a_batch_that_did_not_fit_are_forgotten(tmp_path):
     fit(tmp_path / "whole", whole)
     calls = []
 
-    def fail_once(step):
-        calls.append(step)
+    def fail_once(moment):
+        calls.append(moment.step)
         if calls.count(3) == 2 and len(calls) == 8:
             raise MEMORY[0]
 

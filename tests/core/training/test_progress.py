@@ -78,7 +78,7 @@ def test_pace_speed_and_time_left_are_those_of_the_clock(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     learner = Line()
-    learner.before = lambda step: now.append(now.pop() + 16)
+    learner.before = lambda moment: now.append(now.pop() + 16)
     events = fit(tmp_path, learner, epochs=5, log_every=6)[1]
     assert of(events, "step", "pace") == [
         *(("pace", 1), ("pace", 3), ("pace", 5), ("step", 6)),
@@ -95,7 +95,7 @@ def test_a_pace_is_told_after_thirty_seconds_and_not_before(tmp_path, monkeypatc
         now = [0.0]
         monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda now=now: now[0]))
         learner = Line()
-        learner.before = lambda step, now=now, seconds=seconds: now.append(now.pop() + seconds)
+        learner.before = lambda moment, now=now, seconds=seconds: now.append(now.pop() + seconds)
         events = fit(tmp_path / str(seconds), learner, log_every=100)[1]
         assert [step for _, step in of(events, "pace")] == paces
 
@@ -105,7 +105,7 @@ def test_a_resumed_run_tells_its_own_speed_and_goes_on_counting(tmp_path, monkey
     now = [0.0]
     monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     learner = Line()
-    learner.before = lambda step: now.append(now.pop() + 8)
+    learner.before = lambda moment: now.append(now.pop() + 8)
     made = ready(tmp_path, learner, log_every=1)
     assert (made.first, made.bar.n, made.bar.total, made.epoch) == (2, 2, 6, 1)
     made.run()

@@ -13,6 +13,7 @@ from tests.core.training.made import Line, Numbers, each, fit, ready, scored
 from vasomim_core.config import Training
 from vasomim_core.errors import RunError
 from vasomim_core.training import trainer
+from vasomim_core.training.batches import Moment
 from vasomim_core.training.events import EventLog, read_events
 from vasomim_core.training.optimisation import decayed_groups
 from vasomim_core.training.processes import Processes
@@ -72,9 +73,20 @@ def test_gradients_are_cut_to_the_largest_norm_and_told_as_they_were(tmp_path):
 
 def test_layers_draw_from_the_seed_the_step_and_the_process(tmp_path):
     learner, seeds = Line(), []
-    learner.before = lambda step: seeds.append(torch.initial_seed())
+    learner.before = lambda moment: seeds.append(torch.initial_seed())
     fit(tmp_path, learner, seed=5)
     assert seeds == [int(np.random.SeedSequence((5, step, 0)).generate_state(1)[0]) for step in range(6)]
+
+
+def test_each_part_of_a_batch_is_told_where_in_the_run_it_stands(tmp_path):
+    learner, told = Line(), []
+    learner.before = told.append
+    fit(tmp_path, learner, accumulate=2, seed=5)
+    assert told == [
+        Moment(step, epoch, rows, batch_size=4, seed=5)
+        for step, epoch in enumerate([0, 0, 1, 1, 2, 2])
+        for rows in (slice(0, 2), slice(2, 4))
+    ]
 
 
 def test_the_best_model_is_kept_and_patience_counts_from_it(tmp_path):
