@@ -1,6 +1,6 @@
 """How much of a model's DSC is lost when frames come otherwise than those it was trained on.
 
-    python benchmarks/robustness.py --data arcade/syntax/val [--model vasomim-fast] [--frames 200]
+    python benchmarks/robustness.py --data arcade/syntax/val [--model vasomim-fast] [--frames 200] [--vessels main]
 
 Truth goes through the same change of geometry as its frame; grey levels are changed after that. Frames reach the
 model as they do in the window: through `to_uint8`.
@@ -70,6 +70,29 @@ def jpeg(frame: NDArray[np.uint8], mask: Mask, rng: np.random.Generator) -> tupl
     return cv2.imdecode(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 30])[1], cv2.IMREAD_GRAYSCALE), mask
 
 
+def wired(frame: NDArray[np.uint8], mask: Mask, rng: np.random.Generator) -> tuple[Frame, Mask]:
+    """Three electrodes with their wires, and sternal clips: dark, sharp, of even depth."""
+    h, w = frame.shape
+    drawn = np.zeros(frame.shape, np.float32)
+    for _ in range(3):
+        start, end = (tuple(np.rint(rng.uniform(0, (w, h))).astype(int)) for _ in range(2))
+        cv2.line(drawn, start, end, 1.0, 2, cv2.LINE_AA)
+        cv2.circle(drawn, end, 9, 1.0, -1, cv2.LINE_AA)
+    for row in range(60, h - 60, 70):
+        cv2.ellipse(drawn, (w // 2, row), (14, 6), 20, 0, 330, 1.0, 2, cv2.LINE_AA)
+    return (frame * np.exp(-0.7 * drawn)).astype(np.uint8), mask
+
+
+def within(frame: NDArray[np.uint8], mask: Mask, rng: np.random.Generator) -> tuple[Frame, Mask]:
+    """Smaller, in the middle of the dark field that a collimator leaves."""
+    h, w = frame.shape
+    small, truth = sized(round(0.6 * h), round(0.6 * w))(frame, mask, rng)
+    field, drawn = np.full(frame.shape, 8, np.uint8), np.zeros(frame.shape, bool)
+    place = tuple(slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(frame.shape, truth.shape, strict=True))
+    field[place], drawn[place] = small, truth
+    return field, drawn
+
+
 CHANGES: dict[str, Change] = {
     "as they are": lambda frame, mask, rng: (frame, mask),
     "256 × 256": sized(256, 256),
@@ -84,6 +107,9 @@ CHANGES: dict[str, Change] = {
     "gamma 1.6": grey(lambda x, rng: x**1.6),
     "JPEG, quality 30": jpeg,
     "collimated": collimated,
+    "twice the contrast": grey(lambda x, rng: (x - x.mean()) * 2 + x.mean()),
+    "electrodes, wires, clips": wired,
+    "0.6 of its size": within,
     "mirrored": lambda frame, mask, rng: (frame[:, ::-1], mask[:, ::-1]),
     "upside down": lambda frame, mask, rng: (frame[::-1], mask[::-1]),
     "turned by 20°": lambda frame, mask, rng: (_turned(frame, True), _turned(mask.astype(np.uint8), False) > 0),
@@ -103,17 +129,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="labelled frames")
     parser.add_argument("--model", default="vasomim-fast")
     parser.add_argument("--frames", type=int, default=200)
+    parser.add_argument("--vessels", choices=("every", "main"), default="every", help="what the labels hold")
     options = parser.parse_args()
     model, labels = load_model(options.model), open_labels(options.data)
     chosen = labels[:: max(1, len(labels) // options.frames)][: options.frames]
     pairs = [(one.frame(), np.asarray(one.mask(), bool)) for one in chosen]
     print(f"{model.name}, {len(pairs)} frames\n\n| frames | DSC | clDice | loss of DSC |\n|---|---|---|---|")
-    whole, threshold = None, model.card.preprocessing.threshold
+    whole = None
     for name, change in CHANGES.items():
 
         def pair(k: int, change: Change = change) -> tuple[Mask, Mask]:
             changed, truth = change(*pairs[k], np.random.default_rng(k))
-            return model.predict(to_uint8(np.ascontiguousarray(changed))) >= threshold, truth
+            found = model.predict_classes(to_uint8(np.ascontiguousarray(changed)))
+            return model.vessels(found, options.vessels)[1], truth
 
         score, line = mean_overlap(map(pair, range(len(pairs))))
         whole = score if whole is None else whole
