@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtCore import QPoint, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -16,6 +16,13 @@ def settle() -> None:
     """Until nothing is left to do."""
     for _ in range(3):
         QApplication.processEvents()
+
+
+def next_turn(qtbot) -> None:
+    """Until all that was put off to the next turn of the event loop is done."""
+    come = []
+    QTimer.singleShot(0, lambda: come.append(True))
+    qtbot.waitUntil(lambda: bool(come))
 
 
 def click(qtbot, button) -> None:

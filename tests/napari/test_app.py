@@ -13,11 +13,13 @@ import pytest
 
 from napari_vasomim import app
 from napari_vasomim.canvas.layers import role
+from napari_vasomim.widgets.workbench import Workbench
 from vasomim_core.cli.common import Options
 from vasomim_core.errors import ConfigError, InputError
 from vasomim_core.files import write_png
 
 from .conftest import ROOT
+from .mouse import next_turn
 
 
 @pytest.fixture
@@ -44,9 +46,11 @@ def test_napari_s_menu_shows_and_hides_that_workbench(shown, qtbot):
 
     viewer = shown()
     viewer.show()
+    bench = viewer.window._qt_window.findChild(Workbench)
     for _ in range(3):
+        before = bench.isVisible()
         get_app_model().commands.execute_command("napari-vasomim.workbench")
-        qtbot.wait(50)
+        qtbot.waitUntil(lambda before=before: bench.isVisible() != before)
     assert [name for name in docks(viewer) if "Workbench" in name] == ["Workbench (VasoMIM)"]
 
 
@@ -64,6 +68,16 @@ def is_whole(viewer, layer):
     return inside and max((bottom - top, right - left) / size) > 0.9
 
 
+def resized(viewer, qtbot, width, height):
+    """Give the window another size, until the canvas has it and what follows is done."""
+    canvas, window = viewer.window._qt_viewer.canvas.native, viewer.window._qt_window
+    before = canvas.size()
+    window.showNormal()
+    window.resize(width, height)
+    qtbot.waitUntil(lambda: canvas.size() != before)
+    next_turn(qtbot)
+
+
 @pytest.mark.parametrize("shape", [(512, 512), (300, 900), (1500, 700)])
 def test_the_whole_frame_is_seen_also_when_the_window_grows(shown, qtbot, tmp_path, shape):
     write_png(tmp_path / "frame.png", np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8))
@@ -73,9 +87,7 @@ def test_the_whole_frame_is_seen_also_when_the_window_grows(shown, qtbot, tmp_pa
     [layer] = viewer.layers
     qtbot.waitUntil(lambda: is_whole(viewer, layer))
     for size in ((900, 600), (1300, 740)):
-        viewer.window._qt_window.showNormal()
-        viewer.window._qt_window.resize(*size)
-        qtbot.wait(100)
+        resized(viewer, qtbot, *size)
         qtbot.waitUntil(lambda: is_whole(viewer, layer))
 
 
@@ -86,9 +98,7 @@ def test_a_view_that_a_person_has_chosen_stays(shown, qtbot, tmp_path, still):
     qtbot.waitUntil(lambda: is_whole(viewer, layer))
     camera_of(viewer).zoom *= 3
     zoom = camera_of(viewer).zoom
-    viewer.window._qt_window.showNormal()
-    viewer.window._qt_window.resize(900, 600)
-    qtbot.wait(100)
+    resized(viewer, qtbot, 900, 600)
     assert camera_of(viewer).zoom == zoom
 
 

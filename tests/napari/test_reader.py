@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from threading import Event
 
 import numpy as np
 import pytest
@@ -19,6 +19,8 @@ from vasomim_core.anatomy.fullest import FRAMES
 from vasomim_core.errors import InputError
 from vasomim_core.files import write_png
 from vasomim_core.reading import Angiogram, Frames, read_angiogram
+
+from .mouse import next_turn
 
 READER = "napari-vasomim"
 
@@ -82,7 +84,7 @@ def test_a_file_that_is_open_is_shown_and_not_opened_again(viewer, still, cine, 
     write_png(folder / "1.png", still)
     tifffile.imwrite(folder / "2.tif", cine)
     (first,) = viewer.open(folder / "1.png", plugin=READER)
-    qtbot.wait(50)
+    next_turn(qtbot)
     viewer.open(folder, plugin=READER)
     qtbot.waitUntil(lambda: len(viewer.layers) == 2)
     assert [layer.name for layer in viewer.layers] == ["1", "2"]
@@ -92,17 +94,16 @@ def test_a_file_that_is_open_is_shown_and_not_opened_again(viewer, still, cine, 
     assert first.visible
     write_png(folder / "1.png", 255 - still)  # other pixels under the same name are another angiogram
     (other,) = viewer.open(folder / "1.png", plugin=READER)
-    qtbot.wait(50)
+    next_turn(qtbot)
     assert other in viewer.layers
     assert bench.session.angiogram is other
 
 
 def test_the_fullest_frame_of_a_run_that_was_left_does_not_move_another(viewer, cine, tmp_path, qtbot, monkeypatch):
-    wait: list[bool] = []
+    left = Event()
 
     def search(frames):
-        while not wait:
-            time.sleep(0.005)
+        left.wait(20)
         return 7
 
     monkeypatch.setattr(_reader, "fullest_frame", search)
@@ -111,10 +112,10 @@ def test_the_fullest_frame_of_a_run_that_was_left_does_not_move_another(viewer, 
     tifffile.imwrite(tmp_path / "run.tif", cine)
     other = viewer.add_image(cine, name="other")
     (layer,) = viewer.open(tmp_path / "run.tif", plugin=READER)
-    qtbot.wait(50)
+    next_turn(qtbot)
     viewer.layers.selection.active = other
     viewer.dims.set_current_step(0, 2)
-    wait.append(True)
+    left.set()
     qtbot.waitUntil(lambda: facts(layer).fullest_frame is not None)
     assert current_index(viewer, other) == 2
     bench.session.angiogram = layer
@@ -139,19 +140,18 @@ def test_a_run_plays_at_its_own_speed(viewer, cine):
 
 
 def test_it_stays_where_the_person_has_gone_meanwhile(viewer, cine, tmp_path, qtbot, monkeypatch):
-    moved: list[bool] = []
+    moved = Event()
 
     def search(frames):
-        while not moved:
-            time.sleep(0.005)
+        moved.wait(20)
         return 7
 
     monkeypatch.setattr(_reader, "fullest_frame", search)
     tifffile.imwrite(tmp_path / "run.tif", cine)
     (layer,) = viewer.open(tmp_path / "run.tif", plugin=READER)
-    qtbot.wait(50)  # the place where it opened is noted in the first turn of the event loop
+    next_turn(qtbot)  # in which the place where it opened is noted
     viewer.dims.set_current_step(0, 2)
-    moved.append(True)
+    moved.set()
     assert fullest(viewer, qtbot) == 7
     assert current_index(viewer, layer) == 2
 

@@ -304,8 +304,8 @@ def test_a_panel_that_is_gone_hears_nothing(model, qtbot, still, notifications):
     panel = CorrectPanel(model)
     panel.start_empty()
     layer = panel.correction
-    panel.deleteLater()
-    qtbot.wait(50)
+    with qtbot.waitSignal(panel.destroyed):
+        panel.deleteLater()
     put(layer, 0, square())
     editor_of(panel.session, layer).tools.take("trace")
     layer.mode = "paint"

@@ -357,7 +357,7 @@ def tiny(panel):
 
 
 @pytest.mark.timeout(300)
-def test_a_run_from_the_window_equals_that_of_the_command_line(qtbot, panel, labels, tmp_path):
+def test_a_run_from_the_window_equals_that_of_the_command_line(qtbot, panel, labels, tmp_path, notifications):
     checked(qtbot, panel, labels)
     panel.base.use("")
     tiny(panel)
@@ -376,8 +376,9 @@ def test_a_run_from_the_window_equals_that_of_the_command_line(qtbot, panel, lab
     qtbot.waitUntil(lambda: panel.session.model == status.run.name, timeout=10_000)
     assert panel.base.findData(status.run.name) >= 0
     assert panel.base.current == ""
-    panel._use_model(status.model)  # a second press
-    qtbot.wait(300)
+    click(qtbot, panel.view.use)  # a second press
+    told = f"{status.run.name} is now the model of the Segment panel."
+    qtbot.waitUntil(lambda: [note.message for note in notifications].count(told) == 2, timeout=10_000)
     packaged = ["vasomim-base", "vasomim-demo", "vasomim-encoder", "vasomim-fast"]
     assert list(catalogue.models()) == [*packaged, status.run.name]
 

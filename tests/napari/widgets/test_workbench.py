@@ -112,9 +112,8 @@ def test_who_and_which_patient_are_in_sight_where_labels_are_accepted(viewer, qt
     viewer.add_image(cine)
     bench.session.open_label_set(LabelSet.create(tmp_path / "labels", "labels"))
     panel = bench.show_panel(LabelSetPanel)
-    qtbot.wait(300)
-    for widget in (panel.annotator, panel.group, panel.keep, panel.skip, panel.flag, panel.note):
-        assert in_sight(widget), widget
+    needed = (panel.annotator, panel.group, panel.keep, panel.skip, panel.flag, panel.note)
+    qtbot.waitUntil(lambda: all(map(in_sight, needed)))
 
 
 def test_the_buttons_of_a_run_are_in_sight(viewer, qtbot, tmp_path):
@@ -125,12 +124,14 @@ def test_the_buttons_of_a_run_are_in_sight(viewer, qtbot, tmp_path):
     save_config(run / "config.yaml", FinetuneConfig(tmp_path, run))
     EventLog(run).write("end", reason="stopped", message="")
     panel.view.show_run(jobs.attach(run))
-    qtbot.wait(300)
     scroll = panel.findChild(QScrollArea)
-    scroll.verticalScrollBar().setValue(panel.view.mapTo(scroll.widget(), QPoint(0, 0)).y())  # the run is looked at
-    QApplication.processEvents()
-    for widget in (panel.view.stop, panel.view.cancel, panel.view.resume, panel.view.use, panel.view.report):
-        assert in_sight(widget), widget.text()
+    needed = (panel.view.stop, panel.view.cancel, panel.view.resume, panel.view.use, panel.view.report)
+
+    def seen():
+        scroll.verticalScrollBar().setValue(panel.view.mapTo(scroll.widget(), QPoint(0, 0)).y())  # the run is looked at
+        return all(map(in_sight, needed))
+
+    qtbot.waitUntil(seen)
 
 
 @pytest.mark.parametrize("kind", PANELS, ids=lambda kind: kind.__name__)
@@ -256,8 +257,8 @@ def test_closing_the_dock_lets_the_panel_go_and_the_session_lives(viewer, qtbot,
     viewer.window.add_dock_widget(bench, area="right")
     bench.show_panel(VesselnessPanel)
     viewer.window.remove_dock_widget(bench)
-    bench.deleteLater()
-    qtbot.wait(50)
+    with qtbot.waitSignal(bench.destroyed):
+        bench.deleteLater()
     image = viewer.add_image(still)
     viewer.add_image(np.stack([still, still]))
     viewer.dims.set_current_step(0, 1)
