@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
 
+from vasomim_core.classes import of_value
 from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.files import write_png
 from vasomim_core.labels.folder import LabelFolder
@@ -31,33 +33,30 @@ def prepare(folder: LabelFolder, old: Classes, new: Classes) -> None:
             f"{folder.path} has labels, whose plain masks have the smallest value, {old[0].value} ({old[0].name}): "
             "keep a class of that value, under any name, and give others larger ones."
         )
-    gone = {one.value: one for one in old if one.value not in {other.value for other in new}}
-    if gone:
-        users = dict.fromkeys(gone, 0)
-        for _, values in _used(folder):
-            for value in values & users.keys():
-                users[value] += 1
-        for value, count in users.items():
-            if count:
-                raise LabelError(
-                    f"Class {gone[value].name} of {folder.path} is in {count} label{'s' * (count > 1)} or earlier "
-                    "revisions of them: keep it, or rename it."
-                )
+    known = {0, 255, *(one.value for one in new)}
+    if any(one.value not in known for one in old):
+        uses = Counter(value for values in _values(folder) for value in values - known)
+        for value, count in sorted(uses.items()):
+            lost = of_value(old, value)
+            raise LabelError(
+                f"{f'Class {lost.name}' if lost else f'The value {value}, of no class,'} is in {count} "
+                f"label{'s' * (count > 1)} of {folder.path}, or in earlier revisions of them: keep it, or rename it."
+            )
     if len(old) == 1 < len(new):
         _write_again(folder, old)
 
 
-def _used(folder: LabelFolder) -> Iterator[tuple[str, set[int]]]:
+def _values(folder: LabelFolder) -> Iterator[set[int]]:
     """For each label the values that are in its masks, also the earlier ones; damaged ones count as empty."""
-    for id in dict.fromkeys([*folder.ids(), *folder.histories(), *folder.masks()]):
+    for id in dict.fromkeys([*folder.masks(), *folder.histories()]):
         values: set[int] = set()
         for number in (None, *folder.numbers(id, ".png")):
             try:
                 path = folder.mask(id) if number is None else folder.revision(id, number, ".png")
-                values.update(int(value) for value in np.unique(MaskFile(path).page(0)))
+                values.update(np.unique(MaskFile(path).page(0)).tolist())
             except VasoMIMError:
                 continue
-        yield id, values
+        yield values
 
 
 def _write_again(folder: LabelFolder, old: Classes) -> None:

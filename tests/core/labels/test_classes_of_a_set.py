@@ -239,7 +239,7 @@ def test_a_class_that_is_drawn_stays(labels: LabelSet) -> None:
     a = labels.add(frame(0), np.where(mask(0), 7, 0)).id
     labels.add(frame(1), np.where(mask(1), 7, 0))
     labels.set_classes((MAIN, TWIG))
-    with pytest.raises(LabelError, match=r"Class twig of .* is in 2 labels or earlier revisions of them"):
+    with pytest.raises(LabelError, match=r"^Class twig is in 2 labels of .*, or in earlier revisions of them"):
         labels.set_classes((MAIN, CATHETER))
     for record in labels.records():
         labels.update_mask(record.id, mask(0), "A")
@@ -247,6 +247,15 @@ def test_a_class_that_is_drawn_stays(labels: LabelSet) -> None:
         labels.set_classes((MAIN, CATHETER))
     assert LabelSet(labels.folder).classes == (MAIN, TWIG), "nothing was changed"
     np.testing.assert_array_equal(labels.class_mask(a, 1), np.where(mask(0), 7, 0))
+
+
+def test_a_value_of_no_class_does_not_become_one(labels: LabelSet) -> None:
+    id = labels.add(frame(0), mask(0)).id
+    write_png(labels.mask_path(id), mask(0) * np.uint8(9))
+    with pytest.raises(LabelError, match=r"^The value 9, of no class, is in 1 label of"):
+        labels.set_classes((MAIN,))
+    labels.set_classes((*THREE, LabelClass(9, "nine")))
+    np.testing.assert_array_equal(labels.class_mask(id), mask(0) * np.uint8(9))
 
 
 def test_the_smallest_value_stays_once_there_are_labels(labels: LabelSet) -> None:

@@ -84,6 +84,12 @@ def test_categories_are_classes(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("color", [[0, 0, 256], [-1, 0, 0], [0, 0], [0] * 4, [0.0, 0, 0], [True, 0, 0], "red", None])
+def test_what_is_no_colour_is_passed_over(tmp_path: Path, color: Any) -> None:
+    (one,) = coco(tmp_path, document(categories=[{"id": 3, "name": "a", "color": color}])).classes
+    assert one == LabelClass(3, "a", COLOURS[0])
+
+
 def test_what_overlaps_goes_to_the_larger_value_and_to_vessel_before_others(tmp_path: Path) -> None:
     stenosis, segment, wire = (26, box(4, 2, 6, 4)), (1, box(1, 2, 9, 4)), (5, box(0, 3, 11, 6))
     expected = np.zeros((8, 12), np.uint8)
