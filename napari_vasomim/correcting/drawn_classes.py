@@ -113,7 +113,9 @@ class DrawnClasses:
 
     def look(self) -> None:
         """Take over the classes of the open label set, unless a pixel would lose its meaning."""
-        if self._session.label_set is not None or self._session.classes == self._classes:
+        if self._session.label_set is None:
+            self.strangers = {}  # it is drawn on as it is, and nothing can be accepted
+        else:
             same = self._open_folder() == self._folder
             self.strangers = strangers(self._used(), self._classes, self._session.classes, same)
             if not self.strangers:

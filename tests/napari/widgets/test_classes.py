@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tifffile
@@ -21,9 +26,11 @@ from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.workbench import Workbench
 from vasomim_core.classes import VESSEL, LabelClass
+from vasomim_core.files import write_png
 from vasomim_core.labels.labelset import LabelSet
 
 from ..classes import CATHETER, LAD, LCX, THREE
+from ..conftest import ROOT
 from ..mouse import Mouse, click
 
 
@@ -314,3 +321,50 @@ def test_a_class_may_be_chosen_before_there_is_a_layer(model, beside, still, lab
     later = ViewerModel()
     assert beside(later, CorrectPanel).session.class_value == 1  # a choice belongs to one window
     assert editor_of(panel.session, panel.correction).classes.palette.chosen == LCX
+
+
+KILLED = """
+import sys, time
+import numpy as np
+from napari.components import ViewerModel
+from PIL import Image
+from qtpy.QtWidgets import QApplication
+from napari_vasomim.correcting.corrections import ensure_correction
+from napari_vasomim.correcting.editing import editor_of
+from napari_vasomim.session import Session
+from vasomim_core.labels.labelset import LabelSet
+
+application, model = QApplication([]), ViewerModel()
+session = Session.of(model)
+session.open_label_set(LabelSet.open(sys.argv[1]))
+layer = ensure_correction(model, model.add_image(np.asarray(Image.open(sys.argv[2])), name="still"))
+editor = editor_of(session, layer)
+for place in range(3):
+    editor.classes.choose(place)
+    pixels = np.zeros(layer.data.shape, bool)
+    pixels[20:40, 10 + 30 * place : 30 + 30 * place] = True
+    editor.frame.paint(pixels)
+layer.undo()
+layer.redo()
+print("drawn", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_of_a_killed_napari_the_classes_come_back_with_the_strokes(model, beside, qtbot, still, labels, tmp_path):
+    write_png(tmp_path / "still.png", still)
+    command = [sys.executable, "-c", KILLED, labels.folder, tmp_path / "still.png"]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "NAPARI_CONFIG": str(tmp_path / "own.yaml")}
+    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert any(line == "drawn\n" for line in process.stdout)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    angiogram = model.add_image(still, name="still")
+    panel = beside(model, CorrectPanel)
+    click(qtbot, panel.offer.restore)  # before any set is open: in the classes that the journal names
+    assert (correction_of(model, angiogram).data == squares(1, 2, 5)).all()
+    assert names(panel) == ["LAD", "LCX", "catheter"]
+    panel.session.open_label_set(labels)
+    assert panel.strangers.isHidden()
+    assert (correction_of(model, angiogram).data == squares(1, 2, 5)).all()
