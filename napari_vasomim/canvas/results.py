@@ -121,11 +121,12 @@ def colormap(role: str, classes: tuple[LabelClass, ...] = VESSEL) -> DirectLabel
 
     Args:
         role: of the layer.
-        classes: whose values it holds. Where they are not the default, they have their own colours, and a value of none
-            of them is white.
+        classes: whose values it holds. Where they are not the default, they have their own colours; a value of none of
+            several is white.
     """
     if classes != VESSEL:
-        named: dict[int | None, str] = {None: "#ffffff", 0: "transparent"}
+        other = classes[0].colour if len(classes) == 1 else "#ffffff"
+        named: dict[int | None, str] = {None: other, 0: "transparent"}
         return DirectLabelColormap(color_dict=named | {one.value: one.colour for one in classes})
     own = COLOURS.get(role, "#ffffff")
     colours = {None: own, 0: "transparent", 1: own} | ({2: BY_CHANCE} if role == "mask" else {})

@@ -100,7 +100,7 @@ class DrawnClasses:
             LabelError: there are some.
         """
         if self.strangers:
-            raise LabelError(f"{self.problem} Say in the panel Correct what becomes of it; nothing was changed.")
+            raise LabelError(f"{self.problem} Say in the panel Correct what becomes of it.")
 
     @property
     def problem(self) -> str:
@@ -109,12 +109,13 @@ class DrawnClasses:
         if not self.strangers or labels is None:
             return ""
         named = ", ".join(f"{name} ({value})" for value, name in self.strangers.items())
-        classes = "class" if len(self.strangers) == 1 else "classes"
-        return f"On {self._layer.name} is drawn {named}: {classes} that the label set {labels.name} does not have."
+        return f"On {self._layer.name} is drawn what the label set {labels.name} has no class for: {named}."
 
     def look(self) -> None:
         """Take over the classes of the open label set, unless a pixel would lose its meaning."""
-        if self._session.label_set is not None or self._session.classes == self._classes:
+        if self._session.label_set is None:
+            self.strangers = {}  # it is drawn on as it is, and nothing can be accepted
+        else:
             same = self._open_folder() == self._folder
             self.strangers = strangers(self._used(), self._classes, self._session.classes, same)
             if not self.strangers:
@@ -166,13 +167,13 @@ class DrawnClasses:
 
     def _show(self) -> None:
         layer, palette = self._layer, self.palette
+        layer.selected_label = palette.chosen.value  # first: new colours tell of it, too
         if self._shown != self._classes:
             self._shown = self._classes
             self._colormap = results.colormap("correction", self._classes)
             self._colormap.selection, self._colormap.use_selection = palette.chosen.value, layer.show_selected_label
             layer.colormap = self._colormap
             layer.preserve_labels = palette.several  # brush, eraser, polygon and fill then leave other classes alone
-        layer.selected_label = palette.chosen.value
 
     def _chosen(self) -> None:
         self._layer.selected_label = self.palette.chosen.value

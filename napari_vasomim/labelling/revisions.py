@@ -76,6 +76,9 @@ class Revisions:
         offered = self._offered.setdefault(known.layer, set())
         if known.index in offered or not self._shown.is_current():
             return
+        correction = correction_of(self._session.viewer, known.layer)
+        if correction is not None and editor_of(self._session, correction).classes.strangers:
+            return  # later: the drawing has other classes, about which the panel asks
         offered.add(known.index)
         if not self._is_drawn_on(known.layer, known.index):
             self._show_label(unasked=True)

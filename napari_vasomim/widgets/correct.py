@@ -71,7 +71,6 @@ class CorrectPanel(Panel):
         self.recolour.setLayout(line)
         self.body.addWidget(self.recolour)
         self.help = hint(PLAIN_HELP)
-        self.help.setMinimumHeight(3 * self.help.fontMetrics().height())
         self.help.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.body.addWidget(self.help)
         form = self.section("Grow to the probability")
@@ -254,6 +253,8 @@ class CorrectPanel(Panel):
         self.classes.set_palette(palette)
         self.recolour.setVisible(palette.several)
         self.class_keys.setVisible(palette.several)
+        # What stands below must not move with the words.
+        self.help.setMinimumHeight((4 if palette.several else 3) * self.help.fontMetrics().height())
         self.strangers.show_of(self._editor, self.session.classes)
         self._show_threshold()
         self._show_tool()

@@ -33,7 +33,7 @@ TRACE = ToolSpec(
     "T",
     "Trace",
     "trace a vessel",
-    "Click along a vessel; the green path is what the next click paints. Right click or Esc ends it, "
+    "Click along a vessel; the path that lights up is what the next click paints. Right click or Esc ends it, "
     "Backspace takes the last piece back.",
     ADDS,
 )
@@ -42,7 +42,7 @@ JOIN = ToolSpec(
     "J",
     "Join",
     "join a branch to what is drawn",
-    "Click the far end of a missed branch; the green path from what is drawn already is painted.",
+    "Click the far end of a missed branch; the path that lights up, from what is drawn already, is painted.",
     ADDS,
 )
 REMOVE = ToolSpec(

@@ -86,11 +86,13 @@ def test_shuffled_colours_come_back(editor, notifications):
     assert "colours are those of the classes" in notifications.pop().message
 
 
-def test_one_class_has_its_own_keys_and_colours_back(editor, session, tmp_path):
+def test_one_class_has_its_own_keys_and_colours_back(editor, session, tmp_path, notifications):
+    editor.classes.choose(2)
     session.open_label_set(LabelSet.create(tmp_path / "one", "one"))
     assert "1" not in {str(key) for key in editor.layer.keymap}
     assert (editor.layer.preserve_labels, editor.layer.selected_label) == (False, 1)
     assert editor.classes.palette.classes == VESSEL
+    assert notifications == []  # nobody asked for the class that is gone
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_what_the_set_does_not_have_neither_vanishes_nor_changes(editor, session
     assert editor.classes.strangers == {1: "LAD", 2: "LCX"}
     assert (editor.layer.data == plane).all()
     assert editor.classes.palette.classes == THREE
-    with pytest.raises(LabelError, match=r"LAD \(1\), LCX \(2\): classes that the label set other does not have"):
+    with pytest.raises(LabelError, match=r"the label set other has no class for: LAD \(1\), LCX \(2\)\."):
         editor.classes.need_known()
     for wrong in ({1: 1}, {1: 1, 2: 7}):
         with pytest.raises(LabelError, match="Say for each"):
