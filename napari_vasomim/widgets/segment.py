@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtWidgets import QCheckBox, QMessageBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QMessageBox
 from superqt.utils import qdebounced, signals_blocked
 
 from napari_vasomim.background import engine
@@ -61,7 +61,7 @@ class SegmentPanel(Panel):
         form.addRow("show", self.vessels)
         self._form = form
         self.classes = ClassToggles()
-        form.addRow("classes", self.classes)
+        form.addRow(self.classes)
         self.threshold = slider(0.02, 0.98, 0.5, 0.01, "Probability from which a pixel counts as vessel; moves at once")
         form.addRow("threshold", self.threshold)
         self.outline = QCheckBox("outline only")
@@ -200,13 +200,11 @@ class SegmentPanel(Panel):
     def _offer_classes(self) -> None:
         """What of the prediction can be shown: nothing to choose where the model knows vessel alone."""
         prediction = self._prediction()
-        self._set_row_visible(self.vessels, prediction is not None and prediction.rules.main is not None)
+        two = prediction is not None and prediction.rules.main is not None
+        self.vessels.setVisible(two)
+        self._form.labelForField(self.vessels).setVisible(two)
         self.classes.fill(classes_of(prediction))
-        self._set_row_visible(self.classes, bool(classes_of(prediction)))
-
-    def _set_row_visible(self, field: QWidget, visible: bool) -> None:
-        field.setVisible(visible)
-        self._form.labelForField(field).setVisible(visible)
+        self.classes.setVisible(bool(classes_of(prediction)))
 
     def _style(self, *_: Any) -> None:
         self._shown.outline, self._shown.uncertain = self.outline.isChecked(), self.uncertain.isChecked()

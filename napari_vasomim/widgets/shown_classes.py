@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QSizePolicy, QWidget
 
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.swatches import swatch
 from vasomim_core.classes import LabelClass
 from vasomim_core.config import Vessels
 
+COLUMNS = 2
 WORDS: dict[Vessels, str] = {"every": "every vessel", "main": "main branches"}
 
 
@@ -33,7 +34,7 @@ class ShownVessels(QComboBox):
 
 
 class ClassToggles(QWidget):
-    """One button a class, with its colour; a click hides or shows it.
+    """One box a class, with its colour; a click hides or shows it.
 
     Attributes:
         toggled: emitted when the person has clicked.
@@ -43,9 +44,9 @@ class ClassToggles(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(0, 0, 0, 0)
-        self._buttons: dict[str, QToolButton] = {}
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._boxes: dict[str, QCheckBox] = {}
         self._classes: tuple[LabelClass, ...] = ()
         self.hidden: frozenset[str] = frozenset()
 
@@ -54,25 +55,23 @@ class ClassToggles(QWidget):
         if tuple(classes) == self._classes:
             return
         self._classes = tuple(classes)
-        for button in self._buttons.values():
-            self._row.removeWidget(button)
-            button.deleteLater()
-        self._buttons = {}
-        for one in classes:
-            button = QToolButton()
-            button.setText(one.name)
-            button.setIcon(swatch(one.colour))
-            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-            button.setCheckable(True)
-            button.setChecked(one.name not in self.hidden)
-            button.setToolTip(f"Show or hide {one.name}")
-            button.clicked.connect(self._clicked)
-            self._row.addWidget(button)
-            self._buttons[one.name] = button
+        for box in self._boxes.values():
+            self._grid.removeWidget(box)
+            box.deleteLater()
+        self._boxes = {}
+        for number, one in enumerate(classes):
+            box = QCheckBox(one.name.replace("&", "&&"))
+            box.setIcon(swatch(one.colour))
+            box.setChecked(one.name not in self.hidden)
+            box.setToolTip(f"Show or hide {one.name}")
+            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # a long name is cut, not the panel
+            box.clicked.connect(self._clicked)
+            self._grid.addWidget(box, number // COLUMNS, number % COLUMNS)
+            self._boxes[one.name] = box
 
     def _clicked(self) -> None:
-        shown = {name for name, button in self._buttons.items() if button.isChecked()}
-        self.hidden = (self.hidden | self._buttons.keys()) - shown
+        shown = {name for name, box in self._boxes.items() if box.isChecked()}
+        self.hidden = (self.hidden | self._boxes.keys()) - shown
         self.toggled.emit()
 
 
