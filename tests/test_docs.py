@@ -31,7 +31,10 @@ def test_the_python_of_the_readme_runs_where_napari_is_not(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(r"DSC 0\.\d+", done.stdout)
-    assert vm.load_model(next(tmp_path.rglob("model.safetensors"))).card.segments
+    assert vm.load_model(tmp_path / "runs" / "tuned").card.segments
+    images, masks = ({path.name for path in (tmp_path / part).iterdir()} for part in ("samples/images", "masks"))
+    assert images == masks
+    assert len(masks) == 10
 
 
 def test_the_notebook_runs_and_every_figure_is_drawn():
