@@ -24,14 +24,31 @@ def load(path: Path):
     return module
 
 
-def test_the_python_of_the_readme_runs_where_napari_is_not(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    command = [sys.executable, "-c", code]
+def python_of(document: str, folder: Path) -> str:
+    """What the one Python block of a document prints, run in a folder where napari is not found."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "tests" / "windowless", ROOT)))}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"DSC 0\.\d+", done.stdout)
-    assert vm.load_model(next(tmp_path.rglob("model.safetensors"))).card.segments
+    return done.stdout
+
+
+def test_the_python_of_the_readme_runs_where_napari_is_not(tmp_path):
+    assert re.search(r"DSC 0\.\d+", python_of("README.md", tmp_path))
+    assert vm.load_model(tmp_path / "runs" / "tuned").card.segments
+    images, masks = ({path.name for path in (tmp_path / part).iterdir()} for part in ("samples/images", "masks"))
+    assert images == masks
+    assert len(masks) == 10
+
+
+def test_the_python_of_the_label_set_runs_and_makes_one(tmp_path):
+    said = python_of("docs/labelset.md", tmp_path).splitlines()
+    assert said == ["1 nobody vasomim-fast", "2 reader 1 None", "1 to learn from; all is as it should be"]
+    labels = vm.LabelReader(tmp_path / "coronaries")
+    assert [record.status for record in labels.records()] == ["accepted", "flagged", "flagged"]
+    first, _, third = labels.revisions(labels.records("accepted")[0].id)
+    assert (first.mask_sha256, first.model) == (third.mask_sha256, third.model)
 
 
 def test_the_notebook_runs_and_every_figure_is_drawn():

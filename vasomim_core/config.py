@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 from vasomim_core.schema import Ui, check, fields, from_dict, shown, to_dict
 
@@ -43,6 +43,12 @@ Architecture = Literal["vit", "unet", "resunet", "effunet", "effunet-small", "un
 Variety = Literal["usual", "wide"]
 Vessels = Literal["every", "main"]
 Device = Annotated[str, Ui(advanced=True)]
+if TYPE_CHECKING:
+    # `_Run` makes a path of text and a name of a path: with "| Any" a checker takes both, and reads the field as kept.
+    AnyPath = Path | Any
+    AnyName = str | Any
+else:
+    AnyPath, AnyName = Path, str
 
 
 @dataclass(frozen=True)
@@ -115,8 +121,8 @@ class SegmentorConfig(_Run):
         training: how it is trained.
     """
 
-    data: Path
-    run: Path
+    data: AnyPath
+    run: AnyPath
     anatomy: Mode = "robust"
     input_size: Annotated[int, Ui(min=32, max=1024, step=32, unit="px")] = 224
     training: Training = field(
@@ -153,8 +159,8 @@ class PretrainConfig(_Run):
         training: how it is trained.
     """
 
-    data: Path
-    run: Path
+    data: AnyPath
+    run: AnyPath
     encoder: EncoderSize = "small"
     input_size: Annotated[int, Ui(min=32, max=1024, step=32, unit="px")] = 224
     patch_size: Annotated[int, Ui(min=4, max=64, unit="px", advanced=True)] = 16
@@ -168,7 +174,7 @@ class PretrainConfig(_Run):
     co_guidance: Annotated[bool, Ui(advanced=True)] = False
     consistency: Annotated[float, Ui(min=0, max=100, step=0.1)] = 1.0
     anatomy: Mode = "robust"
-    segmentor: Annotated[str | None, Ui(advanced=True)] = None
+    segmentor: Annotated[AnyName | None, Ui(advanced=True)] = None
     segmentor_epochs: Annotated[int, Ui(min=1, max=10_000, advanced=True)] = 40
     training: Training = field(
         default_factory=lambda: Training(epochs=200, batch_size=64, learning_rate=5e-4, warmup=0.05)
@@ -216,10 +222,10 @@ class FinetuneConfig(_Run):
         training: how it is trained.
     """
 
-    labels: Path
-    run: Path
-    val: Path | None = None
-    init: str | None = None
+    labels: AnyPath
+    run: AnyPath
+    val: AnyPath | None = None
+    init: AnyName | None = None
     architecture: Architecture = "vit"
     encoder: Annotated[EncoderSize, Ui(advanced=True)] = "small"
     patch_size: Annotated[int, Ui(min=4, max=32, unit="px", advanced=True)] = 16

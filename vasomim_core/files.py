@@ -11,11 +11,11 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -131,3 +131,53 @@ def write_png(path: Path | str, image: NDArray[Any]) -> None:
         raise OSError(f"could not encode an image of shape {image.shape} and type {image.dtype} as PNG")
     with atomic(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
+
+
+def write_masks(target: Path, masks: Iterable[NDArray[np.bool_]], count: int) -> Path:
+    """Write masks as 0/255: one as PNG, several as one multi-page TIFF, a page at a time.
+
+    Args:
+        target: path without extension.
+        masks: bool (H, W) each.
+        count: how many there are.
+
+    Returns:
+        The path with its extension.
+    """
+    grey = (mask.astype(np.uint8) * 255 for mask in masks)
+    if count > 1:
+        return write_pages(target, grey)
+    (page,) = grey
+    path = target.with_name(target.name + ".png")
+    write_png(path, page)
+    return path
+
+
+def write_pages(target: Path, pages: Iterable[NDArray[Any]]) -> Path:
+    """Write 2-D pages to one TIFF (zlib), a page at a time, atomically.
+
+    Args:
+        target: path without extension.
+        pages: (H, W) each, of one dtype.
+
+    Returns:
+        The path with its extension.
+    """
+    path = target.with_name(target.name + ".tif")
+    for _ in passing_pages(path, pages, lambda page: page):
+        pass
+    return path
+
+
+Item = TypeVar("Item")
+
+
+def passing_pages(path: Path, items: Iterable[Item], page_of: Callable[[Item], NDArray[Any]]) -> Iterator[Item]:
+    """Hand items on while a page of each is written to one TIFF, which appears when the last has passed."""
+    import tifffile  # most who write files write no TIFF
+
+    with atomic(path) as temporary, tifffile.TiffWriter(temporary) as tiff:
+        for item in items:
+            page = page_of(item)
+            tiff.write(page, compression="zlib", contiguous=False, photometric="minisblack", metadata=None)
+            yield item

@@ -10,6 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vasomim_core import config as config_module
+from vasomim_core import schema
 from vasomim_core.config import (
     FinetuneConfig,
     PretrainConfig,
@@ -99,3 +101,22 @@ def test_in_a_notebook_paths_may_be_text_and_models_paths():
     )
     assert PretrainConfig("frames", "runs/2", segmentor=Path("s")).segmentor == "s"
     assert from_dict(FinetuneConfig, to_dict(config)) == config
+
+
+def test_a_type_checker_takes_text_for_paths_and_reads_paths(tmp_path):
+    """As the class converts them; a field that is not a path is still checked."""
+    mypy = pytest.importorskip("mypy.api")
+    (tmp_path / "code.py").write_text(
+        "from pathlib import Path\n"
+        "from vasomim_core.config import FinetuneConfig, PretrainConfig, SegmentorConfig\n"
+        "config = FinetuneConfig('labels', run='run', val='val', init=Path('run') / 'model.safetensors')\n"
+        "SegmentorConfig(Path('data'), 'run')\n"
+        "folder: Path = PretrainConfig('data', run=Path('run'), segmentor=Path('s.safetensors')).run / 'x'\n"
+        "FinetuneConfig('labels', 'run', width='16')\n"
+        "number: int = config.run\n"
+        "length: int = config.init\n"
+    )
+    own = [config_module.__file__, schema.__file__]  # all that is looked into, for it takes its time
+    options = ["--config-file=", "--follow-imports=skip", "--cache-dir", str(tmp_path)]
+    said, broken, _ = mypy.run([*options, str(tmp_path / "code.py"), *own])
+    assert [line.split(":")[1] for line in said.splitlines() if ": error:" in line] == ["6", "7", "8"], said + broken

@@ -93,3 +93,31 @@ def test_a_model_of_a_run_has_the_name_of_the_run_and_says_in_a_line_what_it_is(
     assert repr(by_run) == repr(by_file) == "Model(left coronary: unext, segmentation model, cpu, threshold 0.5)"
     assert by_run.name == by_file.name == "left coronary"
     assert vm.load_model("vasomim-demo").name == "vasomim-demo"
+
+
+def test_a_folder_is_segmented_scored_and_told(tmp_path):
+    vm.write_samples(tmp_path / "labelled", count=3, size=128)
+    images = tmp_path / "labelled" / "images"
+    (images / "cut.png").write_bytes(next(images.iterdir()).read_bytes()[:300])
+    model, told = vm.load_model("vasomim-demo", "cpu"), []
+    done = vm.segment_folder(images, tmp_path / "masks", model, progress=lambda *frames: told.append(frames))
+    assert [path.parent for path in done.written] == [tmp_path / "masks"] * 3
+    assert (done.frames, done.model, done.device) == (3, "vasomim-demo", "cpu")
+    assert len(done.failed) == 1
+    assert "cut.png" in done.failed[0]
+    assert [frames for frames, _ in told] == [1, 2, 3]
+    assert vm.evaluate(tmp_path / "masks", tmp_path / "labelled").mean["dsc"] > 0.3
+    frame = vm.read_angiogram(images / done.written[0].name).grey(0)
+    mask = vm.read_angiogram(done.written[0]).grey(0) > 0
+    np.testing.assert_array_equal(mask, model.predict(frame) >= model.threshold)
+    with pytest.raises(vm.VasoMIMError, match="cut"):
+        vm.segment_folder(str(images), str(tmp_path / "again"), "vasomim-demo", strict=True)
+    with pytest.raises(vm.VasoMIMError, match="threshold is 2"):
+        vm.segment_folder(images, tmp_path / "again", model, threshold=2)
+
+
+def test_a_segmented_folder_says_where_vessels_may_be_bright(tmp_path):
+    vm.write_samples(tmp_path, count=1, size=128)
+    frames = [*tmp_path.glob("images/*")]
+    assert vm.segment_folder(frames, tmp_path / "a", "vasomim-demo").with_little_vessel == 0
+    assert vm.segment_folder(frames, tmp_path / "b", "vasomim-demo", threshold=1).with_little_vessel == 1

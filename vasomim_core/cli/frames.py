@@ -9,14 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from vasomim_core.cli.common import Batch, Options, passing_pages, write_masks, write_pages
+from vasomim_core.cli.common import Batch, Options, frames_bar, plain
 from vasomim_core.config import Mode, Vessels
-from vasomim_core.labels.mask import LEAST_VESSEL
+from vasomim_core.files import write_masks, write_pages
 from vasomim_core.models.catalogue import DEFAULT_MODEL
-from vasomim_core.reading import Angiogram, GreyLevels
-from vasomim_core.reading.levels import AS_IN_THE_FILE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +36,8 @@ class Vesselness(Batch):
 
         response = frangi if self.filter == "frangi" else sato
 
-        def work(angiogram: Angiogram, target: Path) -> Path:
-            return write_pages(target, (response(grey, self.sigmas, self.ridges) for grey in grey_frames(angiogram)))
+        def work(greys: Iterator[NDArray[np.uint8]], count: int, target: Path) -> Path:
+            return write_pages(target, (response(grey, self.sigmas, self.ridges) for grey in greys))
 
         return self.each(work)
 
@@ -63,9 +60,8 @@ class Anatomy(Batch):
         """Write `<stem>.png` (or a multi-page `<stem>.tif`) for each input."""
         from vasomim_core.anatomy import extract_anatomy
 
-        def work(angiogram: Angiogram, target: Path) -> Path:
-            masks = (extract_anatomy(grey, self.mode) for grey in grey_frames(angiogram))
-            return write_masks(target, masks, len(angiogram.frames))
+        def work(greys: Iterator[NDArray[np.uint8]], count: int, target: Path) -> Path:
+            return write_masks(target, (extract_anatomy(grey, self.mode) for grey in greys), count)
 
         return self.each(work)
 
@@ -100,40 +96,25 @@ class Segment(Batch):
 
     def run(self) -> dict[str, Any]:
         """Write the masks."""
-        from vasomim_core.errors import ConfigError
-        from vasomim_core.models.registry import load_model
+        from vasomim_core.inference.folders import segment_folder
 
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ConfigError(f"--threshold is {self.threshold}; give a probability between 0 and 1")
-        if self.tile is not None and self.tile < 1:
-            raise ConfigError(f"--tile is {self.tile}; give a side in px of at least 1")
-        model = load_model(self.model, self.device)
-        if self.vessels == "main":
-            model.need_main_branches()
-        shares: list[float] = []
-
-        def work(angiogram: Angiogram, target: Path) -> Path:
-            found: list[float] = []
-
-            def counted(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-                found.append(float(mask.mean()))
-                return mask
-
-            greys = grey_frames(angiogram, GreyLevels(bright_vessels=self.inverted))
-            seen: Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]] = (
-                model.vessels(model.predict_classes(grey, self.mirrored, self.tile), self.vessels, self.threshold)
-                for grey in greys
+        with frames_bar() as progress:
+            done = segment_folder(
+                self.inputs,
+                self.output,
+                self.model,
+                vessels=self.vessels,
+                threshold=self.threshold,
+                mirrored=self.mirrored,
+                tile=self.tile,
+                inverted=self.inverted,
+                probability=self.probability,
+                suffix=self.suffix,
+                strict=self.strict,
+                device=self.device,
+                progress=progress,
             )
-            if self.probability:
-                seen = passing_pages(target.with_name(f"{target.name}_probability.tif"), seen, lambda pair: pair[0])
-            written = write_masks(target, (counted(mask) for _, mask in seen), len(angiogram.frames))
-            shares.extend(found)
-            return written
-
-        result = self.each(work)
-        little = sum(share < LEAST_VESSEL for share in shares)
-        by = {"model": model.name, "vessels": self.vessels, "device": str(model.device)}
-        return {**result, "with_little_vessel": little, **by}
+        return plain(done)
 
     def summary(self, result: dict[str, Any]) -> str:
         """What was done; and that it may have to be done otherwise, where little was found in most frames."""
@@ -164,12 +145,7 @@ class Evaluate(Options):
         """Score all frames of the truth."""
         from vasomim_core.evaluation.folders import evaluate
 
-        with tqdm(unit="frame", disable=None, leave=False) as bar:
-
-            def progress(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
+        with frames_bar() as progress:
             evaluation = evaluate(self.prediction, self.truth, progress=progress)
         return evaluation.to_dict(rows=self.per_frame)
 
@@ -219,10 +195,3 @@ class Sample(Options):
     def summary(self, result: dict[str, Any]) -> str:
         """One line."""
         return f"{result['frames']} synthetic angiograms in {self.output}/images, their masks in {self.output}/masks"
-
-
-def grey_frames(angiogram: Angiogram, levels: GreyLevels = AS_IN_THE_FILE) -> Iterator[NDArray[np.uint8]]:
-    """The frames of an angiogram as the engine sees them, one at a time."""
-    count = len(angiogram.frames)
-    for index in tqdm(range(count), unit="frame", disable=True if count == 1 else None, leave=False):
-        yield angiogram.grey(index, levels)

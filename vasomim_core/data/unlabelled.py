@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vasomim_core.errors import InputError
 from vasomim_core.reading import find_angiograms, read_angiogram, stem
+from vasomim_core.reading.folders import all_failed
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,6 @@ def open_unlabelled(data: Path | str, strict: bool = False) -> Unlabelled:
     if not files:
         raise all_failed(errors)
     return Unlabelled(tuple(files), tuple(map(str, errors)), _same_names([path for path, _ in files]))
-
-
-def all_failed(errors: list[InputError]) -> InputError:
-    """The error to end with where nothing could be read; at least one is given."""
-    if len(errors) == 1:
-        return errors[0]
-    return InputError(f"{str(errors[0]).rstrip('.')} (the first of {len(errors)} files, of which none can be read).")
 
 
 def _same_names(paths: list[Path]) -> tuple[str, ...]:

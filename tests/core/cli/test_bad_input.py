@@ -202,7 +202,7 @@ def test_masks_that_are_missing_or_of_another_size(tmp_path, fails):
 
 def test_a_result_never_replaces_its_input(frame, fails):
     before = frame.read_bytes()
-    fails("anatomy", frame, "--output", frame.parent, contains="another --output")
+    fails("anatomy", frame, "--output", frame.parent, contains="another output folder")
     assert frame.read_bytes() == before
 
 

@@ -128,7 +128,7 @@ def test_previews_beside_frames_have_a_way_out(tmp_path, capsys):
     start = ("anatomy", tmp_path / "in", "--output", tmp_path / "out")
     code, _, err = vasomim(capsys, *start)
     assert code == 1
-    assert "--suffix .png" in err
+    assert "take the other kind alone (suffix .png)" in err
     code, _, _ = vasomim(capsys, *start, "--suffix", ".png")
     assert code == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["1.png", "2.png"]
