@@ -87,7 +87,8 @@ def segment_folder(
 
     Raises:
         InputError: an input is missing or holds no angiogram; none can be read, or with `strict` one cannot.
-        ConfigError: a setting out of range; main branches of a model that does not tell them apart; two inputs would have the same mask, or a mask would replace its frame.
+        ConfigError: a setting out of range; main branches of a model that does not tell them apart; two inputs would
+            have the same mask, or a mask would replace its frame.
         CheckpointError: no such model, or one that does not segment.
         OSError: a mask cannot be written.
     """
