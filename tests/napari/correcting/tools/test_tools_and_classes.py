@@ -26,8 +26,8 @@ from .places import FRAME
 ALL = [*TOOLS, *(spec.name for spec in CLASS_TOOLS), GROW.name]
 ASKED = ["remove", "recolour piece", "recolour branch"]
 """Those that take the class under the pointer."""
-point = st.tuples(st.integers(20, 235), st.integers(20, 235))
-squares = st.lists(st.tuples(st.sampled_from([1, 2, 5]), point), max_size=6)
+point = st.tuples(st.integers(45, 210), st.integers(45, 210))
+squares = st.lists(st.tuples(st.sampled_from([1, 2, 5]), point), min_size=2, max_size=6)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def use(editor, name, a, b):
 def test_no_tool_touches_another_class_unasked(editor, name, place, squares, a, b):
     plane = np.zeros((256, 256), np.uint8)
     for value, (row, column) in squares:
-        plane[row - 12 : row + 12, column - 18 : column + 18] = value
+        plane[row - 30 : row + 30, column - 40 : column + 40] = value
     undo.apply_values(editor.layer, FRAME, plane)
     editor.classes.choose(place)
     chosen = editor.classes.palette.chosen.value
