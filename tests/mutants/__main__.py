@@ -37,8 +37,15 @@ BESIDE: dict[str, list[str]] = {
     "vasomim_core/models/objectives.py": [
         f"{CORE}/models/test_objectives.py",
         f"{CORE}/models/test_vasomim.py",
-        f"{CORE}/training/test_segmentation_loss.py",
     ],
+    "vasomim_core/models/segmentation_loss.py": [
+        f"{CORE}/models/test_segmentation_loss.py",
+        f"{CORE}/models/test_what_the_loss_prefers.py",
+    ],
+    "vasomim_core/models/class_mask.py": [f"{CORE}/models/test_class_mask.py"],
+    "vasomim_core/classes.py": [f"{CORE}/test_classes.py"],
+    "vasomim_core/data/codes.py": [f"{CORE}/data/test_codes.py"],
+    "vasomim_core/data/completion.py": [f"{CORE}/data/test_completion.py"],
     "vasomim_core/evaluation": [f"{CORE}/evaluation"],
     "vasomim_core/correction": [f"{CORE}/correction"],
     "vasomim_core/labels": [f"{CORE}/labels"],
