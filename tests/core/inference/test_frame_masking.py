@@ -11,7 +11,7 @@ import torch
 from vasomim_core.config import PretrainConfig, Training
 from vasomim_core.data.augment import pretraining_crop
 from vasomim_core.data.pretraining_frame import pretraining_frame
-from vasomim_core.errors import ConfigError
+from vasomim_core.errors import ConfigError, InputError
 from vasomim_core.inference.frame_masking import SAMPLES, FrameMasking, mask_frame
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import ENCODER
@@ -163,6 +163,15 @@ def test_the_schedule_has_the_names_and_defaults_of_pretraining():
     for field in fields(MaskingSchedule):
         where = config.training if field.name in ("epochs", "seed") else config
         assert getattr(where, field.name) == getattr(schedule, field.name)
+
+
+def test_a_frame_alone_is_masked_as_in_the_last_epoch_of_pretraining():
+    frame = synthesize(3, size=(101, 157)).frame
+    result, last = mask_frame(frame), mask_frame(frame, MaskingSchedule(), 199)
+    np.testing.assert_array_equal(result.mask.masked, last.mask.masked)
+    assert (result.schedule, result.mask.epoch, result.mask.beta) == (MaskingSchedule(), 199, 0.5)
+    with pytest.raises(InputError, match="frame is float64"):
+        mask_frame(frame / 255)
 
 
 def test_large_frames_are_masked_at_the_scale_of_pretraining():
