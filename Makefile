@@ -33,9 +33,11 @@ demo: setup
 test: setup libraries
 	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-pyqt5 test-pyqt6 test-training test-engine
 
-# The scripts in benchmarks/ run once, with PyQt5.
+# The scripts in benchmarks/, and what knows no Qt, run once, with PyQt5.
+ONCE := tests/napari/test_benchmarks.py tests/napari/runs
+
 test-pyqt5 test-pyqt6: test-%: setup
-	QT_API=$* $(BIN)/python -m pytest tests/napari $(if $(filter pyqt6,$*),--ignore=tests/napari/test_benchmarks.py)
+	QT_API=$* $(BIN)/python -m pytest tests/napari $(if $(filter pyqt6,$*),$(addprefix --ignore=,$(ONCE)))
 
 # The engine's tests in two halves, for two cores, where napari and Qt are not found; then those of the whole.
 TRAINING := tests/core/training tests/core/cli tests/core/models

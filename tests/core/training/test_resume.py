@@ -6,6 +6,8 @@ nothing depends on how fast it is. What does not need a process of its own has n
 
 from __future__ import annotations
 
+import functools
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -33,21 +35,6 @@ FINETUNING = [
     *("--architecture", "unext", "--frame-size", 64, "--input-size", 64, "--batch-size", 4, "--epochs", EPOCHS),
     *("--device", "cpu", "--precision", "fp32", "--log-every", 1, "--save-every", 3),
 ]
-KILLED = """
-import os, signal, sys
-from vasomim_core import cli
-from vasomim_core.training.events import EventLog
-
-last, write = int(sys.argv[1]), EventLog.write
-
-def write_and_die(log, event, **values):
-    write(log, event, **values)
-    if event == "step" and values["step"] == last:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-EventLog.write = write_and_die
-cli.run(sys.argv[2:])
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,11 +50,34 @@ def vasomim(*arguments: object) -> int:
     return cli.run(list(map(str, arguments)))
 
 
+@functools.cache
+def forked():
+    """Where processes come from that have loaded torch already, and done nothing with it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["vasomim_core.training.finetune", "vasomim_core.training.pretrain"])
+    return context
+
+
+def run_and_die(last: int, arguments: list[str]) -> None:
+    """Run a command in a process that ends itself as soon as it has told of a step."""
+    write = EventLog.write
+
+    def write_and_die(log, event, **values):
+        write(log, event, **values)
+        if event == "step" and values["step"] == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    EventLog.write = write_and_die
+    torch.set_num_threads(1)
+    cli.run(arguments)
+
+
 def killed_at(step: int, *arguments: object) -> None:
     """Run a command in a process of its own, which is killed as soon as it has told of a step."""
-    command = [sys.executable, "-c", KILLED, step, *arguments]
-    done = subprocess.run(list(map(str, command)), env=ENVIRONMENT, capture_output=True, text=True, timeout=250)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    process = forked().Process(target=run_and_die, args=(step, list(map(str, arguments))))
+    process.start()
+    process.join(250)
+    assert process.exitcode == -signal.SIGKILL
 
 
 @pytest.fixture
