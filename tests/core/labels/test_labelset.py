@@ -368,6 +368,12 @@ def test_folders_that_cannot_be_opened_or_made(labels: LabelSet, tmp_path: Path)
         index.write_text(original)
 
 
+def test_each_set_has_a_key_of_32_bytes_of_its_own(labels: LabelSet, tmp_path: Path) -> None:
+    other = LabelSet.create(tmp_path / "other", "coronaries")
+    assert len(labels.key) == len(other.key) == 32
+    assert labels.key != other.key
+
+
 def test_a_set_whose_key_was_removed_still_opens(labels: LabelSet) -> None:
     record = labels.add(frame(), mask(), group="g")
     _edit(labels.folder / "labelset.json", key=None)
