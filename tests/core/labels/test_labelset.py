@@ -14,6 +14,7 @@ from PIL import Image
 from vasomim_core import files
 from vasomim_core.errors import LabelError
 from vasomim_core.files import write_png
+from vasomim_core.labels import history
 from vasomim_core.labels.labelset import OUTSIDE, LabelSet, pixel_sha256
 
 
@@ -73,6 +74,17 @@ def test_the_same_frame_becomes_a_revision_and_another_index_another_frame(label
     assert labels.find(frame(9), 1) is None
     with pytest.raises(LabelError, match="belongs to another frame"):
         labels.add(frame(5), mask(), id="mine")
+
+
+def test_each_record_is_read_once_to_find_frames(labels: LabelSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(3):
+        labels.add(frame(seed), mask())
+    read: list[str] = []
+    identity = history.identity
+    monkeypatch.setattr(history, "identity", lambda files, id: read.append(id) or identity(files, id))
+    opened = LabelSet.open(labels.folder)
+    assert all(opened.find(frame(seed)) is not None for seed in range(3))
+    assert read == opened.ids()
 
 
 def test_revisions_are_kept_and_restored_as_new_ones(labels: LabelSet) -> None:
