@@ -107,6 +107,13 @@ def test_three_classes_from_the_first_stroke_to_a_restored_revision(make_napari_
     mouse.key(Qt.Key.Key_A)
     qtbot.waitUntil(lambda: labels.record(id).revision == 2 and not panel.saving.busy, timeout=10_000)
     assert 2 not in labels.class_mask(id)
+
+    def seen() -> int | None:
+        """The revision that the panel knows of."""
+        known = panel.desk.shown.known
+        return known.record.revision if panel.desk.shown.is_current() and known.record else None
+
+    qtbot.waitUntil(lambda: seen() == 2, timeout=10_000)
     panel.desk.revisions.show(1)
     qtbot.waitUntil(lambda: layers.find(viewer, "revision", angiogram) is not None, timeout=10_000)
     earlier = layers.find(viewer, "revision", angiogram)
