@@ -12,6 +12,11 @@ from vasomim_core.data.store import Pair, resize
 FRAME_SIZE = 512  # px, longer side: the scale for which the filter's σ are meant
 
 
+def at_scale(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame (H, W), scaled down to 512 px where it is larger."""
+    return resize(frame, FRAME_SIZE, enlarge=False)
+
+
 def pretraining_frame(frame: NDArray[np.uint8], mode: Mode = "robust") -> Pair:
     """A frame, scaled down to 512 px where it is larger, and its anatomy.
 
@@ -22,5 +27,5 @@ def pretraining_frame(frame: NDArray[np.uint8], mode: Mode = "robust") -> Pair:
     Returns:
         uint8 and bool, both (H', W').
     """
-    frame = resize(frame, FRAME_SIZE, enlarge=False)
+    frame = at_scale(frame)
     return frame, extract_anatomy(frame, mode)

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from vasomim_core.data.pretraining_frame import at_scale
 from vasomim_core.errors import InputError
+from vasomim_core.labels.labelled import Keep
 from vasomim_core.reading import find_angiograms, read_angiogram, stem
 from vasomim_core.reading.folders import all_failed
+
+
+@dataclass(frozen=True)
+class UnlabelledFile:
+    """An angiogram that can be opened.
+
+    Attributes:
+        path: Where it is.
+        frames: Number of its frames.
+        kept: Gives its one frame, uint8 (H, W), scaled as pretraining keeps it; None = it is in the file alone.
+    """
+
+    path: Path
+    frames: int
+    kept: Callable[[], NDArray[np.uint8]] | None = None
 
 
 @dataclass(frozen=True)
@@ -16,43 +37,48 @@ class Unlabelled:
     """The angiograms of a folder.
 
     Attributes:
-        files: Each that can be opened, with its number of frames, in natural order.
+        files: Each that can be opened, in natural order.
         left_out: One sentence for each that cannot.
         notes: Sentences on what is probably not meant.
     """
 
-    files: tuple[tuple[Path, int], ...]
+    files: tuple[UnlabelledFile, ...]
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
     def frames(self) -> int:
         """Number of frames in all files."""
-        return sum(count for _, count in self.files)
+        return sum(file.frames for file in self.files)
 
 
-def open_unlabelled(data: Path | str, strict: bool = False) -> Unlabelled:
+def open_unlabelled(data: Path | str, strict: bool = False, keep: Keep | None = None) -> Unlabelled:
     """Open every angiogram under a path; no frame of a run is decoded.
+
+    What is decoded when it is opened, a PNG or JPEG, need not be decoded again: `keep` puts it away (see `spool`).
 
     Args:
         data: A folder or file, as for `find_angiograms`.
         strict: End at the first that cannot be opened.
+        keep: Where decoded frames go; None = nowhere, for whoever only looks.
 
     Raises:
         InputError: there are none, none can be opened, or with `strict` one cannot.
     """
-    files: list[tuple[Path, int]] = []
+    files: list[UnlabelledFile] = []
     errors: list[InputError] = []
     for path in find_angiograms(data):
         try:
-            files.append((path, len(read_angiogram(path).frames)))
+            angiogram = read_angiogram(path)
+            kept = None if keep is None or angiogram.frames.from_file else keep(at_scale(angiogram.grey(0)))
+            files.append(UnlabelledFile(path, len(angiogram.frames), kept))
         except InputError as error:
             if strict:
                 raise
             errors.append(error)
     if not files:
         raise all_failed(errors)
-    return Unlabelled(tuple(files), tuple(map(str, errors)), _same_names([path for path, _ in files]))
+    return Unlabelled(tuple(files), tuple(map(str, errors)), _same_names([file.path for file in files]))
 
 
 def _same_names(paths: list[Path]) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ class Frames:
         shape: (frames, rows, columns), each at least 1.
         dtype: uint8, uint16, int16 or float32.
         ndim: 3.
+        from_file: Indexing goes to the file; else it was decoded when it was opened.
     """
 
     ndim = 3
@@ -81,6 +82,7 @@ class Frames:
             raise InputError(f"{source} cannot be used. {error}") from None
         self._read = read
         self._source = source
+        self.from_file = from_file
         self._stamp = stamp(source) if from_file else None
         if shape[0] < 1:
             raise InputError(f"{source} holds no frames: export it again.")

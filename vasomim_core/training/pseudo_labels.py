@@ -9,6 +9,7 @@ from typing import Any
 
 from vasomim_core.config import Mode
 from vasomim_core.data.pretraining_frame import FRAME_SIZE, pretraining_frame
+from vasomim_core.data.spool import spool
 from vasomim_core.data.store import FrameStore, Pair, build_store
 from vasomim_core.data.unlabelled import open_unlabelled
 from vasomim_core.errors import InputError
@@ -49,14 +50,17 @@ def anatomy_store(
             return {_name(path, data): _facts(path, known.get(_name(path, data), {})) for path in find_angiograms(data)}
 
         def build(items: Items) -> RunData:
-            found = open_unlabelled(data, strict)
+            found = open_unlabelled(data, strict, spooled)
             notes, left_out = list(found.notes), list(found.left_out)
 
             def pairs() -> Iterator[Pair]:
-                for path, count in found.files:
-                    angiogram = read_angiogram(path)
+                for file in found.files:
+                    if file.kept is not None:
+                        yield pretraining_frame(file.kept(), mode)
+                        continue
+                    angiogram = read_angiogram(file.path)
                     notes.extend(angiogram.notes)
-                    for index in range(count):
+                    for index in range(file.frames):
                         try:
                             grey = angiogram.grey(index)
                         except InputError as error:
@@ -74,7 +78,8 @@ def anatomy_store(
                 _warn(log, left_out, 1)
             return RunData(items, {".": store.fingerprint}, {"frames": len(store), "sha256": store.fingerprint}, [])
 
-        settle(run, log, look, build, "files")
+        with spool(run) as spooled:
+            settle(run, log, look, build, "files")
     processes.wait()
     return FrameStore(run / CACHE)
 

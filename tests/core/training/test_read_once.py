@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.core.training.test_resume import FINETUNING, vasomim
+from tests.core.training.test_resume import FINETUNING, PRETRAINING, vasomim
 from vasomim_core.labels.importing import import_pairs
 from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.models.catalogue import read_card
@@ -38,6 +38,13 @@ def test_a_run_decodes_each_frame_and_mask_once(labelled, tmp_path, kind, decode
         decoded.clear()
     assert vasomim("finetune", "--labels", folder, "--run", tmp_path / "run", *FINETUNING) == 0
     assert len(decoded) == 24
+    assert set(decoded.values()) == {1}
+
+
+def test_pretraining_decodes_each_still_once(labelled, tmp_path, decoded):
+    """Looked through, counted, and learned from."""
+    assert vasomim("pretrain", "--data", labelled, "--run", tmp_path / "run", *PRETRAINING) == 0
+    assert set(decoded) == {f"images/{path.name}" for path in (labelled / "images").iterdir()}
     assert set(decoded.values()) == {1}
 
 
