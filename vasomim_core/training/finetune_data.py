@@ -177,7 +177,7 @@ class _Preparation:
         if config.contrast:
             stores[CONTRAST] = store(CONTRAST, map(coded_contrast, seeds), config.frame_size, DETAIL)
         if unlabelled is not None and teacher is not None:
-            pairs = self._taught([path for path, _ in unlabelled.files], teacher)
+            pairs = self._taught([file.path for file in unlabelled.files], teacher)
             stores[UNLABELLED] = store(UNLABELLED, pairs, config.frame_size, DETAIL)
             self.notes += [f"Left out: {sentence}" for sentence in unlabelled.left_out]
         others = {name: len(stores[name]) for name in (SYNTHETIC, CONTRAST, UNLABELLED) if name in stores}
