@@ -68,12 +68,8 @@ def test_the_border_of_the_codes_is_that_of_the_frame(seed):
     share = (found == 1).reshape(64, 2, 64, 2).mean(axis=(1, 3))
     known = (found != UNKNOWN).reshape(64, 2, 64, 2).all(axis=(1, 3))
     seen = (200 - view) / 160
-    assert abs((share - seen)[known]).mean() < 0.02
-    if share.sum() > 100:
-        rows, columns = np.mgrid[:64, :64]
-        for place in (rows, columns):
-            ours, theirs = ((weight * place)[known].sum() / weight[known].sum() for weight in (share, seen))
-            assert abs(ours - theirs) < 0.3
+    # Half a pixel off, it would be twice as much; of 3,000 views none came above 0.0064.
+    assert abs((share - seen)[known]).mean() < 0.009
 
 
 def test_a_wide_view_is_upside_down_at_times_and_a_usual_one_never():
