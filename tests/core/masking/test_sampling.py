@@ -155,6 +155,13 @@ def test_the_same_generator_gives_the_same_mask():
     assert not torch.equal(sample_mask(f, 0.5, 0.3, seeded(7)), sample_mask(f, 0.5, 0.3, seeded(8)))
 
 
+def test_a_generator_stands_for_the_noise_of_one_mask_after_the_other():
+    f, generator, same = torch.rand((2, 30), generator=seeded()), seeded(4), seeded(4)
+    for _ in range(3):
+        noise = torch.rand((2, *f.shape), generator=same)
+        assert torch.equal(sample_mask(f, 0.5, 0.5, generator), sample_mask(f, 0.5, 0.5, noise=noise))
+
+
 def test_rows_do_not_depend_on_the_batch_they_are_in():
     f, noise = torch.rand(6, 64, generator=seeded()), torch.rand(2, 6, 64, generator=seeded(1))
     whole = sample_mask(f, 0.6, 0.4, noise=noise)
