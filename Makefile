@@ -33,11 +33,9 @@ demo: setup
 test: setup libraries
 	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-pyqt5 test-pyqt6 test-training test-engine
 
-# The scripts in benchmarks/, and what knows no Qt, run once, with PyQt5.
-ONCE := tests/napari/test_benchmarks.py tests/napari/runs
-
+# What is the same with either binding runs once, with PyQt5.
 test-pyqt5 test-pyqt6: test-%: setup
-	QT_API=$* $(BIN)/python -m pytest tests/napari $(if $(filter pyqt6,$*),$(addprefix --ignore=,$(ONCE)))
+	QT_API=$* $(BIN)/python -m pytest tests/napari $(if $(filter pyqt6,$*),-m "not once")
 
 # The engine's tests in two halves, for two cores, where napari and Qt are not found; then those of the whole.
 TRAINING := tests/core/training tests/core/cli tests/core/models

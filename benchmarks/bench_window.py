@@ -84,7 +84,7 @@ def main() -> None:
         qt = QApplication.instance()
         bare.add_image(frames)
         mask = bare.add_labels(np.zeros(frames.shape, np.uint8))
-        silences(qt, bare, mask, 3)  # the first strokes and frames set everything up
+        silences(qt, bare, mask, min(3, seconds))  # the first strokes and frames set everything up
         itself = silences(qt, bare, mask, seconds)
         close_window(bare)
         load()
@@ -96,13 +96,14 @@ def main() -> None:
         layer = ensure_correction(viewer, cine)
         viewer.layers.selection.active = layer
         panel = bench.show_panel(FinetunePanel)
-        silences(qt, viewer, layer, 5)
+        silences(qt, viewer, layer, min(5, seconds))
         alone = silences(qt, viewer, layer, seconds)
         config = FinetuneConfig(labels=labels, run=Path(place) / "run", architecture="unext")
         job = jobs.start(replace(config, training=replace(config.training, epochs=5000)))
         panel.view.show_run(job)
         while job.status().state != "running":
-            silences(qt, viewer, layer, 1)
+            qt.processEvents()
+            time.sleep(0.05)
         busy = silences(qt, viewer, layer, seconds)
         state = job.status()
         job.cancel()

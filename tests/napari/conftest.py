@@ -75,12 +75,17 @@ def _own(tmp_path, monkeypatch):
     QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(tmp_path / "choices"))
 
 
+@cache
+def _manifests():
+    from npe2 import PluginManifest
+
+    return PluginManifest.from_distribution("napari"), PluginManifest.from_file(ROOT / "napari.yaml")
+
+
 @pytest.fixture(autouse=True)
 def plugin(npe2pm):
     """napari with its built-in plugin and this one, from the tree's own manifest, and no other."""
-    from npe2 import PluginManifest
-
-    for manifest in (PluginManifest.from_distribution("napari"), PluginManifest.from_file(ROOT / "napari.yaml")):
+    for manifest in _manifests():
         npe2pm.register(manifest)
     return npe2pm
 

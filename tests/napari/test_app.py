@@ -160,6 +160,7 @@ def test_a_missing_binding_is_named(monkeypatch):
         app.App().run()
 
 
+@pytest.mark.once
 def test_on_a_server_without_napari_the_engine_works_and_the_window_says_what_is_missing(tmp_path):
     def vasomim(*arguments):
         command = [sys.executable, "-P", "-m", "vasomim_core", *map(str, arguments)]

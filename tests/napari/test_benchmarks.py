@@ -8,6 +8,8 @@ import pytest
 
 from vasomim_core.synthetic import write_samples
 
+pytestmark = pytest.mark.once
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SMALLEST = {
     "bench_latency": "--sizes 400x400 --repeats 1",

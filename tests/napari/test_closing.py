@@ -250,11 +250,12 @@ def test_nothing_keeps_a_closed_viewer_alive(windows, cine, monkeypatch, by):
         viewer = windows(cine, panels=(Workbench, CorrectPanel, VesselnessPanel))
         panel = viewer.window._qt_window.findChildren(CorrectPanel)[-1]
         panel.take("trace")
-        tools = panel._editor.tools
+        (editor,) = editors(Session.of(viewer))
+        tools = editor.tools
         for point in ((60, 60), (90, 110)):
             tools.click(point)
         tools.hover((150, 150))
-        things = [viewer, viewer.window._qt_viewer, panel.correction, panel._editor, tools, Session.of(viewer)]
+        things = [viewer, viewer.window._qt_viewer, panel.correction, editor, tools, Session.of(viewer)]
         gone = [weakref.ref(thing) for thing in things]
         if by == "its button":
             assert close(viewer)

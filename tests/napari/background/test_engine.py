@@ -54,6 +54,7 @@ def states(engine):
     return listen
 
 
+@pytest.mark.once
 def test_the_real_child_segments_while_torch_stays_out():
     code = """
 import sys, numpy as np

@@ -22,7 +22,7 @@ from vasomim_core.errors import RunError
 from vasomim_core.training.events import FILE, EventLog, Follower, read_events
 from vasomim_core.training.runs import exclusive, load_config, save_config
 
-pytestmark = pytest.mark.usefixtures("no_orphans")
+pytestmark = [pytest.mark.usefixtures("no_orphans"), pytest.mark.once]
 
 
 @pytest.fixture

@@ -1,11 +1,31 @@
-"""What the tests of the panels share: the one inference child, and a record of what it was asked."""
+"""What the tests of the panels share: the one inference child, a record of what it was asked, a small model."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 
 from napari_vasomim.background import engine
 from vasomim_core.inference.requests import Hello
+
+# In a process of its own, as in the window's torch is never loaded.
+FROM_TORCH = """
+import sys
+from pathlib import Path
+from vasomim_core.models.catalogue import Card
+from vasomim_core.models.checkpoint import save_checkpoint
+from vasomim_core.models.mae import MaskedAutoencoder
+from vasomim_core.models.unext import UNeXt
+from vasomim_core.models.vasomim import VasoMIM
+
+options = {"encoder": "tiny", "input_size": 64, "decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
+config = {"mask_ratio": 0.5, "sampler": "anatomy", "co_guidance": False, "consistency": 1.0}
+network = VasoMIM(MaskedAutoencoder(**options), UNeXt())
+card = Card("autoencoder", "mae", options, config=config)
+save_checkpoint(Path(sys.argv[1]), network.pretrained_state(), card)
+"""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,3 +46,11 @@ def calls(monkeypatch):
 
     monkeypatch.setattr(engine.shared(), "call", counted)
     return asked
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory):
+    """The path of a small pretrained model with its segmentor."""
+    path = tmp_path_factory.mktemp("pretrained") / "tiny-mae.safetensors"
+    subprocess.run([sys.executable, "-c", FROM_TORCH, path], check=True)
+    return path

@@ -51,6 +51,11 @@ def square(row=50):
     return mask
 
 
+def editor(panel):
+    """What looks after the correction that the panel shows."""
+    return editor_of(panel.session, panel.correction)
+
+
 def put(layer, frame, mask):
     undo.apply_values(layer, None if layer.ndim == 2 else frame, mask.astype(np.uint8))
 
@@ -87,7 +92,7 @@ def test_start_from_prediction_copies_it_in_one_step(beside, model, press, still
     results.put_frame(model, source, "prediction", index, square(), "prediction")
     press(panel.begin)
     layer = panel.correction
-    assert (panel._editor.frame.mask == square()).all()
+    assert (editor(panel).frame.mask == square()).all()
     assert layer.data.sum() == square().sum()
     assert editor_of(panel.session, layer).models == {index: "some-model"}
     assert not layers.find(model, "prediction", source).visible
@@ -112,9 +117,9 @@ def test_drawn_pixels_are_not_replaced_unasked(beside, model, press, still, monk
     press(panel.begin)
     wanted = {"replace": square(), "add": square() | square(100), "cancel": square(100)}[answer]
     assert asked == [answer]
-    assert (panel._editor.frame.mask == wanted).all()
+    assert (editor(panel).frame.mask == wanted).all()
     press(panel.undo)
-    assert (panel._editor.frame.mask == (square(100) if answer != "cancel" else np.zeros_like(wanted))).all()
+    assert (editor(panel).frame.mask == (square(100) if answer != "cancel" else np.zeros_like(wanted))).all()
 
 
 def test_the_same_again_asks_nothing(beside, model, press, still, monkeypatch):
@@ -147,7 +152,7 @@ def test_a_button_takes_its_tool_up_and_puts_it_down(beside, model, press, still
     press(panel.tools[name])
     layer = panel.correction
     ours = name if TOOLS[name] in VESSEL_TOOLS else None
-    assert (panel._editor.tools.tool, str(layer.mode)) == (ours, "pan_zoom" if ours else name)
+    assert (editor(panel).tools.tool, str(layer.mode)) == (ours, "pan_zoom" if ours else name)
     assert [b for b, made in panel.tools.items() if made.isChecked()] == [name]
     words = panel.help.text()
     spec = TOOLS[name]
@@ -158,7 +163,7 @@ def test_a_button_takes_its_tool_up_and_puts_it_down(beside, model, press, still
         preview = layers.find(model, "preview", panel.session.angiogram)
         np.testing.assert_allclose(preview.get_color(1), transform_color(spec.colour)[0], atol=0.01)
     press(panel.tools[name])
-    assert (panel._editor.tools.tool, str(layer.mode)) == (None, "pan_zoom")
+    assert (editor(panel).tools.tool, str(layer.mode)) == (None, "pan_zoom")
     assert not any(made.isChecked() for made in panel.tools.values())
     assert panel.help.text() != words
 
@@ -180,7 +185,7 @@ def test_a_tool_from_the_panel_shows_the_hidden_layer(beside, model, press, stil
     panel.correction.visible = False
     press(panel.tools["trace"])
     assert panel.correction.visible
-    assert panel._editor.tools.tool == "trace"
+    assert editor(panel).tools.tool == "trace"
     press(panel.tools["trace"])
     model.dims.ndisplay = 3
     press(panel.tools["trace"])
@@ -211,10 +216,10 @@ def test_grow_goes_down_to_the_threshold(beside, model, press, still, notificati
     put(panel.correction, 0, square() & (np.arange(256) < 45))
     panel.threshold.setValue(0.7)
     press(panel.grow)
-    assert panel._editor.frame.mask.sum() < square().sum()
+    assert editor(panel).frame.mask.sum() < square().sum()
     panel.threshold.setValue(0.5)
     press(panel.grow)
-    assert (panel._editor.frame.mask == square()).all()
+    assert (editor(panel).frame.mask == square()).all()
 
 
 def test_grow_begins_at_the_model_s_own_threshold_and_says_when_there_is_nothing(
@@ -227,7 +232,7 @@ def test_grow_begins_at_the_model_s_own_threshold_and_says_when_there_is_nothing
     panel._refresh()
     assert panel.threshold.value() == pytest.approx(0.43)
     press(panel.grow)
-    assert (panel._editor.frame.mask == square()).all()
+    assert (editor(panel).frame.mask == square()).all()
     assert not notifications
     press(panel.grow)
     assert "Down to a probability of 0.43 nothing more" in notifications.pop().message
@@ -241,7 +246,7 @@ def test_each_frame_remembers_its_own_model(beside, model, press, cine):
     press(panel.begin)
     frames.show_frame(model, source, 5)
     put(panel.correction, 5, square())
-    assert panel._editor.models == {3: "some-model"}
+    assert editor(panel).models == {3: "some-model"}
     [file] = journal()._files.values()
     assert file.head["about"]["models"] == {"3": "some-model"}
 
@@ -290,7 +295,7 @@ def test_deleted_layers(beside, model, press, still):
     assert list(model.layers) == [source]
     assert panel.offer.isVisible()  # deleted by mistake, it is a click away
     press(panel.offer.restore)
-    assert (panel._editor.frame.mask == square()).all()
+    assert (editor(panel).frame.mask == square()).all()
     assert not panel.offer.isVisible()
     press(panel.tools["trace"])
     model.layers.remove(source)
@@ -342,7 +347,7 @@ def test_the_key_accepts_exactly_once(make_napari_viewer, qtbot, still, label_se
     put(panel.correction, 0, square())
     mouse.key(Qt.Key.Key_A)
     qtbot.waitUntil(lambda: label_set.find(still) is not None, timeout=10_000)
-    qtbot.waitUntil(lambda: not panel._editor.unsaved, timeout=10_000)
+    qtbot.waitUntil(lambda: not editor(panel).unsaved, timeout=10_000)
     qtbot.wait(100)
     assert len(accepts) == 2
     assert [record.revision for record in label_set.records()] == [1]
@@ -412,7 +417,7 @@ def test_after_a_crash_restore_opens_the_file_and_the_strokes_are_there(make_nap
     assert panel.session.angiogram.name == "left"
     assert (panel.correction.data == drawn).all()
     assert panel.offer.isHidden()
-    assert panel._editor.unsaved == {0}
+    assert editor(panel).unsaved == {0}
     assert unfinished(journal().folder) == []
     viewer.layers.remove(panel.correction)  # and once more, now continued
     assert not panel.offer.isHidden()

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from PIL import Image as Picture
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
@@ -21,7 +22,7 @@ from vasomim_core.masking.figures import on_pixels
 from vasomim_core.models.catalogue import ENCODER
 
 from ..mouse import click
-from .test_mask_preview import pretrained, settled, shown  # noqa: F401
+from .test_mask_preview import settled, shown
 
 
 def wait_for(qtbot, panel):
@@ -53,7 +54,7 @@ def file(tmp_path, still):
     return tmp_path / "in" / "x.png"
 
 
-def test_the_reconstruction_is_of_the_mask_on_the_canvas(model, beside, qtbot, still, pretrained):  # noqa: F811
+def test_the_reconstruction_is_of_the_mask_on_the_canvas(model, beside, qtbot, still, pretrained):
     """From proportional to uniform with γ 0.9: I′ changes, and only where it is masked is the frame replaced."""
     image = model.add_image(still[:, :200])
     panel = beside(model, MaskPreviewPanel)
@@ -74,7 +75,7 @@ def test_the_reconstruction_is_of_the_mask_on_the_canvas(model, beside, qtbot, s
     assert "L_rec" in panel.state.text()
 
 
-def test_a_models_size_is_taken_and_can_be_set(model, beside, qtbot, still, pretrained):  # noqa: F811
+def test_a_models_size_is_taken_and_can_be_set(model, beside, qtbot, still, pretrained):
     model.add_image(still)
     panel = beside(model, MaskPreviewPanel)
     assert (panel.settings().input_size, panel.settings().patch_size) == (224, 16)
@@ -113,8 +114,8 @@ def same(one, other):
 
 
 def test_the_command_repeats_the_panels_numbers(
-    model, beside, qtbot, file, tmp_path, pretrained, monkeypatch, notifications  # noqa: F811
-):  # fmt: skip
+    model, beside, qtbot, file, tmp_path, pretrained, monkeypatch, notifications
+):
     open_file(model, file)
     panel = beside(model, MaskPreviewPanel)
     set_up(panel, pretrained)
@@ -133,29 +134,46 @@ def test_the_command_repeats_the_panels_numbers(
         assert "reconstruction" in mine.files
 
 
-@pytest.mark.parametrize("kind", ["file", "inverted", "no file"])
+# One process for all, as it is loading torch that takes time.
+EACH = """
+import os, runpy, sys
+for script in sys.argv[1:]:
+    os.chdir(os.path.dirname(script))
+    runpy.run_path(script, run_name="__main__")
+"""
+
+
 def test_the_script_runs_as_it_is_and_gives_the_panels_arrays(
-    model, beside, qtbot, file, still, tmp_path, pretrained, monkeypatch, kind  # noqa: F811
-):  # fmt: skip
-    if kind == "no file":
-        model.add_image(still[:, :200] // 2)
-        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "kept"), ""))
-    else:
-        open_file(model, file)
-    panel = beside(model, MaskPreviewPanel)
-    if kind == "inverted":
-        panel.session.set_bright_vessels(True)
-    set_up(panel, pretrained)
-    result = wait_for(qtbot, panel)
-    QApplication.clipboard().setText("")
-    click(qtbot, panel.export.python)
-    qtbot.waitUntil(lambda: "mask_frame(" in QApplication.clipboard().text(), timeout=20_000)
-    script = tmp_path / "script.py"
-    script.write_text(QApplication.clipboard().text() + "\nimport numpy\nnumpy.savez('out.npz', **result.arrays())\n")
-    subprocess.run([sys.executable, script], check=True, capture_output=True, cwd=tmp_path)
-    with np.load(tmp_path / "out.npz") as arrays:
-        same(dict(arrays), result.arrays())
-    assert (tmp_path / "kept.png").exists() == (kind == "no file")
+    beside, qtbot, file, still, tmp_path, pretrained, monkeypatch
+):
+    scripts, arrays = [], []
+    for kind in ("file", "inverted", "no file"):
+        folder = tmp_path / kind
+        folder.mkdir()
+        model = ViewerModel()
+        if kind == "no file":
+            model.add_image(still[:, :200] // 2)
+            monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "kept"), ""))
+        else:
+            open_file(model, file)
+        panel = beside(model, MaskPreviewPanel)
+        if kind == "inverted":
+            panel.session.set_bright_vessels(True)
+        set_up(panel, pretrained)
+        arrays.append(wait_for(qtbot, panel).arrays())
+        QApplication.clipboard().setText("")
+        click(qtbot, panel.export.python)
+        qtbot.waitUntil(lambda: "mask_frame(" in QApplication.clipboard().text(), timeout=20_000)
+        assert (tmp_path / "kept.png").exists() == (kind == "no file")
+        scripts.append(folder / "script.py")
+        scripts[-1].write_text(
+            QApplication.clipboard().text() + "\nimport numpy\nnumpy.savez('out.npz', **result.arrays())\n"
+        )
+    subprocess.run([sys.executable, "-c", EACH, *scripts], check=True, capture_output=True, cwd=tmp_path)
+    for script, expected in zip(scripts, arrays, strict=True):
+        with np.load(script.parent / "out.npz") as found:
+            same(dict(found), expected)
+    assert not all(np.array_equal(a, b) for a, b in zip(arrays[0].values(), arrays[1].values(), strict=True))
 
 
 def test_tables_of_patches_and_epochs(model, beside, qtbot, still, tmp_path, monkeypatch):
@@ -192,7 +210,7 @@ def compared(qtbot, panel):
     return window.results().values()
 
 
-def test_two_schedules_side_by_side(model, beside, qtbot, still, pretrained, tmp_path, monkeypatch):  # noqa: F811
+def test_two_schedules_side_by_side(model, beside, qtbot, still, pretrained, tmp_path, monkeypatch):
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: pytest.fail("nothing is to be saved"))
     model.add_image(still[:, :200])
     panel = beside(model, MaskPreviewPanel)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from contextlib import suppress
 
 import numpy as np
@@ -31,32 +29,6 @@ from ..happenings import HAPPENINGS, happen
 from ..mouse import click, settle
 
 ALL = {role for roles in DISPLAYS.values() for role in roles}
-
-
-# In a process of its own, as in the window's torch is never loaded.
-FROM_TORCH = """
-import sys
-from pathlib import Path
-from vasomim_core.models.catalogue import Card
-from vasomim_core.models.checkpoint import save_checkpoint
-from vasomim_core.models.mae import MaskedAutoencoder
-from vasomim_core.models.unext import UNeXt
-from vasomim_core.models.vasomim import VasoMIM
-
-options = {"encoder": "tiny", "input_size": 64, "decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
-config = {"mask_ratio": 0.5, "sampler": "anatomy", "co_guidance": False, "consistency": 1.0}
-network = VasoMIM(MaskedAutoencoder(**options), UNeXt())
-card = Card("autoencoder", "mae", options, config=config)
-save_checkpoint(Path(sys.argv[1]), network.pretrained_state(), card)
-"""
-
-
-@pytest.fixture(scope="session")
-def pretrained(tmp_path_factory):
-    """The path of a small pretrained model with its segmentor."""
-    path = tmp_path_factory.mktemp("pretrained") / "tiny-mae.safetensors"
-    subprocess.run([sys.executable, "-c", FROM_TORCH, path], check=True)
-    return path
 
 
 def settled(qtbot, panel, model_too=False):

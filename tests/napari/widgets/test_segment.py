@@ -38,7 +38,7 @@ def docked(viewer):
 
 
 def done(qtbot, panel):
-    qtbot.waitUntil(lambda: panel._task is None and panel.now.isEnabled(), timeout=60_000)
+    qtbot.waitUntil(panel.now.isEnabled, timeout=60_000)
 
 
 def child():

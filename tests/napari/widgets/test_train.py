@@ -241,7 +241,8 @@ def test_a_field_out_of_range_stops_the_start_and_a_preset_heals_it(qtbot, panel
 def test_every_field_arrives_in_the_run(qtbot, model, beside, labels, tmp_path, spawned, config):
     kind = FinetunePanel if isinstance(config, FinetuneConfig) else PretrainPanel
     panel = beside(model, kind)
-    checked(qtbot, panel, labels if kind is FinetunePanel else labels / "images")
+    folder = labels if kind is FinetunePanel else labels / "images"
+    checked(qtbot, panel, folder)
     entered = {}
     for key, _, ui in leaves(config):
         if key in ("run", "init", panel.data_field):
@@ -259,7 +260,7 @@ def test_every_field_arrives_in_the_run(qtbot, model, beside, labels, tmp_path, 
     qtbot.waitUntil(panel.start.isEnabled, timeout=20_000)
     click(qtbot, panel.start)
     written = load_config(spawned[0])
-    assert getattr(written, panel.data_field) == panel._data
+    assert getattr(written, panel.data_field) == folder
     assert {key: get(written, key) for key in entered} == entered
 
 
@@ -345,7 +346,7 @@ def test_from_scratch_stays_chosen_when_models_change(panel):
     assert panel.base_changes() == {"init": None}
 
 
-# Real runs
+# Real runs: how one is started, followed and used with the other binding, the test of the whole loop shows
 
 
 def tiny(panel):
@@ -356,6 +357,7 @@ def tiny(panel):
         panel.settings.editor(key).set(value)
 
 
+@pytest.mark.once
 @pytest.mark.timeout(300)
 def test_a_run_from_the_window_equals_that_of_the_command_line(qtbot, panel, labels, tmp_path, notifications):
     checked(qtbot, panel, labels)
@@ -383,6 +385,7 @@ def test_a_run_from_the_window_equals_that_of_the_command_line(qtbot, panel, lab
     assert list(catalogue.models()) == [*packaged, status.run.name]
 
 
+@pytest.mark.once
 @pytest.mark.timeout(300)
 def test_a_pretrained_encoder_can_be_started_from_and_looked_at(qtbot, model, beside, pretrain, labels):
     finetune, masking = beside(model, FinetunePanel), beside(model, MaskPreviewPanel)

@@ -91,14 +91,19 @@ def test_the_dock_is_wholly_visible_at_1366_by_768(viewer, qtbot):
     dock = viewer.window.add_dock_widget(bench, name="VasoMIM workbench", area="right")
     window = viewer.window._qt_window
     qtbot.waitUntil(dock.isVisible)
-    for button in bench._buttons.buttons():
+    for button in choices(bench):
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
         QApplication.processEvents()
         assert (window.width(), window.height()) == (1366, 768), f"{button.text()} makes the window larger"
-        for widget in (dock, bench, *bench._buttons.buttons()):
+        for widget in (dock, bench, *choices(bench)):
             corner = widget.mapTo(window, QPoint(widget.width() - 1, widget.height() - 1))
             assert window.rect().contains(corner), button.text()
         qtbot.waitUntil(lambda: bench._stack.height() > 350)  # the docks share the height when the window settles
+
+
+def choices(bench: Workbench) -> list[QPushButton]:
+    """The buttons that bring the panels to the front."""
+    return bench.findChildren(QPushButton, options=Qt.FindChildOption.FindDirectChildrenOnly)
 
 
 def in_sight(widget: QWidget) -> bool:
@@ -181,7 +186,7 @@ def test_a_panel_is_made_when_it_is_first_looked_at(qtbot):
     qtbot.addWidget(bench)
     bench.show()
     assert list(bench.panels) == [SegmentPanel]
-    button = bench._buttons.buttons()[0]
+    button = choices(bench)[0]
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert set(bench.panels) == {SegmentPanel, VesselnessPanel}
     assert bench.panels[VesselnessPanel].isVisible()
