@@ -136,6 +136,19 @@ def test_a_click_beside_the_ridge_snaps_to_it_unless_told_not_to():
     assert trace(cost, (54, 20), (46, 150), snap=0)[[0, -1], 0].tolist() == [54, 46]
 
 
+@pytest.mark.parametrize("ridge", [(0, 30), (30, 0), (59, 30), (30, 59)])
+def test_a_click_snaps_to_a_ridge_on_the_border(ridge):
+    probability = np.zeros((60, 60), np.float32)
+    probability[ridge] = 1
+    cost = VesselCost(np.zeros((60, 60), np.uint8), probability)
+    assert cost.snap(np.clip(ridge, 2, 57), 3) == ridge
+
+
+def test_a_probability_that_is_no_number_counts_as_none_and_an_infinite_one_is_cut():
+    probability = np.array([[np.nan, -np.inf, np.inf, -1, 2, 0.25]], np.float32)
+    assert VesselCost(np.zeros((1, 6), np.uint8), probability).probability.tolist() == [[0, 0, 1, 0, 1, 0.25]]
+
+
 def test_the_probability_leads_where_the_frame_shows_nothing():
     probability = np.zeros((120, 120), np.float32)
     probability[20:100, 20] = probability[100, 20:100] = 1
