@@ -130,7 +130,7 @@ def test_cancel_stops_and_keeps_what_is_done(model, beside, qtbot, cine, gate):
     rest(qtbot, panel, gate)
     click(qtbot, panel.all)
     gate.let(2)
-    qtbot.waitUntil(lambda: panel.progress.bar.value() == 2)
+    qtbot.waitUntil(lambda: panel.progress.bar.value() == 2 and len(gate.seen) == 3)
     click(qtbot, panel.progress.cancel)
     gate.let(20)
     qtbot.waitUntil(gate.is_empty)
