@@ -82,7 +82,7 @@ class WatchedSet:
         labels = self.need_label_set()
         if self.is_changing:
             raise LabelError("The last change of the classes is still being written; wait a moment.")
-        self._changing.ask(lambda: (labels, labels.set_classes(change(labels.classes))))
+        self._changing.ask(lambda: (labels, labels.set_classes(change)))
         self.changed.emit()
 
     def _classes_changed(self, labels: LabelSet, classes: tuple[LabelClass, ...]) -> None:

@@ -21,7 +21,7 @@ What is not named like a file of the set is passed over, and so is a record that
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +61,10 @@ __all__ = [
 
 LONGEST_WAIT = 120.0
 """Seconds to wait for one's turn to write; a label takes other writers far less than one."""
+
+
+ChangeOfClasses = Callable[[tuple[LabelClass, ...]], Iterable[LabelClass]]
+"""New classes from those that there are."""
 
 
 class LabelSet(LabelReader):
@@ -225,11 +229,14 @@ class LabelSet(LabelReader):
         """
         return self._edit(id, group=group)
 
-    def set_classes(self, classes: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
+    def set_classes(self, classes: Iterable[LabelClass] | ChangeOfClasses) -> tuple[LabelClass, ...]:
         """Say what the values of the masks mean from now on; the masks stay as they are.
 
         Names, colours, and what counts as vessel may change, and classes may come. One may only go while neither a
         mask nor a revision has it, and the one of the smallest value only while there is no label.
+
+        Args:
+            classes: the new ones; or what makes them of those that there are, which nobody else changes meanwhile.
 
         Returns:
             The classes in the order of their values.
@@ -238,8 +245,8 @@ class LabelSet(LabelReader):
             ConfigError: the classes contradict each other.
             LabelError: a class that is to go is needed, or the folder cannot be written to.
         """
-        new = check_classes(classes)
         with self._writing() as old:
+            new = check_classes(classes(old) if callable(classes) else classes)
             if new != old:
                 reclassing.prepare(self._files, old, new)
                 change_classes(self._files.index, new)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from PIL import Image
 from tests.core.labels import old_set
 from tests.core.labels.made import frame, mask
 from vasomim_core import files
-from vasomim_core.classes import VESSEL, LabelClass, vessel_of
+from vasomim_core.classes import VESSEL, LabelClass, new_class, vessel_of
 from vasomim_core.errors import ConfigError, LabelError
 from vasomim_core.files import write_png
 from vasomim_core.labels.labelled import labels_fingerprint, open_labels
@@ -435,3 +436,17 @@ def test_one_changes_the_classes_while_two_draw(tmp_path: Path) -> None:
         for r in revisions:
             pixels = labels.class_mask(record.id, r.revision)  # refuses a value of no class
             assert mask_sha256(pixels, labels.classes) == r.mask_sha256
+
+
+def test_of_two_programs_that_add_a_class_at_once_none_loses_its_own(labels: LabelSet) -> None:
+    def add(name: str) -> tuple[LabelClass, ...]:
+        def change(classes: tuple[LabelClass, ...]) -> tuple[LabelClass, ...]:
+            time.sleep(0.1)  # long enough for the others to have read the same classes, if they may
+            return (*classes, new_class(classes, name))
+
+        return LabelSet.open(labels.folder).set_classes(change)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, ("stent", "wire", "clip", "graft")))
+    names = [one.name for one in LabelSet.open(labels.folder).classes]
+    assert sorted(names) == sorted(["main", "catheter", "twig", "stent", "wire", "clip", "graft"])
