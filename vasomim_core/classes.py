@@ -153,22 +153,26 @@ def recoded(mask: ClassMask, classes: Sequence[LabelClass], to: Sequence[LabelCl
     return table[mask]
 
 
-def inherited(model: Sequence[LabelClass], classes: Sequence[LabelClass]) -> list[LabelClass | None]:
-    """For each class that is to be learned, the class of a model that it goes on from.
+def inherited(model: Sequence[LabelClass], classes: Sequence[LabelClass]) -> list[tuple[LabelClass, ...]]:
+    """For each class that is to be learned, the classes of a model that it goes on from.
 
-    That is the one of the same name, capitals aside; a model that knows vessel alone hands it on to every vessel class
-    which it does not know.
+    That is the one of the same name, capitals aside; a vessel class which the model does not know goes on from those of
+    its vessel classes that are not learned by name, or from its only class.
 
     Args:
         model: classes of the model to start from.
         classes: to be learned.
 
     Returns:
-        As many as `classes`; None = it is learned from nothing.
+        As many as `classes`; () = it is learned from nothing.
     """
     by_name = {one.name.casefold(): one for one in model}
-    only = model[0] if len(model) == 1 else None
-    return [by_name.get(one.name.casefold(), only if one.vessel else None) for one in classes]
+    names = {one.name.casefold() for one in classes}
+    left = tuple(one for one in model if one.vessel and (one.name.casefold() not in names or len(model) == 1))
+    return [
+        (by_name[one.name.casefold()],) if one.name.casefold() in by_name else left if one.vessel else ()
+        for one in classes
+    ]
 
 
 def what_changes(model: Sequence[LabelClass], classes: Sequence[LabelClass]) -> str:
@@ -177,12 +181,12 @@ def what_changes(model: Sequence[LabelClass], classes: Sequence[LabelClass]) -> 
         return ""
     sources = inherited(model, classes)
     renamed = [
-        f"{old.name} goes on as {new.name}"
+        f"{_listed([one.name for one in old])} {'goes' if len(old) == 1 else 'go'} on as {new.name}"
         for old, new in zip(sources, classes, strict=True)
-        if old and old.name.casefold() != new.name.casefold()
+        if old and [one.name.casefold() for one in old] != [new.name.casefold()]
     ]
-    fresh = [new.name for old, new in zip(sources, classes, strict=True) if old is None]
-    lost = [old.name for old in model if old not in sources]
+    fresh = [new.name for old, new in zip(sources, classes, strict=True) if not old]
+    lost = [one.name for one in model if not any(one in old for old in sources)]
     parts = list(renamed)
     if fresh:
         parts.append(f"{_listed(fresh)} {_are(fresh)} learned from nothing")

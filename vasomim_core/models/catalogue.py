@@ -117,7 +117,8 @@ class _Options:
     drop_path: Annotated[float, Ui(min=0, max=0.9)] = 0.0
     lite: Annotated[int, Ui(min=0, max=4)] = 2
     levels: Annotated[int, Ui(min=1, max=5)] = 5
-    outputs: Annotated[int, Ui(min=1, max=1 + MOST_CLASSES)] = 1
+    outputs: Annotated[int, Ui(min=1, max=(1 + MOST_CLASSES) ** 2)] = 1
+    parts: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,11 @@ def checked(values: dict[str, Any]) -> Card:
     card = from_dict(Card, values)
     card = replace(card, classes=check_classes(card.classes))
     from_dict(_Options, card.options, "options.")
-    outputs = card.options.get("outputs", 1)
-    if card.kind != "autoencoder" and outputs != (1 if len(card.classes) == 1 else 1 + len(card.classes)):
+    outputs, parts = card.options.get("outputs", 1), card.options.get("parts")
+    one_each = 1 if len(card.classes) == 1 else 1 + len(card.classes)
+    if parts is not None and (len(parts) != 1 + len(card.classes) or min(parts) < 1):
+        raise ConfigError(f"options.parts is {shown(parts)}, which does not fit {len(card.classes)} classes")
+    if card.kind != "autoencoder" and outputs != (sum(parts) if parts else one_each):
         raise ConfigError(f"options.outputs is {outputs}, which does not fit {len(card.classes)} classes")
     for name, value in card.preprocessing.class_thresholds.items():
         named = any(name == c.name for c in card.classes)

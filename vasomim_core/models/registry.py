@@ -16,6 +16,7 @@ from vasomim_core.models.catalogue import Card, find_model, model_name, read_car
 from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.effunet import EffUNet, small_effunet
 from vasomim_core.models.mae import MaskedAutoencoder
+from vasomim_core.models.outputs import add_up
 from vasomim_core.models.prediction import Model
 from vasomim_core.models.segmentation import ViTPyramid, resunet, unet
 from vasomim_core.models.unext import UNeXt
@@ -73,15 +74,24 @@ def load_pretrained(
 def build(architecture: str, options: Mapping[str, Any]) -> nn.Module:
     """A freshly initialised network.
 
+    Args:
+        architecture: its name in `ARCHITECTURES`.
+        options: what it takes; "parts" is how many of its outputs belong to the background and to each class, see
+            `outputs.add_up`.
+
     Raises:
         ConfigError: an unknown architecture or option.
     """
     if architecture not in ARCHITECTURES:
         raise ConfigError(f"unknown architecture {architecture!r}; choose one of {', '.join(ARCHITECTURES)}")
+    own = {name: value for name, value in options.items() if name != "parts"}
     try:
-        return ARCHITECTURES[architecture](**options)
+        network = ARCHITECTURES[architecture](**own)
     except (TypeError, ValueError, ArithmeticError, AssertionError, LookupError, RuntimeError) as error:
         raise ConfigError(f"architecture {architecture!r} does not take these options: {error}") from error
+    if "parts" in options:
+        add_up(network, options["parts"])
+    return network
 
 
 def filled(card: Card, state: Mapping[str, Tensor], source: Path | str) -> nn.Module:

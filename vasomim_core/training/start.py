@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,9 +48,8 @@ def start_network(config: FinetuneConfig, classes: Sequence[LabelClass] = VESSEL
     """The network to finetune, with outputs for some classes.
 
     `init` may be a segmentation model (its architecture is taken over and all tensors are loaded, of the last layer
-    those of the classes that `classes.inherited` says), a pretrained
-    autoencoder, a foreign ViT checkpoint in MAE or timm naming, or for `effunet` and `effunet-small`
-    an EfficientNet-Lite (the encoder is loaded).
+    those of the classes that `classes.inherited` says), a pretrained autoencoder, a foreign ViT checkpoint in MAE or
+    timm naming, or for `effunet` and `effunet-small` an EfficientNet-Lite (the encoder is loaded).
 
     Raises:
         CheckpointError: `init` fits none of these.
@@ -96,42 +96,75 @@ def _continued(card: Card, state: Mapping[str, Tensor], path: Path, classes: Seq
     note = what_changes(card.classes, classes)
     if not note:
         return Start(network, card.architecture, card.options, segments=True, mirrored=mirrored)
-    options = card.options | {"outputs": outputs_of(classes)}
-    other = build(card.architecture, options)
+    sources = inherited(card.classes, classes)
+    layer = _LastLayer(card, classes, sources)
+    other = build(card.architecture, layer.options)
     own = other.state_dict()
+    last = _depend_on_outputs(card.architecture, card.options)
     for name, tensor in network.state_dict().items():
-        own[name] = tensor if tensor.shape == own[name].shape else _handed_on(tensor, own[name], card.classes, classes)
+        own[name] = layer.of(tensor, own[name]) if name in last else tensor
     other.load_state_dict(own)
-    # It finds vessels already where all that are learned go on from vessels.
-    return Start(other, card.architecture, options, mirrored=mirrored, notes=(note,))
+    # It finds vessels already where all that are learned go on from something.
+    return Start(other, card.architecture, layer.options, segments=all(sources), mirrored=mirrored, notes=(note,))
 
 
-def _handed_on(old: Tensor, fresh: Tensor, had: Sequence[LabelClass], classes: Sequence[LabelClass]) -> Tensor:
-    """A tensor of a last layer for other classes: theirs, one after the other, along its first axis.
+def _depend_on_outputs(architecture: str, options: Mapping[str, Any]) -> set[str]:
+    """The names of the tensors of a last layer."""
+    own = {name: value for name, value in options.items() if name != "parts"}
+    with torch.device("meta"):
+        one, two = (build(architecture, own | {"outputs": n}).state_dict() for n in (1, 2))
+    return {name for name in one if one[name].shape != two[name].shape}
 
-    Args:
-        old: of the model, (n · outputs, …).
-        fresh: as initialised for the other classes.
-        had: classes of the model.
-        classes: to be learned.
+
+class _LastLayer:
+    """The last layer of a model made one for other classes, so that each goes on as what it was.
+
+    Every class has the parts of all classes that it goes on from, and the background those of what is learned no
+    longer: what was a catheter does not become a vessel because nobody labels catheters. What several share is split
+    evenly, so that the probability of vessel is that of before.
     """
-    before, after = outputs_of(had), outputs_of(classes)
-    each = old.shape[0] // before
-    if old.shape[1:] != fresh.shape[1:] or (each * before, each * after) != (old.shape[0], fresh.shape[0]):
-        return fresh
-    rows = old.reshape(before, each, *old.shape[1:])
-    # A softmax over one class is a logistic function of the difference to the background.
-    background = rows[0] if before > 1 else torch.zeros_like(rows[0])
-    new = fresh.reshape(after, each, *fresh.shape[1:]).clone()
-    if fresh.ndim > 1:
-        new *= 0.1  # what is learned from nothing does not drown what is known
-    if after > 1:
-        new[0] = background
-    for k, source in enumerate(inherited(had, classes)):
-        if source is not None:
-            row = rows[had.index(source) + (1 if before > 1 else 0)]
-            new[k + (1 if after > 1 else 0)] = row if after > 1 else row - background
-    return new.reshape(fresh.shape)
+
+    def __init__(self, card: Card, classes: Sequence[LabelClass], sources: Sequence[tuple[LabelClass, ...]]) -> None:
+        kept = [one for some in sources for one in some]
+        lost = [one for one in card.classes if one not in kept]
+        self._parts = card.options.get("parts") or [1] * (1 + len(card.classes))
+        self._outputs = [(None, *lost)] + [some for some in sources]  # None = the background
+        self._shared = {one: kept.count(one) for one in kept}
+        self._had = [None, *card.classes]
+        parts = [sum(self._parts[self._had.index(one)] for one in some) or 1 for some in self._outputs]
+        self._alone = len(classes) == 1 and parts == [1, 1]  # one logit says it
+        self.options = {name: value for name, value in card.options.items() if name not in ("parts", "outputs")}
+        if not self._alone:
+            self.options["outputs"] = sum(parts)
+        if max(parts) > 1:
+            self.options["parts"] = parts
+
+    def of(self, old: Tensor, fresh: Tensor) -> Tensor:
+        """A tensor of it, with the outputs, or several channels for each, along its first axis.
+
+        Args:
+            old: of the model.
+            fresh: as initialised for the other classes.
+        """
+        single = len(self._had) == 2 and self._parts == [1, 1]
+        each = old.shape[0] // (1 if single else sum(self._parts))
+        rows = old.reshape(-1, each, *old.shape[1:])
+        if single:  # a logistic function is a softmax with a background of 0
+            rows = torch.stack([torch.zeros_like(rows[0]), rows[0]])
+        had = dict(zip(self._had, rows.split(list(self._parts)), strict=True))
+        new = fresh.reshape(-1, each, *fresh.shape[1:])
+        if fresh.ndim > 1:
+            new = 0.1 * new  # what is learned from nothing does not drown what is known
+        found: list[Tensor] = []
+        for some in self._outputs:
+            if not some:
+                found.append(new[len(found) : len(found) + 1])
+            for one in some:
+                # The bias, of one axis, carries the share.
+                found.append(had[one] - (math.log(self._shared.get(one, 1)) if fresh.ndim == 1 else 0.0))
+        if self._alone:
+            return (found[1] - found[0]).reshape(fresh.shape)
+        return torch.cat(found).reshape(fresh.shape)
 
 
 def _options(config: FinetuneConfig, classes: Sequence[LabelClass]) -> dict[str, Any]:
