@@ -129,7 +129,7 @@ class _LastLayer:
         lost = [one for one in card.classes if one not in kept]
         self._parts = card.options.get("parts") or [1] * (1 + len(card.classes))
         self._outputs = [(None, *lost)] + [some for some in sources]  # None = the background
-        self._shared = {one: kept.count(one) for one in kept}
+        self._shared: dict[LabelClass | None, int] = {one: kept.count(one) for one in kept}
         self._had = [None, *card.classes]
         parts = [sum(self._parts[self._had.index(one)] for one in some) or 1 for some in self._outputs]
         self._alone = len(classes) == 1 and parts == [1, 1]  # one logit says it
