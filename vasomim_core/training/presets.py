@@ -12,14 +12,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from vasomim_core.config import FinetuneConfig, PretrainConfig
+from vasomim_core.config import FinetuneConfig, Pretraining
 from vasomim_core.labels.splitting import validation_count
 from vasomim_core.models.catalogue import Card, known_card
 from vasomim_core.schema import check
 from vasomim_core.training.costs import BASE, COSTS, area, encoder_work, network_title
 
 Name = Literal["quick", "balanced", "thorough"]
-C = TypeVar("C", FinetuneConfig, PretrainConfig)
+C = TypeVar("C", FinetuneConfig, Pretraining)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def describe(preset: dict[str, Any]) -> str:
 
 def _network(card: Card | None, init: str | None, side: int) -> dict[str, Any]:
     """Architecture and sizes: those of the model to start from, since vessels must look to it as wide as they did."""
-    if card is not None and card.kind == "autoencoder":
+    if card is not None and card.pretrained:
         options = card.options
         return {
             "architecture": "vit",
@@ -184,7 +184,7 @@ def _rate(card: Card | None, architecture: str) -> float:
     """Lower from a segmentation model than from scratch: of 3e-4, 1e-3, 2e-3 the second was best for vasomim-demo."""
     if architecture == "unext":
         return 1e-3 if card else 2e-3
-    if card is not None and card.kind == "autoencoder":
+    if card is not None and card.pretrained:
         return 4e-3 if card.options.get("encoder") == "tiny" else 1e-3
     return 5e-4 if card else 1e-3
 
