@@ -150,6 +150,8 @@ class Pretraining(_Run):
 
     method: ClassVar[str]
     """Its name on the command line and in run files."""
+    whole_batches: ClassVar[bool] = False
+    """Its loss compares the frames of a batch with one another, so that a batch cannot be computed in parts."""
 
     data: AnyPath
     run: AnyPath

@@ -90,16 +90,17 @@ class AMT(MaskedMethod[AMTConfig]):
         noise = moment.noise(self.patches, images.device)
         if moment.epoch < self.first:
             masked = uniform(noise[0], self.uniform_count)
-            drawn, kept = torch.ones_like(masked), visible(masked, self.uniform_count)
+            thrown, drawn = torch.zeros_like(masked), self.patches
+            kept = visible(masked, self.uniform_count)
         else:
             weights = cropped(self.attention[batch["index"]], batch["place"], self.autoencoder.patch_embed.grid_size)
             order = drawn_order(weights, noise[1])
             masked, thrown = self.split(order)
-            drawn, kept = ~thrown, order[:, self.used :].sort(dim=1).values
-        predicted = draw_some(self.autoencoder, images, kept, drawn)
-        target = raw_patches(images, self.config.patch_size)
-        target = target[drawn].view(len(images), -1, target.shape[-1])
-        return {"loss": mean_where(patch_errors(predicted, target), masked[drawn].view(len(images), -1))}
+            drawn, kept = self.patches - self.used + self.masked, order[:, self.used :]
+        places = visible(thrown, self.patches - drawn)
+        predicted = draw_some(self.autoencoder, images, kept, places)
+        target = seen(raw_patches(images, self.config.patch_size), places)
+        return {"loss": mean_where(patch_errors(predicted, target), masked.gather(1, places))}
 
     def split(self, order: Tensor) -> tuple[Tensor, Tensor]:
         """What is masked and what is thrown away, boolean (B, N) each, of an order int64 (B, N)."""
@@ -112,21 +113,21 @@ def drawn_order(weights: Tensor, noise: Tensor) -> Tensor:
     return (torch.log1p(-noise).neg() / weights.clamp_min(1e-6)).argsort(dim=1)
 
 
-def draw_some(autoencoder: MaskedAutoencoder, images: Tensor, kept: Tensor, drawn: Tensor) -> Tensor:
+def draw_some(autoencoder: MaskedAutoencoder, images: Tensor, kept: Tensor, places: Tensor) -> Tensor:
     """Decode without the thrown patches.
 
     Args:
         autoencoder: the network.
         images: (B, 3, H, W).
         kept: int64 (B, V), the patches that are seen.
-        drawn: boolean (B, N), the seen and the masked ones, K in each row.
+        places: int64 (B, K), the seen and the masked ones.
 
     Returns:
-        (B, K, P·P·3), in the order of the patches.
+        (B, K, P·P·3), in the order of `places`.
     """
     tokens = autoencoder.decoder_embed(autoencoder.encode(images, kept))
     x = everywhere(tokens, kept, autoencoder.mask_token, autoencoder.decoder_pos_embed)
-    x = torch.cat([x[:, :1], x[:, 1:][drawn].view(len(x), -1, x.shape[-1])], dim=1)
+    x = torch.cat([x[:, :1], seen(x[:, 1:], places)], dim=1)
     for block in autoencoder.decoder_blocks:
         x = block(x)
     return autoencoder.decoder_pred(autoencoder.decoder_norm(x))[:, 1:]

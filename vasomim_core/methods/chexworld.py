@@ -135,8 +135,8 @@ class Predictor(nn.Module):
             (B, T, K, D).
         """
         blocks, each = there.shape[1:3]
-        context = self.embed(tokens) + sincos_at(*here.unbind(-1), self.width)
-        queries = self.mask_token + sincos_at(*there.unbind(-1), self.width)
+        context = self.embed(tokens) + sincos_at(here, self.width)
+        queries = self.mask_token + sincos_at(there, self.width)
         known = distortion[:, None, None].expand(-1, blocks, each, -1)
         queries = self.join(torch.cat([queries, known], dim=-1)).flatten(0, 1)
         x = torch.cat([context.repeat_interleave(blocks, dim=0).to(queries.dtype), queries], dim=1)

@@ -55,7 +55,8 @@ class HPM(MaskedMethod[HPMConfig]):
         target = raw_patches(images, self.config.patch_size)
         errors = patch_errors(self.autoencoder.decode(tokens, kept), target)
         reconstruction = mean_where(errors, mask)
-        ranking = ranking_loss(self.hardness(tokens, kept)[..., 0], errors, mask)
+        masked = visible(~mask, self.patches - self.masked)
+        ranking = ranking_loss(self.hardness(tokens, kept)[..., 0], errors, masked)
         return {
             "loss": reconstruction + self.config.ranking * ranking,
             "reconstruction": reconstruction.detach(),

@@ -25,7 +25,7 @@ def mean_where(values: Tensor, mask: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp_min(1)
 
 
-def ranking_loss(predicted: Tensor, losses: Tensor, mask: Tensor) -> Tensor:
+def ranking_loss(predicted: Tensor, losses: Tensor, masked: Tensor) -> Tensor:
     """How wrongly predictions order the masked patches of each frame by how hard they are.
 
     Over ordered pairs (i, j) of masked patches of one frame, with true losses l and predictions p:
@@ -34,15 +34,14 @@ def ranking_loss(predicted: Tensor, losses: Tensor, mask: Tensor) -> Tensor:
     Args:
         predicted: p, (B, N).
         losses: l, (B, N); they get no gradient.
-        mask: boolean (B, N), with the same number M of True in each row.
+        masked: int64 (B, M), which patches are masked.
 
     Source: HPM (Wang et al., CVPR 2023), section 3.2.
     """
-    rows = len(predicted)
-    p, hard = predicted.float()[mask].view(rows, -1), losses.detach().float()[mask].view(rows, -1)
+    p, hard = predicted.float().gather(1, masked), losses.detach().float().gather(1, masked)
     difference = p[:, :, None] - p[:, None, :]
     harder = hard[:, :, None] > hard[:, None, :]
     easier = hard[:, :, None] < hard[:, None, :]
     pairs = torch.where(harder, F.logsigmoid(difference), 0.0) + torch.where(easier, F.logsigmoid(-difference), 0.0)
-    count = p.shape[1]
+    rows, count = p.shape
     return -pairs.sum() / max(1, rows * count * (count - 1))

@@ -78,14 +78,11 @@ class Method(nn.Module, Generic[C]):
     Attributes:
         encoder: the ViT that learns.
         anatomy: whether `batch["mask"]` must hold the vessels that the filter finds.
-        whole_batches: its loss compares the frames of a batch with one another, so that a batch cannot be computed
-            in parts.
         rate_scale: factor of the learning rate.
     """
 
     encoder: Encoder
     anatomy: ClassVar[bool] = False
-    whole_batches: ClassVar[bool] = False
     rate_scale: float = 1.0
 
     def __init__(self, config: C):

@@ -33,8 +33,6 @@ VIEWS = (Jitter(SCALE, blur=1.0), Jitter(SCALE, blur=0.1, solarise=0.2))
 class MoCoV3(Method[MoCoV3Config]):
     """Two views, a slow copy, and the contrastive loss over the whole batch."""
 
-    whole_batches = True
-
     def __init__(self, config: MoCoV3Config):
         super().__init__(config)
         if config.training.batch_size < 2:

@@ -184,6 +184,7 @@ class MoCoV3Config(Pretraining):
     """
 
     method: ClassVar[str] = "mocov3"
+    whole_batches: ClassVar[bool] = True
 
     temperature: Annotated[float, Ui(min=0.01, max=2, step=0.01)] = 0.2
     momentum: Momentum = 0.99

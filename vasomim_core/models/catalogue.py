@@ -127,7 +127,6 @@ class _Options:
     levels: Annotated[int, Ui(min=1, max=5)] = 5
     outputs: Annotated[int, Ui(min=1, max=1 + MOST_CLASSES)] = 1
     relative_positions: bool = False
-    learned_positions: bool = False
 
 
 @dataclass(frozen=True)

@@ -70,14 +70,14 @@ def sincos_positions(width: int, grid: tuple[int, int]) -> Tensor:
     """
     rows, columns = grid
     y, x = torch.meshgrid(torch.arange(rows).double(), torch.arange(columns).double(), indexing="ij")
-    table = sincos_at(x.flatten(), y.flatten(), width)
+    table = sincos_at(torch.stack([x.flatten(), y.flatten()], dim=-1), width)
     return torch.cat([torch.zeros(1, width, dtype=torch.float64), table]).float()[None]
 
 
-def sincos_at(x: Tensor, y: Tensor, width: int) -> Tensor:
-    """The same at any places, in patches: x and y (…), of a floating type → (…, width)."""
-    omega = 10000.0 ** (-torch.arange(width // 4, dtype=torch.float64, device=x.device) / (width / 4.0))
-    angles = [coordinate[..., None] * omega.to(x.dtype) for coordinate in (x, y)]
+def sincos_at(places: Tensor, width: int) -> Tensor:
+    """The same at any places: column and row in patches, (…, 2) of a floating type → (…, width)."""
+    omega = 10000.0 ** (-torch.arange(width // 4, dtype=torch.float64, device=places.device) / (width / 4.0))
+    angles = [coordinate[..., None] * omega.to(places.dtype) for coordinate in places.unbind(-1)]
     return torch.cat([torch.cat([a.sin(), a.cos()], dim=-1) for a in angles], dim=-1)
 
 

@@ -7,7 +7,7 @@ import math
 from vasomim_core.config import FinetuneConfig, PretrainConfig, Pretraining
 from vasomim_core.labels.splitting import validation_count
 from vasomim_core.models.catalogue import known_card
-from vasomim_core.training.costs import COSTS, ENCODER, PREPARE, PRETRAINING, START, area, encoder_work
+from vasomim_core.training.costs import COSTS, ENCODER, METHOD, PREPARE, PRETRAINING, START, area, encoder_work
 
 
 def estimate(config: FinetuneConfig | Pretraining, frames: int, cores: int = 2) -> float | None:
@@ -25,7 +25,7 @@ def estimate(config: FinetuneConfig | Pretraining, frames: int, cores: int = 2) 
         return None
     t, speed = config.training, min(max(cores, 1), 8) / 2
     if isinstance(config, Pretraining):
-        each = PRETRAINING * area(config.input_size, 224) * ENCODER[config.encoder]
+        each = PRETRAINING * METHOD.get(config.method, 1.0) * area(config.input_size, 224) * ENCODER[config.encoder]
         work = _steps(frames, t.batch_size, t.epochs) * t.batch_size * each
         if isinstance(config, PretrainConfig) and config.segmentor is None and config.consistency > 0:
             segmentor = COSTS["unext"].step * area(config.input_size, 256)

@@ -87,7 +87,7 @@ def pretrain(
             groups=groups,
             frames=Views(frames, method.view(), config.training.seed),
             save_model=save_model,
-            whole_batches=method.whole_batches,
+            whole_batches=config.whole_batches,
             before_epoch=method.before_epoch,
             before_step=method.before_step,
             after_step=method.after_step,
