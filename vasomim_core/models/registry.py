@@ -52,7 +52,7 @@ def load_pretrained(
     path = find_model(name_or_path)
     card = read_card(path)
     if card.kind != "autoencoder":
-        raise CheckpointError(f"{path} is of kind {card.kind}; choose a pretrained autoencoder (VasoMIM or MAE)")
+        raise CheckpointError(f"{path} is a {card.kind}; choose a pretrained autoencoder (VasoMIM or MAE)")
     state = read_state(path)
     weights = {k: v for k, v in state.items() if not k.startswith(SEGMENTOR)}
     autoencoder: Any = filled(card, weights, path)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 def block(name: str) -> str:
     text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
-    found = re.search(rf"<!-- {name} -->\n```python\n(.*?)```", text, re.DOTALL)
+    found = re.search(rf"<!-- {name} -->\n```(?:python|text)\n(.*?)```", text, re.DOTALL)
     assert found, name
     return found[1]
 
@@ -38,7 +38,9 @@ def test_the_example_of_the_documents_runs(folder, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(package.parent), "OMP_NUM_THREADS": "1"}
 
     def run(*more: str) -> str:
-        done = subprocess.run([*command, *more], env=environment, capture_output=True, text=True, timeout=250)
+        done = subprocess.run(
+            [*command, *more], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=250
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
