@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 from vasomim_core.schema import Ui, check, fields, from_dict, shown, to_dict
 
@@ -18,8 +18,10 @@ __all__ = [
     "Device",
     "EncoderSize",
     "FinetuneConfig",
+    "MaskedPretraining",
     "Mode",
     "PretrainConfig",
+    "Pretraining",
     "Sampler",
     "SegmentorConfig",
     "Share",
@@ -60,7 +62,8 @@ class Training:
         batch_size: frames per optimiser step, all processes and accumulated parts together.
         accumulate: parts into which a batch is split to save memory; only batch normalisation sees a difference.
         learning_rate: peak learning rate, at this batch size.
-        schedule: "cosine" (linear warm-up, then half a cosine, per step) or "poly" ((1 − e/E)^0.9 per epoch).
+        schedule: "cosine" (linear warm-up, then half a cosine, per step), "poly" ((1 − e/E)^0.9 per epoch) or "step"
+            (warm-up, then constant, a tenth of it from 7/8 of the run on).
         warmup: share of all steps over which the learning rate rises from 0.
         weight_decay: AdamW's, not applied to biases and 1-D tensors.
         betas: AdamW's (β1, β2).
@@ -80,7 +83,7 @@ class Training:
     batch_size: Annotated[int, Ui(min=1, max=65_536, unit="frames")] = 32
     accumulate: Annotated[int, Ui(min=1, max=4096, advanced=True)] = 1
     learning_rate: Annotated[float, Ui(min=1e-8, max=1, step=1e-5)] = 1e-3
-    schedule: Annotated[Literal["cosine", "poly"], Ui(advanced=True)] = "cosine"
+    schedule: Annotated[Literal["cosine", "poly", "step"], Ui(advanced=True)] = "cosine"
     warmup: Annotated[float, Ui(min=0, max=0.5, step=0.01, advanced=True)] = 0.05
     weight_decay: Annotated[float, Ui(min=0, max=1, step=0.01, advanced=True)] = 0.05
     betas: Annotated[tuple[float, float], Ui(min=0, max=0.9999, step=0.001, advanced=True)] = (0.9, 0.95)
@@ -133,10 +136,8 @@ class SegmentorConfig(_Run):
 
 
 @dataclass(frozen=True)
-class PretrainConfig(_Run):
-    """Pretrain a masked autoencoder on unlabelled angiograms.
-
-    VasoMIM is the default; MAE is `--sampler uniform --consistency 0 --mask-ratio 0.75`.
+class Pretraining(_Run):
+    """What every method of pretraining is told; its own settings stand in a subclass (`methods.settings`).
 
     Attributes:
         data: folder (searched through) or file of angiograms.
@@ -144,10 +145,56 @@ class PretrainConfig(_Run):
         encoder: size of the ViT.
         input_size: side of the training crops.
         patch_size: side of a patch.
+        training: how it is trained.
+    """
+
+    method: ClassVar[str]
+    """Its name on the command line and in run files."""
+    whole_batches: ClassVar[bool] = False
+    """Its loss compares the frames of a batch with one another, so that a batch cannot be computed in parts."""
+
+    data: AnyPath
+    run: AnyPath
+    encoder: EncoderSize = "small"
+    input_size: Annotated[int, Ui(min=32, max=1024, step=32, unit="px")] = 224
+    patch_size: Annotated[int, Ui(min=4, max=64, unit="px", advanced=True)] = 16
+    training: Training = field(
+        default_factory=lambda: Training(epochs=200, batch_size=64, learning_rate=5e-4, warmup=0.05)
+    )
+
+    @classmethod
+    def rate(cls, batch: int) -> float:
+        """The peak learning rate for a batch of so many frames, where a preset chooses the batch.
+
+        Unless a method says otherwise, that of the published runs, which were those of a batch of 64.
+        """
+        return 5e-4
+
+
+@dataclass(frozen=True)
+class MaskedPretraining(Pretraining):
+    """What the methods are told that hide patches from the encoder and let a decoder draw them.
+
+    Attributes:
         decoder_width: channels of the decoder.
         decoder_depth: blocks of the decoder.
         decoder_heads: attention heads of the decoder.
         mask_ratio: γ, the share of patches that is masked.
+    """
+
+    decoder_width: Annotated[int, Ui(min=16, max=2048, advanced=True)] = 256
+    decoder_depth: Annotated[int, Ui(min=1, max=24, advanced=True)] = 4
+    decoder_heads: Annotated[int, Ui(min=1, max=32, advanced=True)] = 8
+    mask_ratio: Annotated[float, Ui(min=0.05, max=0.95, step=0.05)] = 0.75
+
+
+@dataclass(frozen=True)
+class PretrainConfig(MaskedPretraining):
+    """VasoMIM: patches that hold vessels are masked, and the reconstruction must show the same vessels.
+
+    MAE is `--method mae`, and so is `--sampler uniform --consistency 0 --mask-ratio 0.75`.
+
+    Attributes:
         sampler: how patches are chosen: by anatomy, the largest (top-k), or uniformly.
         beta_start: guidance strength β_0 at the start.
         beta_end: guidance strength β_E at the end.
@@ -156,17 +203,10 @@ class PretrainConfig(_Run):
         anatomy: how anatomy is extracted from vesselness.
         segmentor: name or path of a trained segmentor S; None = train one first, in RUN/segmentor.
         segmentor_epochs: epochs of that training.
-        training: how it is trained.
     """
 
-    data: AnyPath
-    run: AnyPath
-    encoder: EncoderSize = "small"
-    input_size: Annotated[int, Ui(min=32, max=1024, step=32, unit="px")] = 224
-    patch_size: Annotated[int, Ui(min=4, max=64, unit="px", advanced=True)] = 16
-    decoder_width: Annotated[int, Ui(min=16, max=2048, advanced=True)] = 256
-    decoder_depth: Annotated[int, Ui(min=1, max=24, advanced=True)] = 4
-    decoder_heads: Annotated[int, Ui(min=1, max=32, advanced=True)] = 8
+    method: ClassVar[str] = "vasomim"
+
     mask_ratio: Annotated[float, Ui(min=0.05, max=0.95, step=0.05)] = 0.5
     sampler: Sampler = "anatomy"
     beta_start: Share = 0.0
@@ -176,9 +216,6 @@ class PretrainConfig(_Run):
     anatomy: Mode = "robust"
     segmentor: Annotated[AnyName | None, Ui(advanced=True)] = None
     segmentor_epochs: Annotated[int, Ui(min=1, max=10_000, advanced=True)] = 40
-    training: Training = field(
-        default_factory=lambda: Training(epochs=200, batch_size=64, learning_rate=5e-4, warmup=0.05)
-    )
 
 
 @dataclass(frozen=True)
@@ -255,10 +292,13 @@ class FinetuneConfig(_Run):
     )
 
 
-Config = SegmentorConfig | PretrainConfig | FinetuneConfig
+Config = SegmentorConfig | Pretraining | FinetuneConfig
 
 
 def card_settings(config: Any) -> dict[str, Any]:
     """The settings as a model file keeps them: without any path, since the name of a folder may name a person."""
     named = {"init", "segmentor", "teacher"}  # a model's name or its path
-    return {k: v for k, v in to_dict(config).items() if k not in named and not isinstance(getattr(config, k), Path)}
+    method = {"method": config.method} if isinstance(config, Pretraining) else {}
+    return method | {
+        k: v for k, v in to_dict(config).items() if k not in named and not isinstance(getattr(config, k), Path)
+    }

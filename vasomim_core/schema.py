@@ -73,8 +73,9 @@ def check(config: Any, where: str = "") -> None:
 def fields(config_type: type) -> dict[str, tuple[Any, Ui]]:
     """Every field of a config by name, with its plain type and its `Ui`."""
     found = {}
-    for name, hint in get_type_hints(config_type, include_extras=True).items():
-        ui = Ui()
+    hints = get_type_hints(config_type, include_extras=True)
+    for name in (f.name for f in dataclasses.fields(config_type)):
+        hint, ui = hints[name], Ui()
         if get_origin(hint) is Annotated:
             hint, *extras = get_args(hint)
             ui = next((e for e in extras if isinstance(e, Ui)), ui)

@@ -32,7 +32,7 @@ from napari_vasomim.runs.folder import (
     tail,
 )
 from napari_vasomim.runs.report import report
-from vasomim_core.config import FinetuneConfig, PretrainConfig, check
+from vasomim_core.config import FinetuneConfig, Pretraining, check
 from vasomim_core.errors import RunError
 from vasomim_core.training.events import EventLog, Follower
 from vasomim_core.training.runs import LOCK, OUTPUT, SETTINGS, absolute, exclusive, job_name, save_config
@@ -61,7 +61,7 @@ else:
     STOP = signal.SIGTERM
 
 
-def start(config: FinetuneConfig | PretrainConfig) -> Job:
+def start(config: FinetuneConfig | Pretraining) -> Job:
     """Start a run in `config.run`, which must be new or empty.
 
     Raises:

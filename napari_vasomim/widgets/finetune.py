@@ -21,7 +21,7 @@ from vasomim_core.training.costs import network_title
 from vasomim_core.training.lesson import class_change
 from vasomim_core.training.preflight import check_before_training
 
-STARTS = (*catalogue.SEGMENTING, "autoencoder")
+STARTS = (*catalogue.SEGMENTING, *catalogue.PRETRAINED)
 """Kinds of models that can be started from."""
 
 
@@ -140,6 +140,6 @@ class FinetunePanel(TrainPanel):
 
 
 def _with_network(name: str, card: catalogue.Card) -> str:
-    if card.kind == "autoencoder":
+    if card.pretrained:
         return f"{name} (pretrained ViT, {card.options.get('encoder', 'unknown size')})"
     return f"{name} ({network_title(card.architecture)})"

@@ -204,7 +204,10 @@ class _Leaf(NamedTuple):
 
 def _leaves(config: Any, section: str = "") -> Iterator[_Leaf]:
     helps = help_lines(type(config))
-    for name, (annotation, ui) in fields(type(config)).items():
+    own = fields(type(config))
+    # What is in a section of its own comes last: a subclass adds its fields behind those of its base.
+    for name in sorted(own, key=lambda name: dataclasses.is_dataclass(getattr(config, name))):
+        annotation, ui = own[name]
         value = getattr(config, name)
         key = f"{section}.{name}" if section else name
         if dataclasses.is_dataclass(value):
@@ -214,10 +217,13 @@ def _leaves(config: Any, section: str = "") -> Iterator[_Leaf]:
 
 
 def help_lines(config_type: type) -> dict[str, str]:
-    """The help line of every field, from the section "Attributes" of the class docstring."""
-    _, _, attributes = (inspect.getdoc(config_type) or "").partition("Attributes:\n")
-    found = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", attributes, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
+    """The help line of every field, from the section "Attributes" of the docstrings of the class and its bases."""
+    lines: dict[str, str] = {}
+    for kind in reversed(config_type.__mro__):
+        _, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
+        found = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", attributes, re.MULTILINE)
+        lines |= {name: " ".join(text.split()) for name, text in found}
+    return lines
 
 
 def _with(config: Any, path: list[str], value: Any) -> Any:

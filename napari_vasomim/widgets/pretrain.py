@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_vasomim.notify import inform
+from napari_vasomim.notify import inform, report_errors
 from napari_vasomim.runs import machine
+from napari_vasomim.widgets.kit import choice, hint
 from napari_vasomim.widgets.train import Check, TrainPanel
-from vasomim_core.config import PretrainConfig
+from vasomim_core.config import PretrainConfig, Pretraining
 from vasomim_core.data.unlabelled import open_unlabelled
 from vasomim_core.errors import VasoMIMError
+from vasomim_core.methods.settings import METHODS
+from vasomim_core.models import catalogue
 from vasomim_core.training import presets
 
 
@@ -24,7 +27,26 @@ class PretrainPanel(TrainPanel):
     data_words = "a folder of angiograms"
     empty = "Choose a folder of angiograms to learn from; all folders in it are searched through."
 
-    def check(self, config: PretrainConfig) -> Check:
+    def build_base(self) -> None:
+        """How the encoder learns; each method has settings of its own."""
+        self.method = choice(
+            *((_title(entry.settings), name) for name, entry in METHODS.items()),
+            tooltip="How the encoder learns. VasoMIM is guided by the anatomy, the others are not",
+        )
+        self.form.addRow("method", self.method)
+        self.told = hint(_summary(PretrainConfig))
+        self.form.addRow(self.told)
+        self.method.currentIndexChanged.connect(report_errors(self._method_chosen))
+
+    def settings_type(self) -> type[Pretraining]:
+        """Those of the chosen method."""
+        return METHODS[self.method.currentData()].settings
+
+    def _method_chosen(self, *_: Any) -> None:
+        self.told.setText(_summary(self.settings_type()))
+        self._other_form()
+
+    def check(self, config: Pretraining) -> Check:
         """Open every angiogram and count the frames."""
         try:
             found = open_unlabelled(config.data)
@@ -37,8 +59,20 @@ class PretrainPanel(TrainPanel):
 
     def preset_changes(self, name: presets.Name) -> dict[str, Any]:
         """By memory and frames."""
-        return presets.pretrain_preset(name, self._frames, *machine.memory())
+        return presets.pretrain_preset(name, self._frames, *machine.memory(), self.settings_type())
 
     def _use_registered(self, name: str) -> None:
         self.session.models_changed.emit()
-        inform(f"{name} can now be chosen in Finetune, to start from, and in Masking.")
+        card = catalogue.known_card(name)
+        draws = card is not None and card.kind == "autoencoder"
+        inform(f"{name} can now be chosen in Finetune, to start from{', and in Masking' if draws else ''}.")
+
+
+def _summary(kind: type[Pretraining]) -> str:
+    """What a method does, in the words of its settings class."""
+    said = (kind.__doc__ or "").splitlines()[0].partition(": ")[2]
+    return said[:1].upper() + said[1:]
+
+
+def _title(kind: type[Pretraining]) -> str:
+    return (kind.__doc__ or kind.method).partition(":")[0]

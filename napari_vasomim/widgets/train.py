@@ -18,7 +18,7 @@ from napari_vasomim.runs import jobs, machine
 from napari_vasomim.widgets.forms import ConfigForm, Fold
 from napari_vasomim.widgets.kit import Panel, button, choice, hint
 from napari_vasomim.widgets.runs import Runs
-from vasomim_core.config import FinetuneConfig, PretrainConfig
+from vasomim_core.config import FinetuneConfig, Pretraining
 from vasomim_core.errors import InputError
 from vasomim_core.files import plain_name
 from vasomim_core.models import catalogue
@@ -37,7 +37,7 @@ class TrainPanel(Panel):
 
     job: ClassVar[str]
     needs_angiogram = False
-    config_type: ClassVar[type[FinetuneConfig] | type[PretrainConfig]]
+    config_type: ClassVar[type[FinetuneConfig] | type[Pretraining]]
     data_field: ClassVar[str]
     data_words: ClassVar[str]
     empty: ClassVar[str]
@@ -68,12 +68,10 @@ class TrainPanel(Panel):
         self.name.setPlaceholderText(f"{self.job}-{date.today():%Y-%m-%d}")
         self.name.setToolTip("The run and its model are called so; a taken name gets a number")
         self.form.addRow("name", self.name)
-        unset: dict[str, Any] = {self.data_field: Path("data"), "run": Path("run")}
-        hidden = (self.data_field, "run", *self.shown_elsewhere)
-        self.settings = ConfigForm(self.config_type(**unset), hidden, flat=True)
-        fold = Fold("All settings")
-        fold.body.addWidget(self.settings)
-        self.body.addWidget(fold)
+        self.settings = self._form()
+        self._fold = Fold("All settings")
+        self._fold.body.addWidget(self.settings)
+        self.body.addWidget(self._fold)
         self.promise = hint()
         self.body.addWidget(self.promise)
         self.start = button("Start", self.start_run, "Trains in a process of its own; the window stays alive", True)
@@ -91,8 +89,25 @@ class TrainPanel(Panel):
         self._pressed = self._timer(DOUBLE_CLICK_MS, self._estimate)
         self._reveal = self._timer(50, self._show_run)
         self.preset.currentIndexChanged.connect(report_errors(self._apply_preset))
-        self.settings.changed.connect(report_errors(self._settings_changed))
-        self.settings.problem_changed.connect(self._estimate)
+        self._estimate()
+
+    def _form(self) -> ConfigForm:
+        """A form of all settings, as they are by default."""
+        unset: dict[str, Any] = {self.data_field: Path("data"), "run": Path("run")}
+        hidden = (self.data_field, "run", *self.shown_elsewhere)
+        form = ConfigForm(self.settings_type()(**unset), hidden, flat=True)
+        form.changed.connect(report_errors(self._settings_changed))
+        form.problem_changed.connect(self._estimate)
+        return form
+
+    def _other_form(self) -> None:
+        """Show the settings of another class, as the preset has them."""
+        old, self.settings = self.settings, self._form()
+        self._fold.body.replaceWidget(old, self.settings)
+        old.hide()
+        old.deleteLater()
+        self._preset = {}
+        self._apply_preset()
         self._estimate()
 
     def _timer(self, milliseconds: int, slot: Any) -> QTimer:
@@ -103,6 +118,10 @@ class TrainPanel(Panel):
         return timer
 
     # What a subclass says
+
+    def settings_type(self) -> type[Any]:
+        """The class of the settings that are shown."""
+        return self.config_type
 
     def build_base(self) -> None:
         """Rows between the data and the preset."""

@@ -99,6 +99,7 @@ def _added() -> dict[str, EntryPoint]:
 
 
 def _parse(name: str, kind: Any, arguments: list[str]) -> Command:
+    kind = kind.chosen(arguments) if hasattr(kind, "chosen") else kind
     default = kind.default(arguments) if hasattr(kind, "default") else None
     return tyro.cli(kind, prog=f"vasomim {name}", args=arguments, default=default, config=(tyro.conf.OmitArgPrefixes,))
 

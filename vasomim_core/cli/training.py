@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, make_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +13,9 @@ from typing import Annotated, Any
 import tyro
 
 from vasomim_core.cli.common import Options
-from vasomim_core.config import Config, FinetuneConfig, PretrainConfig, SegmentorConfig
+from vasomim_core.config import Config, FinetuneConfig, PretrainConfig, Pretraining, SegmentorConfig
 from vasomim_core.errors import ConfigError
+from vasomim_core.methods.settings import METHODS, settings_of
 from vasomim_core.training.result import TrainingResult
 
 
@@ -32,19 +34,11 @@ class _Job(Options):
     @classmethod
     def default(cls, arguments: list[str]) -> _Job | None:
         """The settings of `--config` or `--resume` as the defaults of all options; None without either."""
-        scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        scan.add_argument("--config", type=Path)
-        scan.add_argument("--resume", type=Path)
-        given, _ = scan.parse_known_args(arguments)
-        source = given.resume or given.config
+        given = _given(arguments)
+        source = _source(arguments)
         if source is None:
             return None
-        from vasomim_core.training.runs import load_config
-
-        settings = load_config(source)
-        kind = cls.settings_type()
-        if not isinstance(settings, kind):
-            raise ConfigError(f"{source} is for another job; use `vasomim {_name(settings)}`")
+        settings = _loaded(source, cls.settings_type())
         if given.resume is not None:
             settings = replace(settings, run=given.resume)  # the folder may have been moved
         return cls(settings=settings, config=given.config, resume=given.resume)  # type: ignore[call-arg]
@@ -90,10 +84,27 @@ class _Job(Options):
         return "\n".join(lines)
 
 
-def _name(settings: Config) -> str:
-    from vasomim_core.training.runs import job_name
+def _given(arguments: list[str]) -> argparse.Namespace:
+    scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    scan.add_argument("--config", type=Path)
+    scan.add_argument("--resume", type=Path)
+    return scan.parse_known_args(arguments)[0]
 
-    return job_name(settings)
+
+def _source(arguments: list[str]) -> Path | None:
+    """Where the settings are that the arguments start from."""
+    given = _given(arguments)
+    source: Path | None = given.resume or given.config
+    return source
+
+
+def _loaded(source: Path, kind: type) -> Config:
+    from vasomim_core.training.runs import job_name, load_config
+
+    settings = load_config(source)
+    if not isinstance(settings, kind):
+        raise ConfigError(f"{source} is for another job; use `vasomim {job_name(settings)}`")
+    return settings
 
 
 Flat = tyro.conf.arg(name="")
@@ -119,14 +130,45 @@ class Segmentor(_Job):
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrain(_Job):
-    """Pretrain an encoder on unlabelled angiograms (VasoMIM; MAE by its options).
+    """Pretrain an encoder on unlabelled angiograms (VasoMIM, or another --method).
 
     Attributes:
+        method: how the encoder learns; `--method NAME --help` lists the settings of that method.
         strict: end at the first file that cannot be read; else it is left out, and the exit code is 3.
     """
 
     settings: Annotated[PretrainConfig, Flat]
+    method: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(METHODS) + "}")] = PretrainConfig.method
     strict: bool = False
+
+    @classmethod
+    def chosen(cls, arguments: list[str]) -> type[Pretrain]:
+        """This command with the settings of the method that the arguments name, or the run that they name.
+
+        Raises:
+            ConfigError: there is no such method, or the run is by another.
+        """
+        scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        scan.add_argument("--method")
+        named = scan.parse_known_args(arguments)[0].method
+        source = _source(arguments)
+        kind = settings_of(named or PretrainConfig.method)
+        if source is not None:
+            kind = type(_loaded(source, Pretraining))  # type: ignore[assignment]
+            if named is not None and settings_of(named) is not kind:
+                raise ConfigError(f"{source} is a run by --method {kind.method}, not {named}; leave --method out")
+        if kind is PretrainConfig:
+            return cls
+        summary = f"{(kind.__doc__ or '').splitlines()[0]}\n\n{inspect.getdoc(cls)}"
+        own = make_dataclass(
+            cls.__name__,
+            [("settings", Annotated[kind, Flat]), ("method", cls.__annotations__["method"], kind.method)],
+            bases=(cls,),
+            frozen=True,
+            kw_only=True,
+            namespace={"__doc__": summary, "__module__": cls.__module__},
+        )
+        return own
 
     def run(self) -> dict[str, Any]:
         """Train."""

@@ -37,7 +37,18 @@ def pretraining_crop(
     Returns:
         frame and mask, uint8 (size, size). Source: the released recipe (METHOD: RandomResizedCrop 224).
     """
-    height, width = frame.shape
+    view, anatomy = cut_out(frame, mask, random_box(frame.shape, rng, scale, ratio), size)
+    return (view[:, ::-1], anatomy[:, ::-1]) if rng.random() < 0.5 else (view, anatomy)
+
+
+def random_box(
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+    scale: tuple[float, float] = (0.2, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> tuple[int, int, int, int]:
+    """The box (left, top, right, bottom) of a random crop of a frame of `shape` (H, W); see `pretraining_crop`."""
+    height, width = shape[:2]
     for _ in range(10):
         area = height * width * rng.uniform(*scale)
         aspect = np.exp(rng.uniform(np.log(ratio[0]), np.log(ratio[1])))
@@ -47,8 +58,7 @@ def pretraining_crop(
     else:  # a very long frame: a square of its width
         w = h = min(height, width)
     x, y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
-    view, anatomy = cut_out(frame, mask, (x, y, x + w, y + h), size)
-    return (view[:, ::-1], anatomy[:, ::-1]) if rng.random() < 0.5 else (view, anatomy)
+    return x, y, x + w, y + h
 
 
 def cut_out(frame: Grey, mask: Grey, box: tuple[int, int, int, int], size: int) -> tuple[Grey, Grey]:

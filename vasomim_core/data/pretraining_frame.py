@@ -17,15 +17,15 @@ def at_scale(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return resize(frame, FRAME_SIZE, enlarge=False)
 
 
-def pretraining_frame(frame: NDArray[np.uint8], mode: Mode = "robust") -> Pair:
+def pretraining_frame(frame: NDArray[np.uint8], mode: Mode | None = "robust") -> Pair:
     """A frame, scaled down to 512 px where it is larger, and its anatomy.
 
     Args:
         frame: uint8 (H, W), vessels dark.
-        mode: how the anatomy is extracted.
+        mode: how the anatomy is extracted; None = not at all, and it is empty.
 
     Returns:
         uint8 and bool, both (H', W').
     """
     frame = at_scale(frame)
-    return frame, extract_anatomy(frame, mode)
+    return frame, extract_anatomy(frame, mode) if mode else np.zeros(frame.shape, bool)

@@ -33,6 +33,8 @@ ENCODER = "vasomim-encoder"
 """The packaged pretrained autoencoder."""
 SEGMENTING = ("segmentation model", "segmentor")
 """Kinds of models that find vessels."""
+PRETRAINED = ("autoencoder", "encoder")
+"""Kinds of models that pretraining leaves; the first can draw what is masked."""
 WEIGHTS = Path(__file__).parent / "weights"
 RUN_MODEL = "model.safetensors"
 """The model in a run folder."""
@@ -74,7 +76,8 @@ class Card:
     """What a model file says about itself.
 
     Attributes:
-        kind: "segmentation model" (finetuned), "segmentor" (S) or "autoencoder" (pretrained).
+        kind: "segmentation model" (finetuned), "segmentor" (S), or what pretraining leaves: an "autoencoder" where it
+            can draw what is masked, else an "encoder".
         architecture: name in `registry.ARCHITECTURES`.
         options: keyword arguments of that architecture.
         preprocessing: what the network expects.
@@ -86,7 +89,7 @@ class Card:
         version: version of this package that wrote the file.
     """
 
-    kind: Literal["segmentation model", "segmentor", "autoencoder"]
+    kind: Literal["segmentation model", "segmentor", "autoencoder", "encoder"]
     architecture: str
     options: dict[str, Any] = field(default_factory=dict)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
@@ -101,6 +104,11 @@ class Card:
     def segments(self) -> bool:
         """Whether the model finds vessels in a frame."""
         return self.kind in SEGMENTING
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it is what pretraining leaves, for finetuning to start from."""
+        return self.kind in PRETRAINED
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,7 @@ class _Options:
     levels: Annotated[int, Ui(min=1, max=5)] = 5
     outputs: Annotated[int, Ui(min=1, max=(1 + MOST_CLASSES) ** 2)] = 1
     parts: tuple[int, ...] | None = None
+    relative_positions: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,7 +190,7 @@ def checked(values: dict[str, Any]) -> Card:
     one_each = 1 if len(card.classes) == 1 else 1 + len(card.classes)
     if parts is not None and (len(parts) != 1 + len(card.classes) or min(parts) < 1):
         raise ConfigError(f"options.parts is {shown(parts)}, which does not fit {len(card.classes)} classes")
-    if card.kind != "autoencoder" and outputs != (sum(parts) if parts else one_each):
+    if card.kind not in PRETRAINED and outputs != (sum(parts) if parts else one_each):
         raise ConfigError(f"options.outputs is {outputs}, which does not fit {len(card.classes)} classes")
     for name, value in card.preprocessing.class_thresholds.items():
         named = any(name == c.name for c in card.classes)
@@ -189,7 +198,8 @@ def checked(values: dict[str, Any]) -> Card:
             raise ConfigError(
                 f"class_thresholds has {shown(name)}: {shown(value)}; give its classes shares from 0 to 1"
             )
-    if (card.kind == "autoencoder") != (card.architecture == "mae"):
+    own = {"mae": "autoencoder", "encoder": "encoder"}.get(card.architecture)
+    if own != (card.kind if card.kind in PRETRAINED else None):
         raise ConfigError(f"architecture is {shown(card.architecture)}, which is no {card.kind}")
     if card.kind == "autoencoder":
         known = fields(_Masking)

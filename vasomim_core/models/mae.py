@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vasomim_core.config import EncoderSize
 from vasomim_core.errors import ConfigError
+from vasomim_core.models.encoder import seen, visible, with_class
 from vasomim_core.models.vit import encoder_options, layer_norm, sincos_positions
 
 
@@ -81,10 +82,7 @@ class MaskedAutoencoder(VisionTransformer):
             Tokens (B, 1 + V, D), class token first, after the last LayerNorm.
         """
         tokens = self.patch_embed(images) + self.pos_embed[:, 1:]
-        if kept is not None:
-            tokens = tokens.gather(1, kept[..., None].expand(-1, -1, tokens.shape[-1]))
-        first = (self.cls_token + self.pos_embed[:, :1]).expand(len(tokens), -1, -1)
-        return self.norm(self.blocks(torch.cat([first, tokens], dim=1)))
+        return self.norm(self.blocks(with_class(self, seen(tokens, kept))))
 
     def decode(self, tokens: Tensor, kept: Tensor) -> Tensor:
         """Draw every patch from the visible ones' tokens.
@@ -96,11 +94,7 @@ class MaskedAutoencoder(VisionTransformer):
         Returns:
             (B, N, P·P·3): each patch in the normalised units of its own mean and standard deviation.
         """
-        tokens = self.decoder_embed(tokens)
-        batch, _, width = tokens.shape
-        everything = self.mask_token.to(tokens.dtype).repeat(batch, self.patch_embed.num_patches, 1)
-        everything = everything.scatter(1, kept[..., None].expand(-1, -1, width), tokens[:, 1:])
-        x = torch.cat([tokens[:, :1], everything], dim=1) + self.decoder_pos_embed
+        x = everywhere(self.decoder_embed(tokens), kept, self.mask_token, self.decoder_pos_embed)
         for block in self.decoder_blocks:
             x = block(x)
         return self.decoder_pred(self.decoder_norm(x))[:, 1:]
@@ -116,5 +110,23 @@ class MaskedAutoencoder(VisionTransformer):
         Returns:
             (B, N, P·P·3), see `decode`.
         """
-        kept = mask.byte().argsort(dim=1, stable=True)[:, : mask.shape[1] - masked]
+        kept = visible(mask, masked)
         return self.decode(self.encode(images, kept), kept)
+
+
+def everywhere(tokens: Tensor, kept: Tensor, mask_token: Tensor, positions: Tensor) -> Tensor:
+    """What a decoder begins with: the encoded tokens in their places, a mask token in all others, and positions.
+
+    Args:
+        tokens: (B, 1 + V, D), the class token first.
+        kept: int64 (B, V), the places of the others.
+        mask_token: (1, 1, D).
+        positions: (1, 1 + N, D).
+
+    Returns:
+        (B, 1 + N, D).
+    """
+    batch, _, width = tokens.shape
+    patches = mask_token.to(tokens.dtype).repeat(batch, positions.shape[1] - 1, 1)
+    patches = patches.scatter(1, kept[..., None].expand(-1, -1, width), tokens[:, 1:])
+    return torch.cat([tokens[:, :1], patches], dim=1) + positions

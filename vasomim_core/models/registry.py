@@ -15,6 +15,7 @@ from vasomim_core.errors import CheckpointError, ConfigError
 from vasomim_core.models.catalogue import Card, find_model, model_name, read_card
 from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.effunet import EffUNet, small_effunet
+from vasomim_core.models.encoder import Encoder
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.outputs import add_up
 from vasomim_core.models.prediction import Model
@@ -25,6 +26,7 @@ from vasomim_core.models.vasomim import SEGMENTOR, VasoMIM
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "effunet": EffUNet,
     "effunet-small": small_effunet,
+    "encoder": Encoder,
     "mae": MaskedAutoencoder,
     "resunet": resunet,
     "unet": unet,
@@ -51,7 +53,7 @@ def load_pretrained(
     path = find_model(name_or_path)
     card = read_card(path)
     if card.kind != "autoencoder":
-        raise CheckpointError(f"{path} is a {card.kind}; choose a pretrained autoencoder")
+        raise CheckpointError(f"{path} is a {card.kind}; choose a pretrained autoencoder (VasoMIM or MAE)")
     state = read_state(path)
     weights = {k: v for k, v in state.items() if not k.startswith(SEGMENTOR)}
     autoencoder: Any = filled(card, weights, path)

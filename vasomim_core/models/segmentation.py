@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from vasomim_core.config import EncoderSize
 from vasomim_core.errors import ConfigError
+from vasomim_core.models.encoder import SharedRelativePositions
 from vasomim_core.models.prior import start_from_vessel_share
 from vasomim_core.models.vit import encoder_options, sincos_positions
 
@@ -26,6 +27,7 @@ class ViTPyramid(nn.Module):
         width: channels at full resolution; each coarser level has twice as many, at most 8×.
         drop_path: stochastic depth rate of the encoder's last block.
         outputs: logits of a pixel, see `outputs.outputs_of`.
+        relative_positions: of the encoder, see `encoder.Encoder`.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class ViTPyramid(nn.Module):
         width: int = 16,
         drop_path: float = 0.0,
         outputs: int = 1,
+        relative_positions: bool = False,
     ):
         super().__init__()
         if patch_size not in (4, 8, 16, 32):
@@ -47,6 +50,13 @@ class ViTPyramid(nn.Module):
         )
         with torch.no_grad():
             self.encoder.pos_embed.copy_(sincos_positions(self.encoder.embed_dim, self.encoder.patch_embed.grid_size))
+        if relative_positions:
+            self.encoder.rel_pos_bias = SharedRelativePositions(
+                self.encoder.patch_embed.grid_size, self.encoder.blocks[0].attn.num_heads
+            )
+            self.encoder.pos_embed.data.zero_()
+            self.encoder.pos_embed.requires_grad_(False)
+        self.patch_size, self.relative_positions = patch_size, relative_positions
         levels = patch_size.bit_length() - 1
         widths = [width * min(8, 2**k) for k in range(levels + 1)]  # full resolution first
         depth = len(self.encoder.blocks)
@@ -62,7 +72,11 @@ class ViTPyramid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, outputs, H, W)."""
-        tokens = self.encoder.forward_intermediates(x, indices=self.taps, norm=True, intermediates_only=True)
+        bias: dict[str, Tensor] = {}
+        if self.relative_positions:
+            grid = (x.shape[-2] // self.patch_size, x.shape[-1] // self.patch_size)
+            bias["attn_mask"] = self.encoder.rel_pos_bias(grid).to(x.dtype)
+        tokens = self.encoder.forward_intermediates(x, indices=self.taps, norm=True, intermediates_only=True, **bias)
         y = self.bottom(tokens[-1])
         shallower = tokens[-2::-1]
         skips = [unfold(t) for unfold, t in zip(self.unfold, shallower, strict=True)] + [self.stem(x)]

@@ -21,6 +21,9 @@ _SIZES: dict[EncoderSize, tuple[int, int, int]] = {
     "large": (1024, 24, 16),
 }
 
+RELATIVE = "rel_pos_bias.relative_position_bias_table"
+"""The tensor of the relative positions of an encoder that has them."""
+
 
 def encoder_options(size: EncoderSize, input_size: int, patch_size: int) -> dict[str, Any]:
     """Keyword arguments that make timm's `VisionTransformer` an encoder with a class token and no head.
@@ -65,18 +68,24 @@ def sincos_positions(width: int, grid: tuple[int, int]) -> Tensor:
 
     Source: He et al., Masked Autoencoders, CVPR 2022, section 3 (positions of Vaswani et al. 2017 in 2-D).
     """
-    omega = 10000.0 ** (-torch.arange(width // 4, dtype=torch.float64) / (width / 4.0))
     rows, columns = grid
     y, x = torch.meshgrid(torch.arange(rows).double(), torch.arange(columns).double(), indexing="ij")
-    angles = [coordinate.flatten()[:, None] * omega for coordinate in (x, y)]
-    table = torch.cat([torch.cat([a.sin(), a.cos()], dim=1) for a in angles], dim=1)
+    table = sincos_at(torch.stack([x.flatten(), y.flatten()], dim=-1), width)
     return torch.cat([torch.zeros(1, width, dtype=torch.float64), table]).float()[None]
+
+
+def sincos_at(places: Tensor, width: int) -> Tensor:
+    """The same at any places: column and row in patches, (…, 2) of a floating type → (…, width)."""
+    omega = 10000.0 ** (-torch.arange(width // 4, dtype=torch.float64, device=places.device) / (width / 4.0))
+    angles = [coordinate[..., None] * omega.to(places.dtype) for coordinate in places.unbind(-1)]
+    return torch.cat([torch.cat([a.sin(), a.cos()], dim=-1) for a in angles], dim=-1)
 
 
 def load_encoder(encoder: VisionTransformer, state: Mapping[str, Tensor], source: str) -> None:
     """Load encoder weights in MAE or timm naming; positions and patch embedding are resampled where sizes differ.
 
-    Decoder, head and mask-token entries are left aside; a `module.`, `encoder.` or `backbone.` prefix is removed.
+    Relative positions are resampled as well. Decoder, head and mask-token entries are left aside; a `module.`,
+    `encoder.` or `backbone.` prefix is removed.
 
     Args:
         encoder: any timm `VisionTransformer` (the autoencoder included); changed in place.
@@ -104,6 +113,10 @@ def load_encoder(encoder: VisionTransformer, state: Mapping[str, Tensor], source
         if kernel.shape[:2] == target.shape[:2] and kernel.shape != target.shape:
             size = [int(target.shape[2]), int(target.shape[3])]
             loaded["patch_embed.proj.weight"] = timm.layers.resample_patch_embed(kernel, size)
+        if RELATIVE in loaded:
+            loaded[RELATIVE] = timm.layers.resize_rel_pos_bias_table_simple(
+                loaded[RELATIVE], grid, tuple(own[RELATIVE].shape)
+            )
     for key, tensor in loaded.items():
         if tensor.shape != own[key].shape:
             raise CheckpointError(
@@ -111,6 +124,11 @@ def load_encoder(encoder: VisionTransformer, state: Mapping[str, Tensor], source
                 f"{tuple(own[key].shape)}; choose a checkpoint of the same encoder size"
             )
     encoder.load_state_dict(loaded, strict=False)
+
+
+def has_relative_positions(state: Mapping[str, Tensor]) -> bool:
+    """Whether these are tensors of an encoder with one relative position bias for all its blocks (SimMIM)."""
+    return any(_encoder_key(key) == RELATIVE for key in state)
 
 
 def _encoder_key(key: str) -> str:

@@ -4,39 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vasomim_core.config import Training
 from vasomim_core.errors import RunError
+from vasomim_core.methods.method import Batch, Moment
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.seeding import order_stream
 
-Batch = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Moment:
-    """Where in the run a batch stands, and which rows of the whole batch these are.
-
-    Attributes:
-        step: 0-based optimiser step.
-        epoch: 0-based epoch.
-        rows: the rows of the whole batch that are computed here and now.
-        batch_size: rows of the whole batch.
-        seed: of the run.
-    """
-
-    step: int
-    epoch: int
-    rows: slice
-    batch_size: int
-    seed: int
+__all__ = ["Batch", "BatchPlan", "Moment"]
 
 
 class BatchPlan:

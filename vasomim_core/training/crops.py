@@ -11,9 +11,33 @@ from torch.utils.data import Dataset
 
 from vasomim_core.data.augment import Grey
 from vasomim_core.data.store import FrameStore
+from vasomim_core.methods.method import View as MethodView
 from vasomim_core.training.seeding import crop_stream
 
 View = Callable[[Grey, Grey, np.random.Generator], tuple[Grey, Grey]]
+
+
+class Views(Dataset[dict[str, Tensor]]):
+    """Items as a pretraining method asks for them, and "index", int64: which frame of the store each is of.
+
+    Args:
+        store: where frames and their anatomy are.
+        view: cuts what a method sees, with the generator it is given; arrays by name.
+        seed: of the run.
+    """
+
+    def __init__(self, store: FrameStore, view: MethodView, seed: int):
+        self.store, self.view, self.seed = store, view, seed
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        epoch, index = key
+        views = self.view(*self.store[index], crop_stream(self.seed, epoch, index))
+        return {name: torch.from_numpy(np.array(value)) for name, value in views.items()} | {
+            "index": torch.tensor(index)
+        }
 
 
 class Crops(Dataset[dict[str, Tensor]]):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from vasomim_core.config import FinetuneConfig, PretrainConfig
+from vasomim_core.config import FinetuneConfig, PretrainConfig, Pretraining
 from vasomim_core.labels.splitting import validation_count
 from vasomim_core.models.catalogue import known_card
-from vasomim_core.training.costs import COSTS, ENCODER, PREPARE, PRETRAINING, START, area, encoder_work
+from vasomim_core.training.costs import COSTS, ENCODER, METHOD, PREPARE, PRETRAINING, START, area, encoder_work
 
 
-def estimate(config: FinetuneConfig | PretrainConfig, frames: int, cores: int = 2) -> float | None:
+def estimate(config: FinetuneConfig | Pretraining, frames: int, cores: int = 2) -> float | None:
     """About how many seconds a run takes on the CPU: within a factor of two on an idle machine like the measured one.
 
     Args:
@@ -24,15 +24,15 @@ def estimate(config: FinetuneConfig | PretrainConfig, frames: int, cores: int = 
     if config.training.device.startswith("cuda"):
         return None
     t, speed = config.training, min(max(cores, 1), 8) / 2
-    if isinstance(config, PretrainConfig):
-        each = PRETRAINING * area(config.input_size, 224) * ENCODER[config.encoder]
+    if isinstance(config, Pretraining):
+        each = PRETRAINING * METHOD.get(config.method, 1.0) * area(config.input_size, 224) * ENCODER[config.encoder]
         work = _steps(frames, t.batch_size, t.epochs) * t.batch_size * each
-        if config.segmentor is None and config.consistency > 0:
+        if isinstance(config, PretrainConfig) and config.segmentor is None and config.consistency > 0:
             segmentor = COSTS["unext"].step * area(config.input_size, 256)
             work += _steps(frames, t.batch_size, config.segmentor_epochs) * t.batch_size * segmentor
         return START + (PREPARE * frames + work) / speed
     card = known_card(config.init)
-    architecture = card.architecture if card and card.kind != "autoencoder" else config.architecture
+    architecture = card.architecture if card and not card.pretrained else config.architecture
     encoder = card.options.get("encoder", config.encoder) if card else config.encoder
     factor = encoder_work(architecture, encoder)
     used = math.ceil(frames * config.fraction)

@@ -39,12 +39,17 @@ def layer_decayed_groups(network: nn.Module, decay: float, weight_decay: float) 
 
 
 def learning_rate(step: int, steps: int, epoch: int, settings: Training) -> float:
-    """The learning rate of a 0-based step: linear warm-up, then half a cosine to zero; or (1 − e/E)^0.9 per epoch."""
+    """The learning rate of a 0-based step: linear warm-up, then half a cosine to zero; or (1 − e/E)^0.9 per epoch.
+
+    "step" is SimMIM's: after the warm-up constant, and a tenth of it from 7/8 of the steps on.
+    """
     if settings.schedule == "poly":
         return settings.learning_rate * (1 - epoch / settings.epochs) ** 0.9
     warm = settings.warmup * steps
     if step < warm:
         return settings.learning_rate * (step + 1) / math.ceil(warm)
+    if settings.schedule == "step":
+        return settings.learning_rate * (0.1 if step >= 7 / 8 * steps else 1.0)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1.0, steps - warm)))
 
 

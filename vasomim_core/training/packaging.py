@@ -164,7 +164,7 @@ def _main_branches(
 
 
 def package_encoder(model: str | Path, output: Path, description: str | None = None) -> None:
-    """Write a pretrained autoencoder, with its S, in half precision; there is nothing to calibrate.
+    """Write a pretrained encoder, with its decoder and S where it has them, in half precision, without calibration.
 
     Args:
         model: by name, file or run folder.
@@ -172,11 +172,11 @@ def package_encoder(model: str | Path, output: Path, description: str | None = N
         description: one line for people; None = that of the model.
 
     Raises:
-        CheckpointError: it is no autoencoder.
+        CheckpointError: it was not made by pretraining.
     """
     path = find_model(model)
     card = read_card(path)
-    if card.kind != "autoencoder":
+    if not card.pretrained:
         raise CheckpointError(f"{path} is a {card.kind}: give labelled frames (--validation) to calibrate it on")
     description = card.description if description is None else description
     save_checkpoint(output, read_state(path), replace(card, description=description), half=True)

@@ -12,14 +12,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from vasomim_core.config import FinetuneConfig, PretrainConfig
+from vasomim_core.config import FinetuneConfig, MaskedPretraining, PretrainConfig, Pretraining
 from vasomim_core.labels.splitting import validation_count
 from vasomim_core.models.catalogue import Card, known_card
-from vasomim_core.schema import check
+from vasomim_core.schema import check, fields
 from vasomim_core.training.costs import BASE, COSTS, area, encoder_work, network_title
 
 Name = Literal["quick", "balanced", "thorough"]
-C = TypeVar("C", FinetuneConfig, PretrainConfig)
+C = TypeVar("C", FinetuneConfig, Pretraining)
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,17 @@ def finetune_preset(name: Name, frames: int, memory: int, cuda: bool, init: str 
     }
 
 
-def pretrain_preset(name: Name, frames: int, memory: int, cuda: bool) -> dict[str, Any]:
-    """Changes to a `PretrainConfig`: quick and balanced train ViT-Ti at 128 px, thorough ViT-S at 224 px.
+def pretrain_preset(
+    name: Name, frames: int, memory: int, cuda: bool, kind: type[Pretraining] = PretrainConfig
+) -> dict[str, Any]:
+    """Changes to a pretraining method's settings: quick and balanced train ViT-Ti at 128 px, thorough ViT-S at 224 px.
 
     Args:
         name: how long it may take.
         frames: unlabelled frames.
         memory: bytes available, of the GPU with CUDA; a batch that does not fit is split into parts.
         cuda: whether it runs on CUDA, where batches are larger.
+        kind: the settings class of the method.
 
     Returns:
         As `finetune_preset`.
@@ -117,15 +120,23 @@ def pretrain_preset(name: Name, frames: int, memory: int, cuda: bool) -> dict[st
         else {"encoder": "tiny", "input_size": 128, "decoder_width": 192, "decoder_depth": 2, "decoder_heads": 6}
     )
     each = COSTS["vit"].memory * area(network["input_size"], 256) * encoder_work("vit", network["encoder"])
-    return {
-        **network,
+    parts = _parts(batch, each, memory)
+    if kind.whole_batches:
+        batch, parts = max(2, batch // parts), 1
+    changes = network | {
         "segmentor_epochs": min(10_000, max(1, round(min(1_000, steps / 5) / each_epoch))),
+        "small_size": max(16, round(network["input_size"] * 96 / 224 / 16) * 16),
+    }
+    if getattr(kind, "decoder_depth", None) != MaskedPretraining.decoder_depth:
+        del changes["decoder_depth"]  # a method whose decoder is deeper by its nature
+    own = fields(kind)
+    return {
+        **{field: value for field, value in changes.items() if field in own},
         "training": {
             "epochs": min(10_000, max(1, round(steps / each_epoch))),
             "batch_size": batch,
-            "accumulate": _parts(batch, each, memory),
-            # The rate of the published runs is that of the whole batch of 64.
-            "learning_rate": 5e-4,
+            "accumulate": parts,
+            "learning_rate": kind.rate(batch),
         },
     }
 
@@ -158,7 +169,7 @@ def describe(preset: dict[str, Any]) -> str:
 
 def _network(card: Card | None, init: str | None, side: int) -> dict[str, Any]:
     """Architecture and sizes: those of the model to start from, since vessels must look to it as wide as they did."""
-    if card is not None and card.kind == "autoencoder":
+    if card is not None and card.pretrained:
         options = card.options
         return {
             "architecture": "vit",
@@ -184,7 +195,7 @@ def _rate(card: Card | None, architecture: str) -> float:
     """Lower from a segmentation model than from scratch: of 3e-4, 1e-3, 2e-3 the second was best for vasomim-demo."""
     if architecture == "unext":
         return 1e-3 if card else 2e-3
-    if card is not None and card.kind == "autoencoder":
+    if card is not None and card.pretrained:
         return 4e-3 if card.options.get("encoder") == "tiny" else 1e-3
     return 5e-4 if card else 1e-3
 

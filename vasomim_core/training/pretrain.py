@@ -1,29 +1,23 @@
-"""Pretrain a masked autoencoder on unlabelled angiograms: VasoMIM, or MAE as its special case."""
+"""Pretrain an encoder on unlabelled angiograms, by one of the methods of `vasomim_core.methods`."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from vasomim_core.config import PretrainConfig, SegmentorConfig, card_settings
-from vasomim_core.data.augment import pretraining_crop
+from vasomim_core.config import Mode, Pretraining, SegmentorConfig, card_settings
 from vasomim_core.data.pretraining_frame import FRAME_SIZE
 from vasomim_core.data.store import FrameStore
 from vasomim_core.errors import CheckpointError
-from vasomim_core.masking.sampling import mask_noise
-from vasomim_core.masking.schedule import guidance_strength
+from vasomim_core.methods.method import Method
+from vasomim_core.methods.settings import learner_of
 from vasomim_core.models.catalogue import Card, Preprocessing, find_model, read_card
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
-from vasomim_core.models.mae import MaskedAutoencoder
-from vasomim_core.models.preprocessing import normalise
 from vasomim_core.models.registry import build, load_strictly
-from vasomim_core.models.vasomim import VasoMIM
-from vasomim_core.training.batches import Batch, Moment
-from vasomim_core.training.crops import Crops
+from vasomim_core.training.crops import Views
 from vasomim_core.training.optimisation import decayed_groups
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.pseudo_labels import anatomy_store
@@ -36,12 +30,12 @@ from vasomim_core.training.trainer import Trainer
 
 
 def pretrain(
-    config: PretrainConfig, processes: Processes | None = None, resume: bool = False, strict: bool = False
+    config: Pretraining, processes: Processes | None = None, resume: bool = False, strict: bool = False
 ) -> TrainingResult:
-    """Run the job; without a segmentor in the settings, S is trained first (in RUN/segmentor).
+    """Run the job; a method that needs a segmentor S and is given none trains it first (in RUN/segmentor).
 
     Args:
-        config: its settings.
+        config: its settings: `PretrainConfig` for VasoMIM, or those of another method (`methods.settings`).
         processes: this process's place among several.
         resume: go on with the run in `config.run`.
         strict: end at the first file or frame that cannot be read; else it is left out, with a warning.
@@ -57,79 +51,50 @@ def pretrain(
     processes = processes or Processes()
     with open_run(config, processes, resume) as log:
         # Everything that can be wrong with the settings shows before hours are spent on frames.
-        options: dict[str, Any] = {
-            "encoder": config.encoder,
-            "input_size": config.input_size,
-            "patch_size": config.patch_size,
-            "decoder_width": config.decoder_width,
-            "decoder_depth": config.decoder_depth,
-            "decoder_heads": config.decoder_heads,
-        }
         with weights_from(config.training.seed):
-            autoencoder = MaskedAutoencoder(**options)
-        needs_segmentor = config.consistency > 0 or config.co_guidance
-        segmentor = load_segmentor(config.segmentor) if needs_segmentor and config.segmentor else None
-        frames = anatomy_store(config.data, config.run, config.anatomy, log, processes, strict)
-        if needs_segmentor and segmentor is None:
+            method: Method[Any] = learner_of(config)(config)
+        given = getattr(config, "segmentor", None)
+        segmentor = load_segmentor(given) if method.needs_segmentor and given else None
+        mode: Mode | None = getattr(config, "anatomy", "robust") if method.anatomy else None
+        frames = anatomy_store(config.data, config.run, mode, log, processes, strict)
+        if method.needs_segmentor and segmentor is None:
             segmentor = _own_segmentor(config, frames, processes)
             if segmentor is None:
                 return finish_run(config.run, "stopped", 0, log, processes)
         if config.training.compile:
-            autoencoder.compile()
-        learner = PretrainLearner(
-            VasoMIM(
-                autoencoder,
-                segmentor,
-                config.mask_ratio,
-                config.sampler,
-                config.co_guidance,
-                config.consistency,
-            ),
-            config,
-        )
+            method.fuse()
+        method.begin(frames, segmentor)
 
-        def save_model(trained: PretrainLearner, scores: dict[str, float], epoch: int) -> None:
+        def save_model(trained: Method[Any], scores: dict[str, float], epoch: int) -> None:
+            kind, architecture, options, settings = trained.described()
             card = Card(
-                kind="autoencoder",
-                architecture="mae",
+                kind=kind,  # type: ignore[arg-type]
+                architecture=architecture,
                 options=options,
                 preprocessing=Preprocessing(frame_size=FRAME_SIZE, stride=config.patch_size),
-                config=card_settings(config),
+                config=card_settings(config) | settings,
                 data={"frames": len(frames), "sha256": frames.fingerprint},
-                description=f"ViT-{config.encoder} pretrained by masked image modelling ({config.sampler} masking)",
+                description=f"ViT-{config.encoder} pretrained by {trained.words()}",
             )
-            save_checkpoint(config.run / MODEL, trained.model.pretrained_state(), card)
+            save_checkpoint(config.run / MODEL, trained.kept(), card)
 
+        groups = decayed_groups(method, config.training.weight_decay)
+        if method.rate_scale != 1:
+            groups = [{**group, "lr_scale": method.rate_scale} for group in groups]
         task = Task(
             name="pretrain",
-            learner=learner,
-            groups=decayed_groups(autoencoder, config.training.weight_decay),
-            frames=Crops(frames, partial(pretraining_crop, size=config.input_size), config.training.seed),
+            learner=method,
+            groups=groups,
+            frames=Views(frames, method.view(), config.training.seed),
             save_model=save_model,
-            notes=lambda epoch: {"beta": round(learner.beta(epoch), 4)},
+            whole_batches=config.whole_batches,
+            before_epoch=method.before_epoch,
+            before_step=method.before_step,
+            after_step=method.after_step,
+            notes=method.notes,
         )
         trainer = Trainer(task, config.training, config.run, log, processes)
         return finish_run(config.run, trainer.run(), trainer.epoch, log, processes)
-
-
-class PretrainLearner(nn.Module):
-    """Draws the masks of a batch and computes L_rec + w·L_cons."""
-
-    def __init__(self, model: VasoMIM, config: PretrainConfig):
-        super().__init__()
-        self.model, self.config, self.preprocessing = model, config, Preprocessing()
-
-    def beta(self, epoch: int) -> float:
-        """The guidance strength of an epoch."""
-        return guidance_strength(epoch, self.config.training.epochs, self.config.beta_start, self.config.beta_end)
-
-    def forward(self, batch: Batch, moment: Moment) -> dict[str, Tensor]:
-        """The losses of one batch; the noise behind its masks depends on seed, step and row alone."""
-        images = normalise(batch["frame"], self.preprocessing)
-        patches = self.model.autoencoder.patch_embed.num_patches
-        noise = mask_noise(moment.seed, moment.step, moment.batch_size, patches, images.device)
-        losses = self.model(images, batch["mask"] > 127, noise[:, moment.rows], self.beta(moment.epoch))
-        return losses._asdict()
 
 
 def load_segmentor(source: Path | str) -> nn.Module:
@@ -147,7 +112,7 @@ def load_segmentor(source: Path | str) -> nn.Module:
     return network
 
 
-def _own_segmentor(config: PretrainConfig, frames: FrameStore, processes: Processes) -> nn.Module | None:
+def _own_segmentor(config: Any, frames: FrameStore, processes: Processes) -> nn.Module | None:
     """The segmentor S trained on the frames of this run, by now or before it was interrupted; None = stopped."""
     run = config.run / "segmentor"
     if not is_finished(run):

@@ -24,7 +24,7 @@ MOST_TOLD = 20
 
 
 def anatomy_store(
-    data: Path, run: Path, mode: Mode, log: EventLog, processes: Processes, strict: bool = False
+    data: Path, run: Path, mode: Mode | None, log: EventLog, processes: Processes, strict: bool = False
 ) -> FrameStore:
     """All frames of all angiograms under `data` with their anatomy, in the run's cache.
 
@@ -35,7 +35,7 @@ def anatomy_store(
     Args:
         data: where the angiograms are.
         run: the run folder.
-        mode: of the extraction.
+        mode: of the extraction; None = the anatomy is not asked for, and empty.
         log: gets the warnings and the progress.
         processes: this process's place among several.
         strict: end at the first file or frame that cannot be read.

@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from vasomim_core.config import Config, FinetuneConfig, PretrainConfig, SegmentorConfig
+from vasomim_core.config import Config, FinetuneConfig, Pretraining, SegmentorConfig
 from vasomim_core.errors import ConfigError, LockedError, RunError, VasoMIMError
 from vasomim_core.files import open_ordinary, write_text
 from vasomim_core.locks import locked
+from vasomim_core.methods.settings import settings_of
 from vasomim_core.models.catalogue import RUN_MODEL, is_path
 from vasomim_core.schema import check, from_dict, to_dict
 from vasomim_core.training.events import FILE, EventLog, read_events
@@ -55,7 +56,7 @@ MAY_CHANGE = frozenset({"run", "data", "labels", "val", "training", "validate_ev
 """Settings that a resumed run may be given anew: where things are (what lies there is compared), and how it works."""
 JOBS: dict[str, type[Config]] = {
     "segmentor": SegmentorConfig,
-    "pretrain": PretrainConfig,
+    "pretrain": Pretraining,
     "finetune": FinetuneConfig,
 }
 
@@ -86,7 +87,9 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path} does not say which job it is for; its first line must be job: {' | '.join(JOBS)}")
     job = values.pop("job")
     try:
-        return from_dict(JOBS[job], values)
+        # Runs of earlier versions do not name their method: there was one.
+        kind = settings_of(values.pop("method", "vasomim")) if job == "pretrain" else JOBS[job]
+        return from_dict(kind, values)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -116,7 +119,8 @@ def absolute(config: C) -> C:
 
 def save_config(path: Path, config: Config) -> None:
     """Write settings as `load_config` reads them, atomically."""
-    values = {"job": job_name(config), **to_dict(config)}
+    method = {"method": config.method} if isinstance(config, Pretraining) else {}
+    values = {"job": job_name(config), **method, **to_dict(config)}
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
@@ -211,6 +215,8 @@ def _check_as_begun(begun: Config, given: Config) -> None:
         ConfigError: one of them differs.
     """
     pairs: dict[str, Any] = {"seed": (begun.training.seed, given.training.seed)}
+    if isinstance(begun, Pretraining):
+        pairs["method"] = begun.method, getattr(given, "method", None)
     for name in vars(begun).keys() - MAY_CHANGE:
         pairs[name] = getattr(begun, name), getattr(given, name, None)
     for name, (before, now) in sorted(pairs.items()):

@@ -20,7 +20,7 @@ from vasomim_core.models.effunet import EffUNet, load_efficientnet
 from vasomim_core.models.outputs import outputs_of
 from vasomim_core.models.registry import build, filled
 from vasomim_core.models.segmentation import ViTPyramid
-from vasomim_core.models.vit import load_encoder
+from vasomim_core.models.vit import has_relative_positions, load_encoder
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,14 @@ def _loaded(config: FinetuneConfig, init: str, classes: Sequence[LabelClass]) ->
             **card.options,
         }
         config = replace(config, encoder=own["encoder"], patch_size=own["patch_size"])
-    options = _options(config, classes)
+    options, state = _options(config, classes), read_state(path)
+    if config.architecture == "vit" and has_relative_positions(state):
+        options["relative_positions"] = True
     network = build(config.architecture, options)
     if isinstance(network, ViTPyramid):
-        load_encoder(network.encoder, read_state(path), str(path))
+        load_encoder(network.encoder, state, str(path))
     elif isinstance(network, EffUNet):
-        load_efficientnet(network.encoder, read_state(path), str(path))
+        load_efficientnet(network.encoder, state, str(path))
     else:
         raise CheckpointError(
             f"{path} is an encoder; start from it with architecture vit (or effunet, where it is an EfficientNet), not "

@@ -69,6 +69,11 @@ class Trainer(Generic[L]):
         self.optimiser = torch.optim.AdamW(task.groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
         # Warmed up, else the first epochs' average is that of a network which has hardly learned.
         self.ema = ModelEmaV3(self.learner, decay=settings.ema, use_warmup=True) if settings.ema else None
+        if task.whole_batches and settings.accumulate > 1:
+            raise RunError(
+                "this method compares the frames of a batch with one another, so a batch cannot be computed in "
+                f"{settings.accumulate} parts; choose --accumulate 1 and a smaller --batch-size"
+            )
         self.plan = BatchPlan(len(task.frames), settings, processes)  # type: ignore[arg-type]
         if self.plan.frames < settings.batch_size:
             log.write(
@@ -168,6 +173,9 @@ class Trainer(Generic[L]):
         rate = self.rate(step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
+        moment = self.moment(0)
+        if step % self.plan.steps_per_epoch == 0:
+            self.task.before_epoch(moment.epoch)
         losses = None
         while losses is None:
             try:
@@ -178,8 +186,10 @@ class Trainer(Generic[L]):
         if self.settings.clip is not None:
             norm = nn.utils.clip_grad_norm_(self.learner.parameters(), self.settings.clip)
             losses["gradient_norm"] = norm.double()
+        self.task.before_step(moment, self.optimiser)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
+        self.task.after_step(moment)
         if self.ema:
             self.ema.update(self.learner, step=step)
         for name, value in losses.items():
@@ -194,9 +204,7 @@ class Trainer(Generic[L]):
         losses: dict[str, Tensor] = {}
         for part in range(self.plan.parts):
             batch = {name: value.to(self.device, non_blocking=True) for name, value in next(self.batches).items()}
-            moment = Moment(
-                step, step // self.plan.steps_per_epoch, self.plan.rows(part), self.plan.batch_size, self.settings.seed
-            )
+            moment = self.moment(part)
             last = part == self.plan.parts - 1
             with self.parallel.no_sync() if self.processes.count > 1 and not last else nullcontext():
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
@@ -206,9 +214,15 @@ class Trainer(Generic[L]):
                 losses[name] = losses.get(name, 0.0) + value.detach().double() / self.plan.parts
         return losses
 
+    def moment(self, part: int) -> Moment:
+        """Where in the run the step in hand and one part of its batch stand."""
+        step, plan = self.progress.step, self.plan
+        epoch = step // plan.steps_per_epoch
+        return Moment(step, epoch, plan.rows(part), plan.batch_size, self.settings.seed, plan.steps)
+
     def shrink_batch(self) -> bool:
         """Compute batches in more parts from now on, the one in hand once more; False = they do not divide further."""
-        parts = self.plan.more_parts()
+        parts = None if self.task.whole_batches else self.plan.more_parts()
         if parts is None:
             return False
         self.optimiser.zero_grad(set_to_none=True)

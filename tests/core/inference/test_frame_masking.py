@@ -14,6 +14,7 @@ from vasomim_core.data.pretraining_frame import pretraining_frame
 from vasomim_core.errors import ConfigError, InputError
 from vasomim_core.inference.frame_masking import SAMPLES, FrameMasking, mask_frame
 from vasomim_core.masking.schedule import MaskingSchedule
+from vasomim_core.methods.vasomim import GuidedMAE
 from vasomim_core.models.catalogue import ENCODER
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.registry import load_pretrained
@@ -21,7 +22,6 @@ from vasomim_core.models.unext import UNeXt
 from vasomim_core.models.vasomim import VasoMIM
 from vasomim_core.synthetic import synthesize
 from vasomim_core.training.batches import Moment
-from vasomim_core.training.pretrain import PretrainLearner
 
 SCHEDULE = MaskingSchedule(64, 16, 0.75, "anatomy", 0.1, 0.9, epochs=20, seed=5)
 
@@ -60,11 +60,18 @@ def trained(network, pair, schedule, step, epoch):
     model.distribution = lambda *a: seen.setdefault("f", distribution(*a))
     model.sample_masks = lambda *a: seen.setdefault("mask", draw(*a))
     config = PretrainConfig(
-        ".", ".", beta_start=schedule.beta_start, beta_end=schedule.beta_end, training=Training(schedule.epochs)
+        ".",
+        ".",
+        encoder="tiny",
+        beta_start=schedule.beta_start,
+        beta_end=schedule.beta_end,
+        training=Training(schedule.epochs),
     )
     batch = {"frame": torch.from_numpy(view[0].copy())[None], "mask": torch.from_numpy(view[1].copy())[None]}
+    learner = GuidedMAE(config)
+    learner.model = model
     with torch.no_grad():
-        losses = PretrainLearner(model, config)(batch, Moment(step, epoch, slice(0, 1), 1, schedule.seed))
+        losses = learner(batch, Moment(step, epoch, slice(0, 1), 1, schedule.seed))
     return view, seen, losses
 
 

@@ -109,7 +109,7 @@ def test_unknown_things_are_named(folder):
 
 def test_what_settings_may_name_there_is():
     """The types of the settings are the one list of names; each table beside them has exactly these."""
-    assert set(ARCHITECTURES) - {"mae"} == set(get_args(Architecture)) == set(COSTS)
+    assert set(ARCHITECTURES) - {"mae", "encoder"} == set(get_args(Architecture)) == set(COSTS)
     assert set(ENCODER) == set(get_args(EncoderSize))
     for size in get_args(EncoderSize):
         assert encoder_options(size, 64, 16)["img_size"] == 64

@@ -83,7 +83,7 @@ def test_each_part_of_a_batch_is_told_where_in_the_run_it_stands(tmp_path):
     learner.before = told.append
     fit(tmp_path, learner, accumulate=2, seed=5)
     assert told == [
-        Moment(step, epoch, rows, batch_size=4, seed=5)
+        Moment(step, epoch, rows, batch_size=4, seed=5, steps=6)
         for step, epoch in enumerate([0, 0, 1, 1, 2, 2])
         for rows in (slice(0, 2), slice(2, 4))
     ]

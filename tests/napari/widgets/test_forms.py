@@ -38,7 +38,8 @@ CONFIGS = [
 
 
 def leaves(config, prefix=""):
-    for name in fields(type(config)):
+    # As the form has them: what is in a section of its own comes last.
+    for name in sorted(fields(type(config)), key=lambda name: dataclasses.is_dataclass(getattr(config, name))):
         value = getattr(config, name)
         if dataclasses.is_dataclass(value):
             yield from leaves(value, f"{prefix}{name}.")

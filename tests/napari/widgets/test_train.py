@@ -23,6 +23,7 @@ from tests.napari.widgets.test_forms import CONFIGS, enter, get, leaves, type_in
 from vasomim_core.config import FinetuneConfig
 from vasomim_core.files import write_png
 from vasomim_core.labels.labelset import LabelSet
+from vasomim_core.methods.settings import METHODS
 from vasomim_core.models import catalogue
 from vasomim_core.synthetic import synthesize, write_samples
 from vasomim_core.training.events import EventLog, read_events
@@ -218,6 +219,29 @@ def test_a_preset_fills_the_form(qtbot, model, beside, labels, kind):
             ):
                 assert panel.settings.editor(field).get() == value, (preset, field)
         assert "about" in panel.promise.text()
+
+
+def test_each_method_shows_its_own_settings_and_is_what_starts(qtbot, pretrain, labels, spawned):
+    checked(qtbot, pretrain, labels / "images")
+    for name, entry in METHODS.items():
+        pretrain.method.setCurrentIndex(pretrain.method.findData(name))
+        said = entry.settings.__doc__.splitlines()[0]
+        assert said.startswith(pretrain.method.currentText() + ": ")
+        assert pretrain.told.text().lower() in said.lower()
+        config = pretrain.config()
+        assert type(config) is entry.settings
+        for key, value, _ in leaves(config):
+            if key not in ("data", "run"):
+                assert pretrain.settings.editor(key).get() == value, (name, key)
+        assert pretrain.start.isEnabled(), pretrain.promise.text()
+        assert "about" in pretrain.promise.text()
+    pretrain.method.setCurrentIndex(pretrain.method.findData("simmim"))
+    with pytest.raises(KeyError):
+        pretrain.settings.editor("sampler")
+    pretrain.settings.editor("mask_ratio").set(0.5)
+    click(qtbot, pretrain.start)
+    started = load_config(spawned[0])
+    assert (started.method, started.mask_ratio, started.block_size) == ("simmim", 0.5, 32)
 
 
 def test_what_was_set_by_hand_survives_a_new_label(qtbot, panel, labels):

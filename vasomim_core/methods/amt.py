@@ -1,0 +1,179 @@
+"""AMT: what the encoder attends to is masked; a part of the rest is thrown away, neither seen nor drawn.
+
+Source: Liu et al., Good Helper Is around You: Attention-Driven Masked Image Modeling, AAAI 2023. In the first tenth of
+the epochs masks are MAE's. Then the attention of the class token in the last block to the patches of each whole frame
+(per head scaled to 0 … 1, the mean over heads) is kept, and computed anew every tenth of the run. A crop takes its part
+of it, and one order is drawn without replacement with these weights: the first ⌊0.45·N⌋ are masked, those up to
+⌊0.85·N⌋ thrown away, the rest is seen. The loss is the mean squared error on masked patches, in plain pixels.
+
+The released code divides integers where it cuts the attention and so ignores the crop; here the crop counts.
+Card silent: a patch of no attention at all gets the weight 1e-6, so that an order exists; attention between the
+patches of a frame is interpolated linearly.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import torch
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from vasomim_core.data.store import FrameStore
+from vasomim_core.errors import ConfigError
+from vasomim_core.masking.sampling import masked_count
+from vasomim_core.methods import processes
+from vasomim_core.methods.losses import mean_where, patch_errors, raw_patches
+from vasomim_core.methods.mae import MaskedMethod
+from vasomim_core.methods.masks import uniform
+from vasomim_core.methods.method import Batch, Moment
+from vasomim_core.methods.settings import AMTConfig
+from vasomim_core.methods.views import PlacedCrop
+from vasomim_core.models.encoder import seen, visible, with_class
+from vasomim_core.models.mae import MaskedAutoencoder, everywhere
+
+AT_ONCE = 64
+"""Frames whose attention is computed at once."""
+
+
+class AMT(MaskedMethod[AMTConfig]):
+    """Masks drawn by attention, with thrown patches."""
+
+    attention: Tensor
+
+    def __init__(self, config: AMTConfig):
+        super().__init__(config)
+        # Rounded down, both of them, unlike MAE's.
+        self.masked = math.floor(config.mask_ratio * self.patches + 1e-9)
+        self.used = math.floor((config.mask_ratio + config.throw_ratio) * self.patches + 1e-9)
+        if not 0 < self.masked <= self.used < self.patches:
+            raise ConfigError(
+                f"masking {config.mask_ratio:g} and throwing {config.throw_ratio:g} of {self.patches} patches leaves "
+                "none to see, or none to draw; lower --mask-ratio or --throw-ratio"
+            )
+        self.uniform_count = masked_count(self.patches, config.uniform_ratio)
+        self.first = round(config.uniform_share * config.training.epochs)
+        self.every = max(1, round(config.refresh * config.training.epochs))
+
+    def view(self) -> PlacedCrop:
+        """A crop that says where it lies in its frame."""
+        return PlacedCrop(self.config.input_size)
+
+    def begin(self, frames: FrameStore, segmentor: nn.Module | None) -> None:
+        """Room for the attention to every frame; it is saved with the weights."""
+        self.frames = frames
+        self.register_buffer("attention", torch.zeros(len(frames), self.patches))
+        # The same in all processes, and large: it is not sent round at every step.
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, ["attention"])
+
+    def before_epoch(self, epoch: int) -> None:
+        """Compute the attention to every frame anew, where it is due; each process its share of the frames."""
+        if epoch < self.first or (epoch - self.first) % self.every:
+            return
+        rank, count = processes.place()
+        device = self.attention.device
+        found = torch.zeros_like(self.attention)
+        for start in range(rank * AT_ONCE, len(self.frames), count * AT_ONCE):
+            chosen = range(start, min(start + AT_ONCE, len(self.frames)))
+            frames = np.stack([_whole(self.frames[i][0], self.config.input_size) for i in chosen])
+            images = self.images(torch.from_numpy(frames).to(device))
+            found[chosen.start : chosen.stop] = class_attention(self.autoencoder, images)
+        self.attention.copy_(processes.summed(found))
+
+    def forward(self, batch: Batch, moment: Moment) -> dict[str, Tensor]:
+        """Mean squared error on the masked patches."""
+        images = self.images(batch["frame"])
+        noise = moment.noise(self.patches, images.device)
+        if moment.epoch < self.first:
+            masked = uniform(noise[0], self.uniform_count)
+            thrown, drawn = torch.zeros_like(masked), self.patches
+            kept = visible(masked, self.uniform_count)
+        else:
+            weights = cropped(self.attention[batch["index"]], batch["place"], self.autoencoder.patch_embed.grid_size)
+            order = drawn_order(weights, noise[1])
+            masked, thrown = self.split(order)
+            drawn, kept = self.patches - self.used + self.masked, order[:, self.used :]
+        places = visible(thrown, self.patches - drawn)
+        predicted = draw_some(self.autoencoder, images, kept, places)
+        target = seen(raw_patches(images, self.config.patch_size), places)
+        return {"loss": mean_where(patch_errors(predicted, target), masked.gather(1, places))}
+
+    def split(self, order: Tensor) -> tuple[Tensor, Tensor]:
+        """What is masked and what is thrown away, boolean (B, N) each, of an order int64 (B, N)."""
+        rank = order.argsort(dim=1)
+        return rank < self.masked, (rank >= self.masked) & (rank < self.used)
+
+
+def drawn_order(weights: Tensor, noise: Tensor) -> Tensor:
+    """All patches without replacement with these weights (B, N), int64 (B, N): an exponential race, see `sampling`."""
+    return (torch.log1p(-noise).neg() / weights.clamp_min(1e-6)).argsort(dim=1)
+
+
+def draw_some(autoencoder: MaskedAutoencoder, images: Tensor, kept: Tensor, places: Tensor) -> Tensor:
+    """Decode without the thrown patches.
+
+    Args:
+        autoencoder: the network.
+        images: (B, 3, H, W).
+        kept: int64 (B, V), the patches that are seen.
+        places: int64 (B, K), the seen and the masked ones.
+
+    Returns:
+        (B, K, P·P·3), in the order of `places`.
+    """
+    tokens = autoencoder.decoder_embed(autoencoder.encode(images, kept))
+    x = everywhere(tokens, kept, autoencoder.mask_token, autoencoder.decoder_pos_embed)
+    x = torch.cat([x[:, :1], seen(x[:, 1:], places)], dim=1)
+    for block in autoencoder.decoder_blocks:
+        x = block(x)
+    return autoencoder.decoder_pred(autoencoder.decoder_norm(x))[:, 1:]
+
+
+@torch.no_grad()
+def class_attention(vit: VisionTransformer, images: Tensor) -> Tensor:
+    """How the class token attends to each patch in the last block: min-max per head, mean of heads, (B, N) in 0 … 1."""
+    patches = vit.patch_embed(images) + vit.pos_embed[:, 1:]
+    *first, last = vit.blocks
+    x = nn.Sequential(*first)(with_class(vit, seen(patches, None)))
+    heads = _attention(last, x)[:, :, 0, 1:]
+    low, high = heads.amin(dim=2, keepdim=True), heads.amax(dim=2, keepdim=True)
+    return ((heads - low) / (high - low).clamp_min(1e-12)).mean(dim=1)
+
+
+def _attention(block: Block, x: Tensor) -> Tensor:
+    """The attention of a block, after its softmax, (B, heads, T, T)."""
+    attention = block.attn
+    queries, keys, _ = (
+        attention.qkv(block.norm1(x)).unflatten(2, (3, attention.num_heads, attention.head_dim)).permute(2, 0, 3, 1, 4)
+    )
+    return (queries @ keys.transpose(-2, -1) * attention.scale).float().softmax(dim=-1)
+
+
+def cropped(attention: Tensor, places: Tensor, grid: tuple[int, int]) -> Tensor:
+    """The attention to a crop's patches, (B, N), from that to its whole frame's.
+
+    Args:
+        attention: (B, N), to the patches of whole frames.
+        places: (B, 4), where the crops lie, see `views.place`.
+        grid: rows and columns of patches.
+    """
+    rows, columns = grid
+    y, x = torch.meshgrid(
+        (torch.arange(rows, device=places.device) + 0.5) / rows,
+        (torch.arange(columns, device=places.device) + 0.5) / columns,
+        indexing="ij",
+    )
+    left, top, width, height = places[:, :, None, None].unbind(1)
+    centres = torch.stack([left + x * width, top + y * height], dim=-1)  # as shares of the frame
+    maps = attention.view(-1, 1, rows, columns)
+    sampled = F.grid_sample(maps, 2 * centres - 1, mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled.flatten(1)
+
+
+def _whole(frame: np.ndarray, size: int) -> np.ndarray:
+    """A whole frame as a square of `size` px."""
+    return np.asarray(cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
