@@ -17,6 +17,7 @@ from vasomim_core.measures.walls import find_walls
 WIDE = 5.0  # px, from where on walls are apart and show the blur
 LENGTH = 25, 50  # px of vessel that are needed, and that are looked at
 PIECES, ROUNDS = 3, 15
+FILLING = 0.35  # standard deviation of the logarithm of contrast from vessel to vessel
 SPREAD = 0.12  # standard deviation of log σ over pieces of one frame
 
 
@@ -41,7 +42,7 @@ def belief_of(frame: NDArray[np.uint8]) -> Belief:
     if not found:
         return Belief()
     blur, contrast = np.median(found, axis=0).tolist()
-    return Belief(blur, SPREAD, contrast)
+    return Belief(blur, SPREAD, contrast, FILLING)
 
 
 def _wide_pieces(anatomy: NDArray[np.bool_], width: NDArray[np.floating]) -> list[NDArray[np.intp]]:

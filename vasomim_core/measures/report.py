@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,9 @@ def save_report(path: Path, frame: NDArray[np.uint8], measure: Measure, index: i
     for k, (what, value) in enumerate(numbers(measure)):
         y = 0.275 - 0.0195 * k
         figure.text(0.07, y, what, fontsize=10, color="0.35")
-        figure.text(0.34, y, value, fontsize=10, weight="bold" if k < 3 else "normal")
-    figure.text(0.07, 0.095, "Scale", fontsize=10, color="0.35")
-    figure.text(0.34, 0.095, _wrapped(measure.source, 78), fontsize=9, va="top", parse_math=False)
+        figure.text(0.40, y, value, fontsize=10, weight="bold" if k < 3 else "normal")
+    figure.text(0.07, 0.150, "Scale", fontsize=10, color="0.35", va="top")
+    figure.text(0.40, 0.150, _wrapped(measure.source, 62), fontsize=10, va="top", parse_math=False)
     figure.text(0.07, 0.025, NOTICE, fontsize=9, color="0.35")
     with atomic(path) as temporary:
         # Without the time of day and names of programs, the same measure is the same file.
@@ -121,6 +122,4 @@ def _profile(axis: Any, measure: Measure) -> None:
 
 
 def _wrapped(text: str, width: int) -> str:
-    import textwrap
-
     return "\n".join(textwrap.wrap(text, width))

@@ -109,7 +109,7 @@ def scale_from_catheter(cost: VesselCost, clicks: Sequence[Point], french: float
 
 def scale_by_hand(mm_per_px: float) -> Scale:
     """A scale that a person gives."""
-    return Scale(mm_per_px, "given by hand")
+    return Scale(mm_per_px, "a person, who gave it by hand")
 
 
 def _square(spacing: tuple[float, float] | None, source: str, warning: str = "") -> Scale | None:

@@ -14,10 +14,10 @@ Floats = NDArray[np.floating]
 Explained = tuple[Profile, Floats]
 """The shadows of the unknowns, and what they leave to explain in the grey levels, (n, m)."""
 
-# τ of what is smooth along the vessel: second differences of centre (px), log radius and log contrast per px²; first
-# differences of log contrast, and in noise levels of ground and slope, per px.
-BEND, TAPER, CONTRAST = 0.03, 0.06, 0.01
-CONTRAST_DRIFT, GROUND, SLOPE = 0.03, 1.0, 0.2
+# τ of what is smooth along the vessel. Second differences, per px²: of the centre (px), of the radius over the usual
+# one, of log contrast. First ones, per px: of log contrast, and in noise levels of ground and slope.
+BEND, TAPER, CONTRAST = 0.03, 0.05, 0.02
+CONTRAST_DRIFT, GROUND, SLOPE = 0.05, 1.0, 0.2
 SATURATION, SATURATION_SPREAD = 0.5, 0.4  # 1: grey levels are light; 0: its logarithm
 TRUST = 0.5  # share of the pixels that noise makes independent
 OUTLIER = 3.0  # in noise levels, from where on other things than this vessel are seen
@@ -36,14 +36,16 @@ class Belief:
     Attributes:
         blur: σ of the point spread in px.
         blur_spread: standard deviation of its logarithm, > 0.
-        contrast: share of the light that a px of radius takes, which filling and tilt change; None = anything.
+        contrast: share of the light that a px of radius takes, which filling and tilt change.
         contrast_spread: standard deviation of its logarithm, > 0.
+
+    The defaults are those of a frame of which nothing is known.
     """
 
     blur: float = 0.95
     blur_spread: float = 0.3
-    contrast: float | None = None
-    contrast_spread: float = 0.35
+    contrast: float = 0.1
+    contrast_spread: float = 0.7
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class WallFit:
         z2 = (rest[self.seen] / (OUTLIER * noise)) ** 2
         data = OUTLIER**2 * self._share * float((z2 / (1 + z2)).sum())
         rough = sum(
-            weight * float((np.diff(at.local[:, place], order) ** 2).sum())
+            weight * float((np.diff(self._smooth(at, place)[0], order) ** 2).sum())
             for (place, order), weight in zip(PRIORS, self._stiffness(noise), strict=True)
         )
         belief = ((at.log_blur - np.log(self.belief.blur)) / self.belief.blur_spread) ** 2
@@ -160,19 +162,27 @@ class WallFit:
     @property
     def _trust_in_contrast(self) -> float:
         """Weight of what is believed of the contrast, at each of the points."""
-        return 0.0 if self.belief.contrast is None else 1 / self.belief.contrast_spread**2 / len(self.grey)
+        return 1 / self.belief.contrast_spread**2 / len(self.grey)
 
     def _off_contrast(self, at: Unknowns) -> Floats:
-        return at.local[:, 2] - np.log(at.local[:, 3].clip(min=1) * (self.belief.contrast or 1.0))
+        return at.local[:, 2] - np.log(at.local[:, 3].clip(min=1) * self.belief.contrast)
+
+    def _smooth(self, at: Unknowns, place: int) -> tuple[Floats, Floats]:
+        """What of an unknown is smooth, (n,), and its derivative: radii over the usual one, the others themselves.
+
+        The logarithm of the radius bends sharply where a lesion is narrow, and smoothness would fill it.
+        """
+        if place != 1:
+            return at.local[:, place], np.ones(len(at.local))
+        relative = at.radius / np.median(at.radius)  # the usual one of now: smaller vessels are no smoother for it
+        return relative, relative
 
     def _stiffness(self, noise: float) -> tuple[float, ...]:
         s = self.step  # ∫ (∂ᵏv / τ)² ds, with differences of order k over steps s
         taus = (BEND, TAPER, CONTRAST, CONTRAST_DRIFT, GROUND * noise, SLOPE * noise)
         return tuple(s / (tau * s**order) ** 2 for tau, (_, order) in zip(taus, PRIORS, strict=True))
 
-    def _step(
-        self, at: Unknowns, state: Explained, noise: float, damping: float
-    ) -> tuple[Floats, float, float]:
+    def _step(self, at: Unknowns, state: Explained, noise: float, damping: float) -> tuple[Floats, float, float]:
         """The Gauss-Newton step: a band for the five unknowns of each point, and a border for those of all."""
         profile, rest = state
         n, k = at.local.shape
@@ -195,12 +205,15 @@ class WallFit:
             for j in range(i + 1):
                 bands[i - j, j::k] += blocks[:, i, j]
         for (place, order), stiff in zip(PRIORS, self._stiffness(noise), strict=True):
-            difference = np.diff(at.local[:, place], order)
+            values, gain = self._smooth(at, place)
+            difference = np.diff(values, order)
             for a, first in enumerate(MASKS[order]):
                 own = np.arange(a, a + len(difference))
-                gradient[own, place] -= stiff * first * difference
+                gradient[own, place] -= stiff * first * difference * gain[own]
                 for b in range(a + 1):
-                    bands[(a - b) * k, (own - a + b) * k + place] += stiff * first * MASKS[order][b]
+                    bands[(a - b) * k, (own - a + b) * k + place] += (
+                        stiff * first * MASKS[order][b] * gain[own] * gain[own - a + b]
+                    )
         bands[0, 2::k] += self._trust_in_contrast
         gradient[:, 2] -= self._trust_in_contrast * self._off_contrast(at)
         known = np.array([np.log(self.belief.blur), SATURATION])
