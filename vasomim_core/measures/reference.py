@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import theilslopes
 
 from vasomim_core.errors import ConfigError
 
@@ -54,14 +55,17 @@ def reference_line(distance: Floats, diameter: Floats, kind: Reference, markers:
         return np.maximum(ends[0] + slope * (distance - first), min(ends) / 2)
     between = (distance >= first) & (distance <= last)
     x, y = distance[between], diameter[between]
-    weight = (y >= np.median(y)).astype(float)
+    slope = float(theilslopes(y[::4], x[::4]).slope)  # a lesion of up to a quarter of the segment does not turn it
+    rest = y - slope * x
+    weight = (rest >= np.quantile(rest, 0.25)).astype(float)
     for _ in range(30):
         slope, level = np.polyfit(x, y, 1, w=np.sqrt(weight + 1e-9))
         rest = y - level - slope * x
         spread = max(1.4826 * float(np.median(np.abs(rest[weight > 0.1]))), 0.02 * float(np.median(y)))
         z = rest / np.where(rest < 0, 2.5, 5) / spread
         weight = np.where(np.abs(z) < 1, (1 - z**2) ** 2, 0)
-    return np.maximum(level + slope * distance, float(np.median(y)) / 4)
+    # Never wider than what is seen: where a vessel swells, a line may rise out of it.
+    return np.clip(level + slope * distance, float(np.median(y)) / 4, float(y.max()))
 
 
 def _near(distance: Floats, place: float) -> NDArray[np.bool_]:
