@@ -78,13 +78,12 @@ class Measure(Options):
         index = self._index(len(angiogram.frames))
         grey = angiogram.grey(index, GreyLevels(bright_vessels=self.inverted))
         cost = VesselCost(grey, self._probability(grey))
-        found: scale.Scale | None
+        found = of_file = scale.scale_of(angiogram.calibration)
         if self.scale is not None:
-            found = scale.scale_by_hand(self.scale)
+            found = scale.beside_the_file(scale.scale_by_hand(self.scale), of_file)
         elif self.catheter is not None:
-            found = scale.scale_from_catheter(VesselCost(grey), along_catheter, self.catheter)
-        else:
-            found = scale.scale_of(angiogram.calibration)
+            traced = scale.scale_from_catheter(VesselCost(grey), along_catheter, self.catheter)
+            found = scale.beside_the_file(traced, of_file)
         measure = Measured.of(find_segment(cost, clicks), self.reference, found, self.name)
         if self.markers is not None:
             measure = measure.with_(markers=self.markers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,8 @@ FRENCH = 1 / 3
 FRENCH_SIZES = 3.0, 12.0
 EVEN = 0.05
 """Share of its mean width by which a traced catheter may vary (standard deviation) without a warning."""
+APART = 0.1
+"""Share by which two sources of a scale may differ without a warning."""
 SQUARE = 0.01
 """Share by which rows and columns may be apart: a diameter is measured in any direction."""
 
@@ -110,6 +112,14 @@ def scale_from_catheter(cost: VesselCost, clicks: Sequence[Point], french: float
 def scale_by_hand(mm_per_px: float) -> Scale:
     """A scale that a person gives."""
     return Scale(mm_per_px, "a person, who gave it by hand")
+
+
+def beside_the_file(chosen: Scale, of_file: Scale | None) -> Scale:
+    """The scale that a person chose; with a warning where the file says something else by more than a tenth."""
+    if of_file is None or abs(chosen.mm_per_px / of_file.mm_per_px - 1) <= APART:
+        return chosen
+    words = f"the file says {of_file.mm_per_px:.4f} mm per px ({of_file.source.removeprefix('file: ')})"
+    return replace(chosen, warning="; ".join(filter(None, (chosen.warning, words))))
 
 
 def _square(spacing: tuple[float, float] | None, source: str, warning: str = "") -> Scale | None:

@@ -9,7 +9,7 @@ from pydicom.sequence import Sequence
 import vasomim_core as vm
 from tests.core.reading.files import cine, write_dicom
 from vasomim_core.correction.cost import VesselCost
-from vasomim_core.measures.scale import scale_by_hand, scale_from_catheter, scale_of
+from vasomim_core.measures.scale import beside_the_file, scale_by_hand, scale_from_catheter, scale_of
 
 from .drawn import at, narrowed, tube
 
@@ -102,3 +102,12 @@ def test_a_scale_that_cannot_be_one_is_refused(mm):
         scale_from_catheter(VesselCost(tube(8.0)), [at(30), at(150)], 60)
     with pytest.raises(vm.VasoMIMError, match="source"):
         vm.Scale(0.2, " ")
+
+
+def test_a_scale_that_the_file_contradicts_is_warned_of(tmp_path):
+    of_file = of(tmp_path, **PIXEL, PixelSpacingCalibrationType="FIDUCIAL")
+    assert beside_the_file(scale_by_hand(0.21), of_file).warning == ""
+    assert beside_the_file(scale_by_hand(0.21), None).warning == ""
+    chosen = beside_the_file(scale_by_hand(0.3), of_file)
+    assert chosen.mm_per_px == 0.3
+    assert "the file says 0.2000 mm per px" in chosen.warning
