@@ -23,6 +23,7 @@ SMALLEST = {
     "compare_pretraining": "--data data --runs runs --arms vasomim unet --seeds 2 --fraction 1 "
     "--pretraining-epochs 1 --finetuning-epochs 1",
     "few_labels": "--output few --domains synthetic --models vasomim-demo --labels 3 --scored 1 --epochs 1",
+    "measures": "--smallest",
     "learning_curve": "--stages stage --runs curve --shares 0.5 --picture curve.png",
     "robustness": "--data data/val --frames 1 --model vasomim-demo",
 }

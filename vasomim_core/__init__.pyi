@@ -28,6 +28,11 @@ from .masking.results import MaskingResult as MaskingResult
 from .masking.sampling import sample_mask as sample_mask
 from .masking.sampling import vascular_distribution as vascular_distribution
 from .masking.schedule import MaskingSchedule as MaskingSchedule
+from .measures.measuring import Measure as Measure
+from .measures.measuring import measure as measure
+from .measures.scale import Scale as Scale
+from .measures.scale import scale_from_catheter as scale_from_catheter
+from .measures.scale import scale_of as scale_of
 from .models.prediction import Model as Model
 from .models.registry import load_model as load_model
 from .reading import Angiogram as Angiogram

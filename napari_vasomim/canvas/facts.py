@@ -13,6 +13,7 @@ from napari.layers import Image
 
 from vasomim_core.files import stamp
 from vasomim_core.reading import Angiogram, GreyLevels
+from vasomim_core.reading.calibration import Calibration
 from vasomim_core.reading.grey import Window
 from vasomim_core.reading.levels import AS_IN_THE_FILE
 
@@ -25,6 +26,7 @@ class AngiogramFacts:
         path: The file that it was read from, in memory only; None = it is from elsewhere.
         stamp: That of the file when it was read; see `vasomim_core.files.stamp`.
         spacing: (row, column) in mm at the detector.
+        calibration: All that the file says of the size of its pixels.
         frame_time_ms: Time between two frames in ms.
         angles: (primary, secondary) C-arm angle in degrees, positive towards LAO and CRA.
         window: The display window of the file, in grey levels; None where there is none or it hides the picture.
@@ -46,6 +48,7 @@ class AngiogramFacts:
     chosen: GreyLevels = AS_IN_THE_FILE
     group: str | None = None
     fullest_frame: int | None = None
+    calibration: Calibration | None = None
 
     @classmethod
     def of_file(cls, angiogram: Angiogram, chosen: GreyLevels = AS_IN_THE_FILE) -> AngiogramFacts:
@@ -54,6 +57,7 @@ class AngiogramFacts:
             path=angiogram.source,
             stamp=stamp(angiogram.source),
             spacing=angiogram.spacing,
+            calibration=angiogram.calibration,
             frame_time_ms=angiogram.frame_time_ms,
             angles=angiogram.angles,
             window=angiogram.window,

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import tyro
 
-from vasomim_core.cli import frames, labels, mask, models, training
+from vasomim_core.cli import frames, labels, mask, measure, models, training
 from vasomim_core.cli.common import printable
 from vasomim_core.errors import VasoMIMError
 
@@ -46,6 +46,7 @@ COMMANDS: dict[str, Any] = {
     "finetune": training.Finetune,
     "segment": frames.Segment,
     "evaluate": frames.Evaluate,
+    "measure": measure.Measure,
     "sample": frames.Sample,
     "import": labels.Import,
     "export": labels.Export,

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from vasomim_core.errors import InputError, VasoMIMError
 from vasomim_core.files import stamp
+from vasomim_core.reading.calibration import Calibration
 from vasomim_core.reading.grey import Window, grey_dtype, hides, to_grey
 from vasomim_core.reading.levels import AS_IN_THE_FILE, GreyLevels
 
@@ -150,6 +151,7 @@ class Angiogram:
         source: The path it was read from.
         spacing: Imager pixel spacing (row, column) in mm **at the detector**. These are not millimetres of
             the patient, whom the beam magnifies by an unknown factor: measure in pixels until calibrated.
+        calibration: All that the file says of the size of its pixels; `measures.scale_of` makes a scale of it, or none.
         frame_time_ms: Time between two frames in ms.
         angles: (primary, secondary) C-arm angle in degrees, positive towards LAO and CRA.
         stated_window: (centre, width) of the file's display window, in the grey levels of `frames`; advice, which
@@ -167,6 +169,7 @@ class Angiogram:
     stated_window: Window | None = None
     inverted: bool = False
     has_alpha: bool = False
+    calibration: Calibration | None = None
 
     def grey(self, index: int, levels: GreyLevels = AS_IN_THE_FILE) -> NDArray[np.uint8]:
         """A frame as the engine sees it.

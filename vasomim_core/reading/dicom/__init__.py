@@ -20,6 +20,7 @@ def read(path: Path, alpha: bool) -> Angiogram:
         frames=Frames(image.frame, image.shape, image.dtype, path, from_file=True),
         source=path,
         spacing=image.spacing,
+        calibration=image.calibration,
         frame_time_ms=image.frame_time_ms,
         angles=image.angles,
         stated_window=image.window,

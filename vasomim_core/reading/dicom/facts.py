@@ -9,6 +9,8 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.valuerep import DT
 
+from vasomim_core.reading.calibration import Calibration
+
 Window = tuple[float, float]
 
 TAGS = [
@@ -17,6 +19,11 @@ TAGS = [
     "WindowCenter",
     "WindowWidth",
     "ImagerPixelSpacing",
+    "PixelSpacing",
+    "PixelSpacingCalibrationType",
+    "EstimatedRadiographicMagnificationFactor",
+    "DistanceSourceToPatient",
+    "DistanceSourceToDetector",
     "FrameTime",
     "FrameTimeVector",
     "CineRate",
@@ -34,6 +41,7 @@ _GROUPS = {
     "WindowCenter": "FrameVOILUTSequence",
     "WindowWidth": "FrameVOILUTSequence",
     "ImagerPixelSpacing": "FramePixelDataPropertiesSequence",
+    "ObjectPixelSpacingInCenterOfBeam": "ProjectionPixelCalibrationSequence",
     "PositionerPrimaryAngle": "PositionerPositionSequence",
     "PositionerSecondaryAngle": "PositionerPositionSequence",
     "FrameAcquisitionDateTime": "FrameContentSequence",
@@ -43,7 +51,32 @@ _GROUPS = {
 
 def spacing(header: Dataset) -> tuple[float, float] | None:
     """Imager pixel spacing (row, column) in mm at the detector."""
-    numbers = _numbers(header, "ImagerPixelSpacing")
+    return _pair(header, "ImagerPixelSpacing")
+
+
+def calibration(header: Dataset) -> Calibration | None:
+    """All that is said of the size of pixels; None where nothing is."""
+
+    def one(keyword: str) -> float | None:
+        numbers = _numbers(header, keyword)
+        return numbers[0] if numbers and numbers[0] > 0 else None
+
+    kind = str(header.get("PixelSpacingCalibrationType") or "").strip()
+    found = Calibration(
+        imager=_pair(header, "ImagerPixelSpacing"),
+        pixel=_pair(header, "PixelSpacing"),
+        kind=kind if kind in ("FIDUCIAL", "GEOMETRY") else None,
+        in_beam=_pair(header, "ObjectPixelSpacingInCenterOfBeam"),
+        magnification=one("EstimatedRadiographicMagnificationFactor"),
+        source_to_patient=one("DistanceSourceToPatient"),
+        source_to_detector=one("DistanceSourceToDetector"),
+    )
+    return found if found != Calibration() else None
+
+
+def _pair(header: Dataset, keyword: str) -> tuple[float, float] | None:
+    """(row, column) in mm, both above 0."""
+    numbers = _numbers(header, keyword)
     return (numbers[0], numbers[1]) if len(numbers) == 2 and min(numbers) > 0 else None
 
 

@@ -30,6 +30,7 @@ from pydicom.uid import (
 )
 
 from vasomim_core.errors import CodecError, InputError, VasoMIMError
+from vasomim_core.reading.calibration import Calibration
 from vasomim_core.reading.dicom import facts
 from vasomim_core.reading.dicom.codestream import codestream_size, frame_offsets
 from vasomim_core.reading.dicom.data_set import data_set
@@ -61,6 +62,7 @@ class DicomImage:
         shape: (frames, rows, columns).
         dtype: Type of the array that `frame` returns for grey data; float32 where the values are rescaled.
         spacing: Imager pixel spacing (row, column) in mm **at the detector**, not in the patient.
+        calibration: All that is said of the size of pixels.
         frame_time_ms: Time between two frames in ms.
         angles: (primary, secondary) C-arm angle in degrees, positive towards LAO and CRA.
         window: (centre, width) for the values as `frame` returns them.
@@ -71,6 +73,7 @@ class DicomImage:
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     spacing: tuple[float, float] | None
+    calibration: Calibration | None
     frame_time_ms: float | None
     angles: tuple[float, float] | None
     window: tuple[float, float] | None
@@ -239,6 +242,7 @@ def _describe(path: Path, file: BinaryIO, header: Dataset, syntax: UID, keyword:
         shape=shape,
         dtype=dtype,
         spacing=facts.spacing(header),
+        calibration=facts.calibration(header),
         frame_time_ms=facts.frame_time(header),
         angles=facts.angles(header),
         window=window,

@@ -1,0 +1,1 @@
+"""Quantitative coronary angiography on arrays: centreline, walls, diameters, references, and their scale."""
