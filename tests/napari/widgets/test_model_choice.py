@@ -34,7 +34,7 @@ def pick_file(choice, path, monkeypatch):
 
 
 def test_models_of_its_kinds_and_a_file_are_offered(choice):
-    assert texts(choice) == ["none", "vasomim-base", "vasomim-demo", "vasomim-fast", FILE]
+    assert texts(choice) == ["none", "vasomim-base", "vasomim-demo", "vasomim-every", "vasomim-fast", FILE]
     assert choice.current == choice.currentData() == "vasomim-fast"
     assert choice.card.description in choice.words()
     assert "DSC" in choice.words()

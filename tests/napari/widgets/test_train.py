@@ -405,7 +405,7 @@ def test_a_run_from_the_window_equals_that_of_the_command_line(qtbot, panel, lab
     click(qtbot, panel.view.use)  # a second press
     told = f"{status.run.name} is now the model of the Segment panel."
     qtbot.waitUntil(lambda: [note.message for note in notifications].count(told) == 2, timeout=10_000)
-    packaged = ["vasomim-base", "vasomim-demo", "vasomim-encoder", "vasomim-fast"]
+    packaged = ["vasomim-base", "vasomim-demo", "vasomim-encoder", "vasomim-every", "vasomim-fast"]
     assert list(catalogue.models()) == [*packaged, status.run.name]
 
 
