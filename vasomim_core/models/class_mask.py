@@ -101,8 +101,8 @@ def class_mask(
     """The class of each pixel.
 
     What is vessel with `threshold` or more is of the likeliest vessel class; elsewhere the likeliest of background and
-    the other classes is taken. Before that a class with a threshold of its own takes what reaches it, of several the
-    first: a vessel class of what is vessel, another of what is none.
+    the other classes without a threshold of their own is taken. Before that a class with one takes what reaches it, of
+    several the first: a vessel class of what is vessel, another of what is none.
 
     Args:
         found: probabilities of a frame.
@@ -116,16 +116,13 @@ def class_mask(
     own = class_thresholds or {}
     vessel = found.vessel >= threshold
     mask = np.zeros(vessel.shape, np.uint8)
-    kinds: dict[bool, list[int]] = {True: [], False: []}
-    for k, one in enumerate(classes):
-        if one.name not in own:
-            kinds[one.vessel].append(k)
-    if kinds[False]:
+    others = [k for k, one in enumerate(classes) if not one.vessel and one.name not in own]
+    if others:
         background = 1 - found.classes.sum(axis=0)
-        likeliest = np.concatenate([background[None], found.classes[kinds[False]]]).argmax(axis=0)
-        mask[:] = np.array([0, *(classes[k].value for k in kinds[False])], np.uint8)[likeliest]
-    # Where all vessel classes have thresholds of their own, what none of them takes is of the likeliest all the same.
-    among = kinds[True] or [k for k, one in enumerate(classes) if one.vessel]
+        likeliest = np.concatenate([background[None], found.classes[others]]).argmax(axis=0)
+        mask[:] = np.array([0, *(classes[k].value for k in others)], np.uint8)[likeliest]
+    # A threshold of its own does not keep a class from what it is likeliest in: a branch's rim is not another branch.
+    among = [k for k, one in enumerate(classes) if one.vessel]
     values = np.array([classes[k].value for k in among], np.uint8)
     mask[vessel] = values[found.classes[among][:, vessel].argmax(axis=0)]
     for k, one in reversed(list(enumerate(classes))):
