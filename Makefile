@@ -9,7 +9,7 @@
 # make demo-model  train the packaged model vasomim-demo again, on synthetic angiograms alone
 # make fast-model ARCADE=arcade/syntax  train vasomim-fast again, on ARCADE's train part: about 70 minutes of one core
 # make base-model ARCADE=arcade/syntax  train vasomim-base again: about 100 minutes of one core
-# make every-model ARCADE=arcade/syntax  train vasomim-every again: about 95 minutes of two cores
+# make every-model ARCADE=arcade/syntax  train vasomim-every again: about two hours of two busy cores
 # make encoder-model ARCADE=arcade/syntax  pretrain vasomim-encoder again: about 75 minutes of one core
 #             each with SEED=1 RUNS=other/ WEIGHTS=other/ from another seed, beside the packaged one
 

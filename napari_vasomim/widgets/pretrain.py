@@ -20,7 +20,7 @@ class PretrainPanel(TrainPanel):
     """Pretrain an encoder on unlabelled angiograms."""
 
     title = "Pretrain"
-    purpose = "Let an encoder learn from angiograms without labels, guided by their anatomy."
+    purpose = "Let an encoder learn from angiograms without labels."
     job = "pretrain"
     config_type = PretrainConfig
     data_field = "data"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vasomim_core.correction.cost import VesselCost
 from vasomim_core.correction.points import Point
 from vasomim_core.errors import ConfigError
-from vasomim_core.measures.reference import MARKERS, Reference, check_reference, reference_line
+from vasomim_core.measures.reference import APART, MARKERS, Reference, check_reference, reference_line
 from vasomim_core.measures.scale import Scale
 from vasomim_core.measures.segment import Segment, find_segment
 
@@ -33,7 +33,7 @@ class Measure:
     Attributes:
         segment: centreline and walls.
         reference: which of the three references of DICOM PS3.17 T.4.
-        markers: the two places that the reference is read at, in px along the segment, rising.
+        markers: the two places that the reference is read at, in px along the segment, rising, `reference.APART` apart.
         scale: mm per px and where it comes from; None = pixels.
         name: what a person calls it.
     """
@@ -47,10 +47,10 @@ class Measure:
     def __post_init__(self) -> None:
         check_reference(self.reference)
         first, last = self.markers
-        if not 0 <= first < last <= self.length_px + 1e-6:
+        if not (first >= 0 and first + APART <= last <= self.length_px + 1e-6):
             raise ConfigError(
-                f"markers at {first:g} and {last:g} px do not lie on the segment: give two places from 0 to "
-                f"{self.length_px:.1f} px, the first before the second"
+                f"markers at {first:g} and {last:g} px are no reference: give two places on the segment, from 0 to "
+                f"{self.length_px:.1f} px, the first before the second by {APART:g} px or more"
             )
 
     @classmethod

@@ -17,6 +17,8 @@ MARKERS = 0.05, 0.95
 """Where the two markers stand unless somebody puts them elsewhere: shares of the segment, as in PS3.17 T.4."""
 AT_A_MARKER = 2.5
 """px of vessel on either side of a marker over which the diameter there is averaged."""
+APART = 2 * AT_A_MARKER
+"""px between two markers at least: nearer, they read the same piece of vessel, and no line is told by it."""
 
 
 def check_reference(kind: str) -> None:
@@ -41,7 +43,7 @@ def reference_line(distance: Floats, diameter: Floats, kind: Reference, markers:
         distance: px along the segment, (n,), rising.
         diameter: (n,), in any unit; so is the result.
         kind: which of the three.
-        markers: two places in px along the segment.
+        markers: two places in px along the segment, `APART` or more apart.
 
     Returns:
         float (n,).

@@ -17,7 +17,7 @@ from vasomim_core.measures.measuring import Measure
 SUFFIXES = (".pdf", ".png")
 NOTICE = "For research only. Not a medical device; not for diagnosis or treatment."
 WALL, CENTRE, MLD, REFERENCE, LESION = "#ffd23f", "#35c9d6", "#ff5a4f", "#7bd389", "#ff5a4f"
-"""Colours of the parts of a measure, here as in the window."""
+"""Colours of the parts of a measure."""
 MARGIN = 30.0  # px of frame around the vessel
 A4 = 8.27, 11.69  # inches
 

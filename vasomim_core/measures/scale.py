@@ -20,6 +20,8 @@ EVEN = 0.05
 """Share of its mean width by which a traced catheter may vary (standard deviation) without a warning."""
 APART = 0.1
 """Share by which two sources of a scale may differ without a warning."""
+POSSIBLE = 0.005, 5.0
+"""mm per px that can be those of an angiogram."""
 SQUARE = 0.01
 """Share by which rows and columns may be apart: a diameter is measured in any direction."""
 
@@ -39,8 +41,11 @@ class Scale:
     warning: str = ""
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.mm_per_px) and 0.005 <= self.mm_per_px <= 5):
-            raise ConfigError(f"a scale of {self.mm_per_px:g} mm per px cannot be one: give one from 0.005 to 5")
+        least, most = POSSIBLE
+        if not least <= self.mm_per_px <= most:
+            raise ConfigError(
+                f"a scale of {self.mm_per_px:g} mm per px cannot be one: give one from {least} to {most:g}"
+            )
         if not self.source.strip():
             raise ConfigError("a scale needs its source: say where it comes from")
 
@@ -124,6 +129,7 @@ def beside_the_file(chosen: Scale, of_file: Scale | None) -> Scale:
 
 def _square(spacing: tuple[float, float] | None, source: str, warning: str = "") -> Scale | None:
     """A scale for all directions; None where rows and columns are of another size, or the number cannot be one."""
-    if spacing is None or abs(spacing[0] / spacing[1] - 1) > SQUARE or not 0.005 <= spacing[0] <= 5:
+    if spacing is None or abs(spacing[0] / spacing[1] - 1) > SQUARE:
         return None
-    return Scale(float(np.sqrt(spacing[0] * spacing[1])), source, warning)
+    mm = float(np.sqrt(spacing[0] * spacing[1]))
+    return Scale(mm, source, warning) if POSSIBLE[0] <= mm <= POSSIBLE[1] else None

@@ -65,7 +65,8 @@ class AMT(MaskedMethod[AMTConfig]):
 
     def begin(self, frames: FrameStore, segmentor: nn.Module | None) -> None:
         """Room for the attention to every frame; it is saved with the weights."""
-        self.frames = frames
+        # A function: a copy of this network, as the average of the weights is, would copy the frames themselves.
+        self.count, self.frame = len(frames), lambda i: frames[i][0]
         self.register_buffer("attention", torch.zeros(len(frames), self.patches))
         # The same in all processes, and large: it is not sent round at every step.
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, ["attention"])
@@ -77,9 +78,9 @@ class AMT(MaskedMethod[AMTConfig]):
         rank, count = processes.place()
         device = self.attention.device
         found = torch.zeros_like(self.attention)
-        for start in range(rank * AT_ONCE, len(self.frames), count * AT_ONCE):
-            chosen = range(start, min(start + AT_ONCE, len(self.frames)))
-            frames = np.stack([_whole(self.frames[i][0], self.config.input_size) for i in chosen])
+        for start in range(rank * AT_ONCE, self.count, count * AT_ONCE):
+            chosen = range(start, min(start + AT_ONCE, self.count))
+            frames = np.stack([_whole(self.frame(i), self.config.input_size) for i in chosen])
             images = self.images(torch.from_numpy(frames).to(device))
             found[chosen.start : chosen.stop] = class_attention(self.autoencoder, images)
         self.attention.copy_(processes.summed(found))

@@ -25,7 +25,7 @@ from vasomim_core.methods.method import Batch, Method, Moment
 from vasomim_core.methods.settings import CheXWorldConfig
 from vasomim_core.methods.views import DistortedPair
 from vasomim_core.models.encoder import Encoder, seen
-from vasomim_core.models.vit import layer_norm, sincos_at
+from vasomim_core.models.vit import check_width, layer_norm, sincos_at
 
 
 class CheXWorld(Method[CheXWorldConfig]):
@@ -33,11 +33,7 @@ class CheXWorld(Method[CheXWorldConfig]):
 
     def __init__(self, config: CheXWorldConfig):
         super().__init__(config)
-        if config.predictor_width % config.predictor_heads or config.predictor_width % 4:
-            raise ConfigError(
-                f"a predictor of {config.predictor_width} channels does not divide into {config.predictor_heads} "
-                "heads (and 4 parts for positions); choose a width that is a multiple of both"
-            )
+        check_width("predictor", config.predictor_width, config.predictor_heads)
         self.encoder = Encoder(config.encoder, config.input_size, config.patch_size)
         self.grid: tuple[int, int] = self.encoder.patch_embed.grid_size
         if min(self.grid) < 2:

@@ -21,6 +21,7 @@ from vasomim_core.methods.method import Batch, Method, Moment
 from vasomim_core.methods.settings import CrossMAEConfig
 from vasomim_core.models.encoder import Encoder, seen, with_class
 from vasomim_core.models.objectives import normalised_patches
+from vasomim_core.models.vit import check_width
 
 
 class CrossMAE(Method[CrossMAEConfig]):
@@ -40,11 +41,7 @@ class CrossMAE(Method[CrossMAEConfig]):
                 f"predict_ratio is {config.predict_ratio:g}, which is more than the {config.mask_ratio:g} that are "
                 "masked; choose a smaller one"
             )
-        if config.decoder_width % config.decoder_heads or config.decoder_width % 4:
-            raise ConfigError(
-                f"a decoder of {config.decoder_width} channels does not divide into {config.decoder_heads} heads "
-                "(and 4 parts for positions); choose a width that is a multiple of both"
-            )
+        check_width("decoder", config.decoder_width, config.decoder_heads)
         self.decoder = CrossDecoder(
             self.encoder.embed_dim,
             len(self.encoder.blocks) + 1,

@@ -66,7 +66,8 @@ class ClassRules:
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Probability (H, W) and mask (H, W), without specks, of every vessel or, where it is told, of main branches.
 
-        Main branches are a part of every vessel, as the model's own threshold gives them.
+        Main branches are a part of every vessel, as the model's own threshold gives them, and of what `mask` calls so:
+        there they also have the rim in which they are likelier than another branch, without reaching their threshold.
         """
         if which == "every" or self.main is None:
             return found.vessel, without_specks(found.vessel >= threshold, self.least_piece)

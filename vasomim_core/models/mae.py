@@ -7,9 +7,8 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from vasomim_core.config import EncoderSize
-from vasomim_core.errors import ConfigError
 from vasomim_core.models.encoder import seen, visible, with_class
-from vasomim_core.models.vit import encoder_options, layer_norm, sincos_positions
+from vasomim_core.models.vit import check_width, encoder_options, layer_norm, sincos_positions
 
 
 class MaskedAutoencoder(VisionTransformer):
@@ -38,11 +37,7 @@ class MaskedAutoencoder(VisionTransformer):
         decoder_depth: int = 8,
         decoder_heads: int = 16,
     ):
-        if decoder_width % decoder_heads or decoder_width % 4:
-            raise ConfigError(
-                f"a decoder of {decoder_width} channels does not divide into {decoder_heads} heads (and 4 parts for "
-                "positions); choose a width that is a multiple of both"
-            )
+        check_width("decoder", decoder_width, decoder_heads)
         super().__init__(**encoder_options(encoder, input_size, patch_size))
         self.patch_size = patch_size
         self.decoder_embed = nn.Linear(self.embed_dim, decoder_width)

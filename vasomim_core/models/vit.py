@@ -55,6 +55,19 @@ def encoder_options(size: EncoderSize, input_size: int, patch_size: int) -> dict
     }
 
 
+def check_width(part: str, width: int, heads: int) -> None:
+    """Make sure that the channels of a decoder or predictor divide into heads, and into sines and cosines.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    if width % heads or width % 4:
+        raise ConfigError(
+            f"a {part} of {width} channels does not divide into {heads} heads (and 4 parts for positions); "
+            "choose a width that is a multiple of both"
+        )
+
+
 def layer_norm(width: int, **_: Any) -> nn.LayerNorm:
     """LayerNorm with MAE's eps of 1e-6; timm calls it with further keywords that do not concern it."""
     return nn.LayerNorm(width, eps=1e-6)

@@ -59,6 +59,13 @@ def test_the_mean_local_reference_is_the_mean_at_the_markers():
     assert line[0] == pytest.approx(np.interp([10, 90], s, d).mean(), abs=0.02)
 
 
+@pytest.mark.parametrize("kind", ["interpolated", "computed", "mean-local"])
+def test_the_nearest_markers_that_are_allowed_have_a_reference(kind):
+    measure = Measure.of(made(tapering(0)), kind).with_(markers=(10.0, 15.0))
+    assert np.isfinite(measure.reference_diameter).all()
+    assert measure.ds_percent == pytest.approx(0, abs=2)
+
+
 def test_markers_that_are_moved_move_the_reference():
     diameter = tapering(0)
     diameter[:60] *= 1.5  # an ectasia, which the first marker must not stand in
@@ -66,8 +73,8 @@ def test_markers_that_are_moved_move_the_reference():
     moved = there.with_(markers=(40.0, 114.0))
     assert there.ds_percent > 20
     assert moved.ds_percent == pytest.approx(0, abs=1)
-    for wrong in ((50.0, 40.0), (-1.0, 50.0), (10.0, 500.0)):
-        with pytest.raises(vm.VasoMIMError, match="two places from 0 to 120"):
+    for wrong in ((50.0, 40.0), (-1.0, 50.0), (10.0, 500.0), (10.0, 14.9), (float("nan"), 50.0)):
+        with pytest.raises(vm.VasoMIMError, match="two places on the segment, from 0 to 120"):
             there.with_(markers=wrong)
     with pytest.raises(vm.VasoMIMError, match="choose interpolated, computed, mean-local"):
         there.with_(reference="guessed")
@@ -175,7 +182,8 @@ def test_the_command_prints_one_object_and_writes_what_is_asked_for(frame, tmp_p
         (["--from", place(25), "--to", place(100), "--catheter", "6"], "give both"),
         (["--from", place(25), "--to", place(100), "--scale", "0"], "cannot be one"),
         (["--from", place(25), "--to", place(100), "--report", "x.doc"], ".pdf or a .png"),
-        (["--from", place(25), "--to", place(100), "--markers", "9", "4"], "two places from 0"),
+        (["--from", place(25), "--to", place(100), "--markers", "9", "4"], "two places on the segment"),
+        (["--from", place(25), "--to", place(100), "--markers", "1", "1.3", "--reference", "computed"], "by 5 px"),
     ],
 )
 def test_what_cannot_be_measured_is_one_sentence(frame, capsys, more, words):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import cv2
 import numpy as np
 import pytest
@@ -379,3 +381,16 @@ def test_levels_are_brightness_contrast_and_gamma():
     assert levels(view, 1 / 3, 1.0).tolist() == [[17, 34], [51, 68]]
     assert levels(view, 1.0, 0.0).tolist() == [[128, 128], [128, 128]]
     assert levels(view, 1.0, 1.0, 2.0).tolist() == [[10, 41], [92, 163]]
+
+
+def test_a_copy_of_amt_has_no_copy_of_the_frames():
+    """The average of the weights is such a copy, and a hundred thousand frames are not weights."""
+
+    class Many(Frames):
+        def __deepcopy__(self, memo):
+            raise AssertionError("the frames were copied")
+
+    config = small("amt")
+    method = learner(config)
+    method.begin(Many(), None)
+    assert copy.deepcopy(method).attention.shape == method.attention.shape
