@@ -42,7 +42,7 @@ Mode = Literal["as-released", "robust"]
 Sampler = Literal["anatomy", "top-k", "uniform"]
 EncoderSize = Literal["tiny", "small", "base", "large"]
 Architecture = Literal["vit", "unet", "resunet", "effunet", "effunet-small", "unext"]
-Variety = Literal["usual", "wide"]
+Variety = Literal["usual", "wide", "mixed"]
 Vessels = Literal["every", "main"]
 Device = Annotated[str, Ui(advanced=True)]
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ class FinetuneConfig(_Run):
         input_size: side of the training crops.
         augment: random scale, rotation, flip, grey levels, noise and blur.
         variety: how far that goes; "wide" also turns frames upside down and takes other rooms' grey levels, sizes,
-            collimators, wires and clips, at the price of a longer training.
+            collimators, wires and clips, at the price of a longer training; "mixed" does so in every other view.
         categories: the categories of an ARCADE split (or another COCO file) are classes, not all of them vessel alike.
         complete: every visible vessel is labelled; off = the labels hold main branches, and what a filter or the
             teacher finds beside them is learned as other branches.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -87,7 +88,8 @@ def finetuning_crop(
         size: side of the view in pixels.
         augment: False gives a random place alone.
         variety: how far augmentation goes from the frame; "wide" also turns it upside down, and takes sizes and grey
-            levels from further away, and draws what may lie in the way (see `with_clutter`).
+            levels from further away, and draws what may lie in the way (see `with_clutter`); "mixed" does so in every
+            other view.
         synthetic: the frame is drawn and all of its truth is known.
 
     Returns:
@@ -95,6 +97,8 @@ def finetuning_crop(
     """
     height, width = frame.shape
     detail = codes.shape[0] // height
+    if variety == "mixed":
+        variety = "wide" if rng.random() < 0.5 else "usual"
     reach = REACHES[variety]
     zoom, angle, flip, upside = 1.0, 0.0, 1.0, 1.0
     if augment:
@@ -152,7 +156,7 @@ class Reach:
     upside_down: float
 
 
-REACHES: dict[Variety, Reach] = {
+REACHES: dict[Literal["usual", "wide"], Reach] = {
     "usual": Reach((0.75, 1.33), 30, 0),
     "wide": Reach((0.6, 1.6), 45, 0.35),
 }

@@ -153,7 +153,10 @@ def test_it_is_packaged_with_a_threshold_for_each_of_the_two(first, labels, ever
     found = model.predict_classes(frame)
     whole, main = (model.vessels(found, which)[1] for which in ("every", "main"))
     assert not (main & ~whole).any()
-    np.testing.assert_array_equal(main, model.class_mask(found) == 1)
+    colours, p = model.class_mask(found), found.classes
+    assert not (main & (colours != 1)).any()
+    # Beyond its threshold a main branch has the rim in which it is likelier than another branch.
+    assert (p[0] >= p[1])[(colours == 1) & ~main].all()
     assert card.preprocessing.least_piece in PIECES
     with pytest.raises(ConfigError, match="--every"):
         package(first, open_labels(labels), packaged)
