@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import tyro
 
-from vasomim_core.cli import frames, labels, mask, measure, models, training
+from vasomim_core.cli import compare, frames, labels, mask, measure, models, training
 from vasomim_core.cli.common import printable
 from vasomim_core.errors import VasoMIMError
 
@@ -44,6 +44,7 @@ COMMANDS: dict[str, Any] = {
     "segmentor": training.Segmentor,
     "pretrain": training.Pretrain,
     "finetune": training.Finetune,
+    "compare": compare.Compare,
     "segment": frames.Segment,
     "evaluate": frames.Evaluate,
     "measure": measure.Measure,

@@ -30,7 +30,11 @@ from vasomim_core.training.trainer import Trainer
 
 
 def pretrain(
-    config: Pretraining, processes: Processes | None = None, resume: bool = False, strict: bool = False
+    config: Pretraining,
+    processes: Processes | None = None,
+    resume: bool = False,
+    strict: bool = False,
+    frames: FrameStore | None = None,
 ) -> TrainingResult:
     """Run the job; a method that needs a segmentor S and is given none trains it first (in RUN/segmentor).
 
@@ -39,6 +43,7 @@ def pretrain(
         processes: this process's place among several.
         resume: go on with the run in `config.run`.
         strict: end at the first file or frame that cannot be read; else it is left out, with a warning.
+        frames: with their anatomy, prepared already for several runs; None = those of `config.data`.
 
     Returns:
         How the run ended, and its model; none when it was stopped while S was still trained.
@@ -56,7 +61,8 @@ def pretrain(
         given = getattr(config, "segmentor", None)
         segmentor = load_segmentor(given) if method.needs_segmentor and given else None
         mode: Mode | None = getattr(config, "anatomy", "robust") if method.anatomy else None
-        frames = anatomy_store(config.data, config.run, mode, log, processes, strict)
+        if frames is None:
+            frames = anatomy_store(config.data, config.run, mode, log, processes, strict)
         if method.needs_segmentor and segmentor is None:
             segmentor = _own_segmentor(config, frames, processes)
             if segmentor is None:
