@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from vasomim_core.comparing.settings import Comparison
 from vasomim_core.data.pretraining_frame import FRAME_SIZE, pretraining_frame
@@ -20,6 +25,7 @@ from vasomim_core.locks import locked
 from vasomim_core.reading import read_angiogram
 from vasomim_core.reading.folders import Progress
 
+NEARLY, BEFORE = 0.98, 20
 REPORTED = 0.25
 """Share of the frames of a data set without parts that is kept for the report, by a draw that never changes."""
 
@@ -124,16 +130,42 @@ def pretraining_frames(comparison: Comparison, sets: Sequence[DataSet], out: Pat
         pairs = _unlabelled(comparison, judged, skipped, left_out) if comparison.unlabelled else _labelled(sets, judged)
         total = _count(comparison, sets)
         store = build_store(folder, pairs, total, FRAME_SIZE, enlarge=False, progress=progress)
-        facts = {"frames": len(store), "sha256": store.fingerprint, "reported": len(skipped), "left_out": left_out}
+        facts = {
+            "frames": len(store),
+            "sha256": store.fingerprint,
+            "alike": alike(store),
+            "reported": len(skipped),
+            "left_out": left_out,
+        }
         write_json(folder / "facts.json", facts)
         return store
 
 
 def frames_facts(out: Path) -> dict[str, object]:
-    """What `pretraining_frames` has written down: frames, how many are reported on and left out, what was not read."""
+    """What `pretraining_frames` has written down.
+
+    Returns:
+        "frames" there are, how many of them nearly equal another ("alike"), how many more are frames that are
+        "reported" on, and a sentence for each file or frame that was "left_out"; "sha256" of all.
+    """
     with open_ordinary(out / "frames" / "facts.json") as file:
         facts: dict[str, object] = json.load(file)
     return facts
+
+
+def alike(store: FrameStore) -> int:
+    """How many frames nearly equal one shortly before: those of one run do, and teach less than they count.
+
+    Nearly equal: thumbnails of 16 × 16 px that correlate above 0.98; shortly: up to `BEFORE` frames, in file order.
+    """
+    count, recent = 0, deque[NDArray[np.float32]](maxlen=BEFORE)
+    for frame, _ in store:
+        thumbnail = np.asarray(cv2.resize(frame, (16, 16), interpolation=cv2.INTER_AREA), np.float32).ravel()
+        thumbnail -= thumbnail.mean()
+        thumbnail /= max(float(np.linalg.norm(thumbnail)), 1e-6)
+        count += any(float(thumbnail @ other) > NEARLY for other in recent)
+        recent.append(thumbnail)
+    return count
 
 
 def some_frames(store: FrameStore, count: int, folder: Path) -> FrameStore:

@@ -93,6 +93,8 @@ def _protocol(work: Work) -> list[str]:
     if (work.out / "frames" / "facts.json").is_file():
         facts: Any = frames_facts(work.out)
         lines += ["", f"Pretrained on {facts['frames']} frames."]
+        if facts["alike"]:
+            lines[-1] += f" {facts['alike']} of them nearly equal one shortly before, as frames of one run do."
         if facts["reported"]:
             lines[-1] += f" {facts['reported']} more are frames that are reported on, and were left out."
         if facts["left_out"]:

@@ -55,7 +55,8 @@ class Unlabelled:
 def open_unlabelled(data: Path | str, strict: bool = False, keep: Keep | None = None) -> Unlabelled:
     """Open every angiogram under a path; no frame of a run is decoded.
 
-    What is decoded when it is opened, a PNG or JPEG, need not be decoded again: `keep` puts it away (see `spool`).
+    What is decoded when it is opened, a PNG or JPEG, need not be decoded again: `keep` puts it away (see `spool`). One
+    of two grey levels is a mask, and counts as a file that cannot be opened.
 
     Args:
         data: A folder or file, as for `find_angiograms`.
@@ -70,7 +71,12 @@ def open_unlabelled(data: Path | str, strict: bool = False, keep: Keep | None = 
     for path in find_angiograms(data):
         try:
             angiogram = read_angiogram(path)
-            kept = None if keep is None or angiogram.frames.from_file else keep(at_scale(angiogram.grey(0)))
+            kept = None
+            if not angiogram.frames.from_file:
+                grey = angiogram.grey(0)
+                if is_mask(grey):
+                    raise InputError(f"{path} has two grey levels: it is taken for a mask, not for an angiogram.")
+                kept = None if keep is None else keep(at_scale(grey))
             files.append(UnlabelledFile(path, len(angiogram.frames), kept))
         except InputError as error:
             if strict:
@@ -79,6 +85,12 @@ def open_unlabelled(data: Path | str, strict: bool = False, keep: Keep | None = 
     if not files:
         raise all_failed(errors)
     return Unlabelled(tuple(files), tuple(map(str, errors)), _same_names([file.path for file in files]))
+
+
+def is_mask(grey: NDArray[np.uint8]) -> bool:
+    """Whether a frame (H, W) has two grey levels and no more: collections of angiograms come with masks among them."""
+    low, high = grey.min(), grey.max()
+    return bool(low < high and ((grey == low) | (grey == high)).all())
 
 
 def _same_names(paths: list[Path]) -> tuple[str, ...]:

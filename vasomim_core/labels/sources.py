@@ -252,7 +252,7 @@ class MaskFolder:
         return self._classes
 
     def sources(self) -> list[Source]:
-        """The images; masks without an image are left out."""
+        """The images; masks without an image are left out. Those of one folder within `images/` are of one sequence."""
         if self._folder == self.path:
             raise LabelError(
                 f"{self.path} {'holds no labels' if self.path.is_dir() else 'does not exist'}: give a curated label "
@@ -265,7 +265,7 @@ class MaskFolder:
             if name not in masks
         ]
         raise_first(missing, len(images))
-        return [Source(name, image, masks[name]) for name, image in images.items()]
+        return [Source(name, image, masks[name], group=_sequence(name)) for name, image in images.items()]
 
     def masks(self) -> Mapping[str, OpenMasks]:
         """All, by their path in the folder without suffix, in natural order."""
@@ -292,6 +292,11 @@ class MaskFolder:
         if len(there) > 1:
             raise LabelError(f"{there[0]} and {there[1]} are both there: keep the one whose masks are meant.")
         return there[0] if there else self.path
+
+
+def _sequence(name: str) -> str | None:
+    """The folder that a file lies in, which is its run's or its patient's; None = in none of its own."""
+    return name.rpartition("/")[0] or None
 
 
 def mask_files(folder: Path | str, classes: tuple[LabelClass, ...] = VESSEL) -> Mapping[str, Callable[[], MaskFile]]:

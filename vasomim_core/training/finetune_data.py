@@ -19,6 +19,7 @@ from vasomim_core.data.store import Coded, FrameStore, build_store
 from vasomim_core.data.synthetic import coded_contrast, coded_synthetic
 from vasomim_core.data.unlabelled import open_unlabelled
 from vasomim_core.errors import ConfigError, InputError, LabelError, RunError
+from vasomim_core.labels.arcade import nfc
 from vasomim_core.labels.labelled import Keep, LabelledFrame, labels_fingerprint, open_labels
 from vasomim_core.labels.report import check_labels, passed_over
 from vasomim_core.labels.splitting import training_and_validation
@@ -270,7 +271,8 @@ def _asked(teacher: Model, frame: NDArray[np.uint8], labelled: NDArray[np.uint8]
 def _stems(folder: Path) -> set[str]:
     if not folder.is_dir():
         raise LabelError(f"{folder} is not a folder: give one whose file names are those of frames to leave out.")
-    return {stem(path) for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")}
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {nfc(path.relative_to(folder).with_name(stem(path)).as_posix()) for path in files}
 
 
 def _with_classes(frames: Sequence[LabelledFrame]) -> Iterator[Coded]:
