@@ -56,7 +56,7 @@ def open_unlabelled(data: Path | str, strict: bool = False, keep: Keep | None = 
     """Open every angiogram under a path; no frame of a run is decoded.
 
     What is decoded when it is opened, a PNG or JPEG, need not be decoded again: `keep` puts it away (see `spool`). One
-    of two grey levels is a mask, and counts as a file that cannot be opened.
+    of no more than two grey levels is a mask, and counts as a file that cannot be opened.
 
     Args:
         data: A folder or file, as for `find_angiograms`.
@@ -75,7 +75,9 @@ def open_unlabelled(data: Path | str, strict: bool = False, keep: Keep | None = 
             if not angiogram.frames.from_file:
                 grey = angiogram.grey(0)
                 if is_mask(grey):
-                    raise InputError(f"{path} has two grey levels: it is taken for a mask, not for an angiogram.")
+                    raise InputError(
+                        f"{path} has no more than two grey levels: it is taken for a mask, not for an angiogram."
+                    )
                 kept = None if keep is None else keep(at_scale(grey))
             files.append(UnlabelledFile(path, len(angiogram.frames), kept))
         except InputError as error:
@@ -88,9 +90,8 @@ def open_unlabelled(data: Path | str, strict: bool = False, keep: Keep | None = 
 
 
 def is_mask(grey: NDArray[np.uint8]) -> bool:
-    """Whether a frame (H, W) has two grey levels and no more: collections of angiograms come with masks among them."""
-    low, high = grey.min(), grey.max()
-    return bool(low < high and ((grey == low) | (grey == high)).all())
+    """Whether a frame (H, W) has two grey levels or one: collections of angiograms come with masks among them."""
+    return bool(((grey == grey.min()) | (grey == grey.max())).all())
 
 
 def _same_names(paths: list[Path]) -> tuple[str, ...]:
