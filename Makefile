@@ -22,7 +22,7 @@ PACKAGES := xvfb libdbus-1-3 libegl1 libfontconfig1 libgl1 libgl1-mesa-dri libgl
 	libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 \
 	libxkbcommon-x11-0
 
-.PHONY: app demo test test-pyqt5 test-pyqt6 test-training test-engine check torture mutants docs bench demo-model fast-model base-model every-model encoder-model setup libraries
+.PHONY: app demo test test-pyqt5 test-pyqt6 test-training test-engine test-whole check torture mutants docs bench demo-model fast-model base-model every-model encoder-model setup libraries
 
 app: setup libraries
 	$(BIN)/vasomim app $(if $(FILE),"$(FILE)")
@@ -32,14 +32,14 @@ demo: setup
 
 # Two runs at a time, each of them on one thread: the tests of the window wait for processes a good part of their time.
 test: setup libraries
-	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-pyqt5 test-pyqt6 test-training test-engine
+	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-pyqt5 test-training test-engine test-whole test-pyqt6
 
-# What is the same with either binding runs once, with PyQt5.
+# What is the same with either binding runs once, with PyQt5. The longest first, so that neither core waits for the other.
 test-pyqt5 test-pyqt6: test-%: setup
 	QT_API=$* $(BIN)/python -m pytest tests/napari $(if $(filter pyqt6,$*),-m "not once")
 
-# The engine's tests in two halves, for two cores, where napari and Qt are not found; then those of the whole.
-TRAINING := tests/core/training tests/core/cli tests/core/models
+# The engine's tests in two halves, where napari and Qt are not found; then those of the whole.
+TRAINING := tests/core/training tests/core/cli tests/core/models tests/core/comparing
 WINDOWLESS = PYTHONPATH=tests/windowless $(BIN)/python -m pytest -p no:napari -p no:npe2
 
 test-training: setup
@@ -47,6 +47,8 @@ test-training: setup
 
 test-engine: setup
 	$(WINDOWLESS) tests/core $(addprefix --ignore=,$(TRAINING))
+
+test-whole: setup
 	$(BIN)/python -m pytest --ignore=tests/napari --ignore=tests/core
 
 check: setup

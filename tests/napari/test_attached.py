@@ -12,6 +12,8 @@ from napari.layers import Image
 
 from napari_vasomim.attached import PerViewer, attach, attached, detach
 
+pytestmark = pytest.mark.once  # what is tested here knows no Qt
+
 
 class One(PerViewer):
     pass

@@ -9,6 +9,8 @@ from napari_vasomim.prediction import Prediction
 from vasomim_core.classes import LabelClass
 from vasomim_core.models.class_mask import ClassRules, Probabilities
 
+pytestmark = pytest.mark.once  # what is tested here knows no Qt
+
 CLASSES = (LabelClass(1, "main branch"), LabelClass(4, "other branch"), LabelClass(6, "catheter", vessel=False))
 RULES = ClassRules(CLASSES, {"main branch": 0.6})
 

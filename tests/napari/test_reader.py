@@ -22,6 +22,8 @@ from vasomim_core.reading import Angiogram, Frames, read_angiogram
 
 from .mouse import next_turn
 
+pytestmark = pytest.mark.once  # what is tested here knows no Qt
+
 READER = "napari-vasomim"
 
 

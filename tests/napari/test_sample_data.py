@@ -8,6 +8,8 @@ import pytest
 from napari_vasomim.canvas.frames import current_index
 from napari_vasomim.canvas.layers import facts, is_angiogram, owner, role
 
+pytestmark = pytest.mark.once  # what is tested here knows no Qt
+
 
 @pytest.mark.parametrize("key", ["left", "right", "cine"])
 def test_a_sample_is_an_angiogram_with_its_hidden_truth(model, key, qtbot):

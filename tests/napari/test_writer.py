@@ -9,6 +9,8 @@ from PIL import Image
 
 from vasomim_core.errors import InputError, LabelError
 
+pytestmark = pytest.mark.once  # what is tested here knows no Qt
+
 WRITER = "napari-vasomim"
 
 

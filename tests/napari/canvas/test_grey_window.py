@@ -19,6 +19,8 @@ from vasomim_core.reading import read_angiogram, to_grey, to_uint8
 
 from ..mouse import click
 
+pytestmark = pytest.mark.once  # what is tested here knows no Qt
+
 READER = "napari-vasomim"
 
 

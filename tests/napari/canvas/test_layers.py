@@ -17,6 +17,8 @@ from tests.core.reading.files import write_dicom
 from vasomim_core.files import stamp
 from vasomim_core.reading import GreyLevels, read_angiogram
 
+pytestmark = pytest.mark.once  # what is tested here knows no Qt
+
 
 @pytest.fixture
 def viewer(qapp):

@@ -8,6 +8,8 @@ from napari.components import ViewerModel
 
 from napari_vasomim.canvas import frames, layers, results
 
+pytestmark = pytest.mark.once  # what is tested here knows no Qt
+
 PLACED = {"scale": (0.3, 0.5), "translate": (11, -7), "rotate": 30, "shear": [0.2], "units": ("mm", "mm")}
 PLACED_CINE = {"scale": (66, 0.3, 0.5), "translate": (5, 11, -7), "units": ("ms", "mm", "mm")}
 

@@ -18,6 +18,8 @@ from vasomim_core.labels.labelset import LabelSet
 
 from ..classes import CATHETER, LAD, LCX, THREE
 
+pytestmark = pytest.mark.once  # what is tested here knows no Qt
+
 
 @pytest.fixture
 def session(model, tmp_path):

@@ -16,6 +16,8 @@ from napari_vasomim.correcting.editing import editor_of, editors, journal
 from napari_vasomim.correcting.unfinished import restore, unfinished
 from napari_vasomim.session import Session
 
+pytestmark = pytest.mark.once  # what is tested here knows no Qt
+
 
 @pytest.fixture
 def viewer(qapp):

@@ -22,6 +22,8 @@ from napari_vasomim.correcting.undo import apply, apply_values, undo_depth
 from napari_vasomim.correcting.unfinished import discard, restore, unfinished
 from vasomim_core.errors import InputError
 
+pytestmark = pytest.mark.once  # what is tested here knows no Qt
+
 ROOT = Path(__file__).resolve().parents[3]
 SHAPE = (4, 24, 32)
 SQUARE = np.zeros(SHAPE[1:], bool)

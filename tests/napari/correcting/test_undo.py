@@ -25,6 +25,8 @@ from napari_vasomim.correcting.undo import (
 )
 from vasomim_core.errors import InputError
 
+pytestmark = pytest.mark.once  # what is tested here knows no Qt
+
 SQUARE = np.zeros((20, 30), bool)
 SQUARE[4:8, 10:16] = True
 
