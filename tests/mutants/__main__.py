@@ -58,6 +58,16 @@ BESIDE: dict[str, list[str]] = {
     "vasomim_core/training/state.py": TRAINER,
     "vasomim_core/training/batches.py": TRAINER,
     "vasomim_core/training/optimisation.py": [*TRAINER, f"{CORE}/training/test_finetune.py"],
+    "vasomim_core/measures": [f"{CORE}/measures"],
+    "vasomim_core/methods": [f"{CORE}/methods"],
+    "vasomim_core/comparing/rows.py": [f"{CORE}/comparing/test_parts.py"],
+    "vasomim_core/comparing/statistics.py": [f"{CORE}/comparing/test_parts.py"],
+    "vasomim_core/comparing/budget.py": [f"{CORE}/comparing/test_parts.py"],
+    "vasomim_core/comparing/settings.py": [f"{CORE}/comparing/test_parts.py"],
+    "vasomim_core/comparing/datasets.py": [
+        f"{CORE}/comparing/test_parts.py",
+        f"{CORE}/comparing/test_collections.py",
+    ],
     "vasomim_core/training/events.py": [f"{CORE}/training/test_events.py", *TRAINER],
 }
 """A file, or a folder of files, and the tests beside it."""

@@ -20,8 +20,9 @@ from vasomim_core.models.encoder import Encoder
 from vasomim_core.models.preprocessing import normalise
 from vasomim_core.models.registry import load_model
 
-VESSEL = 0.25
-"""Share of its pixels from which a patch is of vessel; one without any is background, the others are left out."""
+VESSEL = 0.1
+"""Share of its pixels from which a patch is of vessel; one without any is background, the others are left out. At
+128 px a patch is an eighth of the frame, and a trunk that crosses it covers little more."""
 EACH = 1000
 """Tokens of either kind in a sample."""
 SAMPLES = 5

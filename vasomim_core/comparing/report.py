@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vasomim_core.comparing.budget import Spent, spent
-from vasomim_core.comparing.clustering import SAMPLES, read_clustering
+from vasomim_core.comparing.clustering import SAMPLES, VESSEL, read_clustering
 from vasomim_core.comparing.datasets import DataSet, frames_facts
 from vasomim_core.comparing.pictures import save_contact_sheet, save_schedules
 from vasomim_core.comparing.published import ABLATION, PUBLISHED, published_as
@@ -199,8 +199,8 @@ def _clusters(work: Work, one: DataSet) -> list[str]:
     return [
         "### Vessel against background in the frozen encoders",
         "",
-        f"Patch tokens after the last LayerNorm; a patch is vessel from a quarter of its pixels on, background without "
-        f"one; as many of either kind, {SAMPLES} samples, ± over samples.",
+        f"Patch tokens after the last LayerNorm; a patch is vessel from {100 * VESSEL:.0f} % of its pixels on, "
+        f"background without one; as many of either kind, {SAMPLES} samples, ± over samples.",
         "",
         *_markdown(head, rows),
         "",
