@@ -63,7 +63,7 @@ class Drawing:
             self._add(layer, LINES)
             if (points := layers.find(self._viewer, POINTS, self._source)) is not None:
                 self._viewer.layers.move(self._viewer.layers.index(layer), self._viewer.layers.index(points))
-        drawn = [line for entry in entries if entry.measure is not None for line in _lines(entry, entry == current)]
+        drawn = [line for entry in entries if entry.measure is not None for line in _lines(entry, entry is current)]
         layer.data = []
         if drawn:
             layer.add_paths(

@@ -15,7 +15,7 @@ class Entry:
 
     Attributes:
         index: the frame, from 0.
-        frame_sha256: fingerprint of its pixels as a label set keeps them; under it the measure is kept.
+        frame_sha256: fingerprint of its stored pixels; under it the measure is kept.
         grey_sha256: that of the grey levels on which was measured here.
         kept: what is kept.
         measure: None where what was kept cannot be measured again; `note` says why.

@@ -16,7 +16,7 @@ from napari_vasomim.notify import report_error, warn
 from vasomim_core.errors import InputError, VasoMIMError
 from vasomim_core.labels.mask import pixel_sha256
 from vasomim_core.measures.kept import KeptMeasure
-from vasomim_core.measures.store import MeasureStore
+from vasomim_core.measures.store import MeasureStore, fingerprint
 from vasomim_core.reading import GreyLevels
 
 Found = tuple[list[Entry], str]
@@ -93,7 +93,7 @@ def _of_frame(layer: Image, index: int, store: MeasureStore, known: set[str], le
     """The measures of a frame; runs in a thread."""
     try:
         pixels = frames.pixels_of(layer, index)
-        sha = pixel_sha256(levels.stored(pixels))
+        sha = fingerprint(pixels)
         if sha not in known:
             return [], ""
         grey = levels.grey(pixels)

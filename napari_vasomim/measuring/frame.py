@@ -19,6 +19,7 @@ from vasomim_core.errors import InputError
 from vasomim_core.labels.mask import pixel_sha256
 from vasomim_core.measures.belief import belief_of
 from vasomim_core.measures.segment import Segment, find_segment
+from vasomim_core.measures.store import fingerprint
 from vasomim_core.measures.wall_fit import Belief
 
 
@@ -30,7 +31,7 @@ class ClickedFrame:
         index: which frame.
 
     Attributes:
-        frame_sha256: fingerprint of its pixels as a label set keeps them; once it was read.
+        frame_sha256: fingerprint of its stored pixels; once it was read.
         grey_sha256: that of its grey levels; once it was read.
     """
 
@@ -58,7 +59,7 @@ class ClickedFrame:
                 grey = self._levels.grey(pixels)
                 cost = VesselCost(grey)
                 cost.prepare()
-                self.frame_sha256 = pixel_sha256(self._levels.stored(pixels))
+                self.frame_sha256 = fingerprint(pixels)
                 self.grey_sha256 = pixel_sha256(grey)
                 self._known = grey, cost, belief_of(grey)
             return self._known

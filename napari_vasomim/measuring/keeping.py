@@ -26,7 +26,7 @@ class Keeping:
     @property
     def idle(self) -> bool:
         """Whether all is written that can be."""
-        return not self._under_way and not self._waiting
+        return not self._under_way
 
     def write(self, frame_sha256: str, id: str, kept: KeptMeasure | None) -> None:
         """Keep a measure, or with None keep it no longer."""

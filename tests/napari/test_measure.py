@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 
 import vasomim_core as vm
 from napari_vasomim.canvas import layers
+from napari_vasomim.measuring.drawing import LINES
 from napari_vasomim.measuring.handles import handles
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.widgets.correct import CorrectPanel
@@ -18,7 +19,7 @@ from tests.core.measures.drawn import at
 from vasomim_core.cli import run as command
 from vasomim_core.reading import Frames
 
-from .measured import END, START, Desk, opened, run
+from .measured import END, START, Bench, Desk, opened, run
 from .mouse import RIGHT, click, settle
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -27,6 +28,12 @@ SHIFT = Qt.KeyboardModifier.ShiftModifier
 @pytest.fixture
 def desk(make_napari_viewer, qtbot):
     return Desk(make_napari_viewer(show=True), qtbot)
+
+
+@pytest.fixture
+def bench(model, qtbot):
+    """Without a window: for what is the same however the mouse moves."""
+    return Bench(model, qtbot)
 
 
 def row(desk, number=0):
@@ -75,19 +82,19 @@ def test_a_measure_is_seen_on_its_own_frame_alone(desk):
     assert desk.current == entry
 
 
-def test_several_measures_and_choosing_one_shows_its_frame(desk, qtbot):
-    first = desk.measure()
-    second = desk.measure(at(60), at(150))
-    desk.viewer.dims.set_current_step(0, 0)
-    third = desk.measure()
-    assert [row(desk, k).text(NAME) for k in range(3)] == ["Measure 3", "Measure 1", "Measure 2"]
+def test_several_measures_and_choosing_one_shows_its_frame(bench, qtbot):
+    first = bench.measure()
+    second = bench.measure(at(60), at(150))
+    bench.viewer.dims.set_current_step(0, 0)
+    third = bench.measure()
+    assert [row(bench, k).text(NAME) for k in range(3)] == ["Measure 3", "Measure 1", "Measure 2"]
     assert [entry.index for entry in (first, second, third)] == [2, 2, 0]
-    desk.panel.table.itemClicked.emit(row(desk, 1), 0)
-    assert desk.session.index == 2
-    assert desk.current.id == first.id
-    desk.panel.table.itemClicked.emit(row(desk, 2), 0)
-    assert desk.current.id == second.id
-    assert desk.panel.numbers["length"].text() == f"{second.measure.length_px:.1f} px"
+    bench.panel.table.itemClicked.emit(row(bench, 1), 0)
+    assert bench.session.index == 2
+    assert bench.current.id == first.id
+    bench.panel.table.itemClicked.emit(row(bench, 2), 0)
+    assert bench.current.id == second.id
+    assert bench.panel.numbers["length"].text() == f"{second.measure.length_px:.1f} px"
 
 
 def test_each_run_has_its_own(desk, qtbot):
@@ -126,46 +133,45 @@ def test_the_frame_changes_between_the_clicks(desk):
     assert desk.current.index == 3
 
 
-def test_the_frame_changes_while_it_is_measured(desk):
-    desk.panel.start.click()
-    desk.click(START, END)
-    desk.viewer.dims.set_current_step(0, 0)
-    desk.wait()
-    [entry] = desk.measures.of(desk.run)
+def test_the_frame_changes_while_it_is_measured(bench):
+    bench.panel.start.click()
+    bench.click(START, END)
+    bench.viewer.dims.set_current_step(0, 0)
+    bench.wait()
+    [entry] = bench.measures.of(bench.run)
     assert entry.index == 2
-    assert desk.current is None
+    assert bench.current is None
 
 
-def test_the_angiogram_is_deleted_while_it_is_measured(desk):
+def test_the_angiogram_is_deleted_while_it_is_measured(bench):
+    bench.measure()
+    bench.click(at(60), at(140))
+    bench.viewer.layers.remove(bench.run)
+    bench.wait()
+    assert bench.tool.purpose is None
+    assert len(bench.viewer.layers) == 0
+    assert bench.panel.table.topLevelItemCount() == 0
+
+
+def test_the_angiogram_gets_other_pixels_of_another_size(bench):
+    bench.measure()
+    bench.click(at(60), at(140))
+    bench.run.data = np.zeros((3, 40, 50), np.uint8)
+    bench.wait()
+    assert bench.measures.of(bench.run) == []
+    assert layers.find(bench.viewer, LINES, bench.run) is None
+    assert "changed" in bench.panel.help.text()
+
+
+def test_layers_of_ours_that_are_deleted_by_hand_are_made_anew(desk):
+    for number, which in enumerate(("measures", "measure points", "tool preview"), 1):
+        entry = desk.measure(at(25 + 10 * number), at(155))
+        desk.viewer.layers.remove(next(layer for layer in desk.viewer.layers if layer.name.startswith(which)))
+        settle()
+        assert desk.current == entry
+        assert desk.tool.purpose == ("measure" if which == "measures" else None)
     desk.measure()
-    desk.click(at(60), at(140))
-    desk.viewer.layers.remove(desk.run)
-    desk.wait()
-    assert desk.tool.purpose is None
-    assert len(desk.viewer.layers) == 0
-    assert desk.panel.table.topLevelItemCount() == 0
-
-
-def test_the_angiogram_gets_other_pixels_of_another_size(desk):
-    desk.measure()
-    desk.click(at(60), at(140))
-    desk.run.data = np.zeros((3, 40, 50), np.uint8)
-    desk.wait()
-    assert desk.measures.of(desk.run) == []
-    assert desk.lines is None or not len(desk.lines.data)
-    assert "changed" in desk.panel.help.text()
-
-
-@pytest.mark.parametrize("which", ["measures", "measure points", "tool preview"])
-def test_a_layer_of_ours_is_deleted_by_hand(desk, which):
-    entry = desk.measure()
-    layer = next(layer for layer in desk.viewer.layers if layer.name.startswith(which))
-    desk.viewer.layers.remove(layer)
-    settle()
-    assert desk.measures.of(desk.run) == [entry]
-    again = desk.measure(at(60), at(150))
-    assert again.id != entry.id
-    assert len(desk.lines.data) == 3 + 7  # walls and narrowest place; of the one that is looked at, all
+    assert len(desk.lines.data) == 3 * 3 + 7  # walls and narrowest place; of the one that is looked at, all
 
 
 def test_an_angiogram_of_another_size_is_measured_in_its_own_pixels(desk):
@@ -181,34 +187,34 @@ def test_an_angiogram_of_another_size_is_measured_in_its_own_pixels(desk):
     assert np.allclose(desk.lines.scale, (0.5, 0.5))
 
 
-def test_points_off_the_vessel_are_a_sentence(desk, notifications):
-    desk.panel.start.click()
-    desk.click((5, 5), (5, 150))
-    desk.wait()
+def test_points_off_the_vessel_are_a_sentence(bench, notifications):
+    bench.panel.start.click()
+    bench.click((5, 5), (5, 150))
+    bench.wait()
     assert "no vessel leads from" in notifications.pop().message
-    assert "no vessel leads from" in desk.panel.help.text()
-    desk.click(START, np.add(START, 2))
-    desk.wait()
+    assert "no vessel leads from" in bench.panel.help.text()
+    bench.click(START, np.add(START, 2))
+    bench.wait()
     assert "less than 8 px apart" in notifications.pop().message
-    assert desk.measures.of(desk.run) == []
-    assert desk.measure() is not None
+    assert bench.measures.of(bench.run) == []
+    assert bench.measure() is not None
 
 
-def test_a_model_helps_where_the_grey_levels_show_no_vessel(desk, notifications):
+def test_a_model_helps_where_the_grey_levels_show_no_vessel(bench, notifications):
     ends = (20.0, 20.0), (20.0, 150.0)
-    desk.panel.start.click()
+    bench.panel.start.click()
     probability = np.zeros((100, 180), np.float32)
     probability[18:23] = 1
     prediction = Prediction("helper", (4, 100, 180))
     prediction.keep(2, probability, 0.0)
-    desk.session.predictions[desk.run] = prediction
-    entry = desk.measure(*ends)
+    bench.session.predictions[bench.run] = prediction
+    entry = bench.measure(*ends)
     assert entry.kept.model == "helper"
     # Where they show one, it has no say: what is kept measures alike without it.
-    assert desk.measure().kept.model == ""
+    assert bench.measure().kept.model == ""
 
 
-def test_a_damaged_frame_is_a_sentence(make_napari_viewer, qtbot, notifications):
+def test_a_damaged_frame_is_a_sentence(model, qtbot, notifications):
     good = run()
 
     def read(index):
@@ -218,7 +224,7 @@ def test_a_damaged_frame_is_a_sentence(make_napari_viewer, qtbot, notifications)
 
     shown = Frames(lambda index: np.zeros((100, 180), np.uint8), good.shape, good.dtype, None)
     shown.true = Frames(read, good.shape, good.dtype, None)
-    desk = Desk(make_napari_viewer(show=True), qtbot, shown)
+    desk = Bench(model, qtbot, shown)
     desk.measure()
     assert "is damaged" in notifications.pop().message
     assert desk.measures.of(desk.run) == []
@@ -323,21 +329,21 @@ def test_a_marker_is_dragged_on_the_frame(desk):
     assert desk.current == entry
 
 
-def test_a_marker_is_dragged_on_the_plot(desk):
-    entry, plot = desk.measure(), desk.panel.plot
+def test_a_marker_is_dragged_on_the_plot(bench):
+    entry, plot = bench.measure(), bench.panel.plot
     line = plot.markers[1]
     line.setValue(60.0)
     line.sigDragged.emit(line)
-    assert desk.current.measure.markers[1] == 60
-    now = desk.panel.numbers["stenosis"].text()
-    assert now == f"{desk.current.measure.ds_percent:.1f} %"
+    assert bench.current.measure.markers[1] == 60
+    now = bench.panel.numbers["stenosis"].text()
+    assert now == f"{bench.current.measure.ds_percent:.1f} %"
     line.setValue(-400.0)  # beyond the other marker
     line.sigDragged.emit(line)
     line.sigPositionChangeFinished.emit(line)
-    assert desk.current.measure.markers[1] == pytest.approx(entry.measure.markers[0] + 5)
-    assert line.value() == desk.current.measure.markers[1]
-    desk.panel.undo.click()
-    assert desk.current == entry  # one drag is one step
+    assert bench.current.measure.markers[1] == pytest.approx(entry.measure.markers[0] + 5)
+    assert line.value() == bench.current.measure.markers[1]
+    bench.panel.undo.click()
+    assert bench.current == entry  # one drag is one step
     assert line.value() == entry.measure.markers[1]
 
 
@@ -360,56 +366,56 @@ def plotting_point(x, y):
     return QPointF(x, y)
 
 
-def test_renaming_deleting_and_undoing(desk, qtbot):
-    entry = desk.measure()
-    item = row(desk)
+def test_renaming_deleting_and_undoing(bench, qtbot):
+    entry = bench.measure()
+    item = row(bench)
     item.setText(NAME, "  mid LAD ")
-    assert desk.current.name == "mid LAD"
-    assert desk.current.measure.name == "mid LAD"
-    row(desk).setText(NAME, "   ")
-    assert row(desk).text(NAME) == "mid LAD"
-    click(qtbot, desk.panel.delete)
-    assert desk.measures.of(desk.run) == []
-    assert not len(desk.lines.data)
-    click(qtbot, desk.panel.undo)
-    assert desk.current.name == "mid LAD"
-    click(qtbot, desk.panel.undo)
-    assert desk.current == entry
+    assert bench.current.name == "mid LAD"
+    assert bench.current.measure.name == "mid LAD"
+    row(bench).setText(NAME, "   ")
+    assert row(bench).text(NAME) == "mid LAD"
+    click(qtbot, bench.panel.delete)
+    assert bench.measures.of(bench.run) == []
+    assert not len(layers.find(bench.viewer, LINES, bench.run).data)
+    click(qtbot, bench.panel.undo)
+    assert bench.current.name == "mid LAD"
+    click(qtbot, bench.panel.undo)
+    assert bench.current == entry
 
 
-def test_another_reference_changes_the_numbers_at_once(desk):
-    entry = desk.measure()
-    box = desk.panel.reference
+def test_another_reference_changes_the_numbers_at_once(bench):
+    entry = bench.measure()
+    box = bench.panel.reference
     box.setCurrentIndex(box.findData("mean-local"))
     box.activated.emit(box.currentIndex())
-    assert desk.current.measure.reference == "mean-local"
-    assert np.ptp(desk.panel.plot.reference.getData()[1]) == 0
-    desk.panel.undo.click()
-    assert desk.current == entry
+    assert bench.current.measure.reference == "mean-local"
+    assert np.ptp(bench.panel.plot.reference.getData()[1]) == 0
+    bench.panel.undo.click()
+    assert bench.current == entry
     assert box.currentData() == "interpolated"
 
 
-def test_what_goes_out(desk, qtbot, tmp_path, notifications, monkeypatch):
+def test_what_goes_out(bench, qtbot, tmp_path, notifications, monkeypatch):
     from qtpy.QtWidgets import QApplication, QFileDialog
 
-    desk.measure()
-    entry = desk.measure(at(40), at(150))
-    click(qtbot, desk.panel.copy)
+    bench.measure()
+    entry = bench.measure(at(40), at(150))
+    click(qtbot, bench.panel.copy)
     text = QApplication.clipboard().text()
     assert f"Diameter stenosis\t{entry.measure.ds_percent:.1f} %" in text
     assert "Scale\tpixels: no scale is known" in text
     answers = {"report": (str(tmp_path / "page"), "PNG (*.png)"), "csv": (str(tmp_path / "m.csv"), "")}
     for which in ("report", "csv"):
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, which=which: answers[which])
-        click(qtbot, getattr(desk.panel, which))
+        click(qtbot, getattr(bench.panel, which))
     qtbot.waitUntil(lambda: (tmp_path / "page.png").exists() and (tmp_path / "m.csv").exists(), timeout=20_000)
     lines = (tmp_path / "m.csv").read_text().splitlines()
     assert [line.split(",")[:2] for line in lines[1:]] == [["2", "Measure 1"], ["2", "Measure 2"]]
 
 
-def test_a_report_is_never_on_other_grey_levels(desk, tmp_path, notifications):
-    desk.measure()
-    desk.run.data[2] = 255 - desk.run.data[2]  # changed in its place: nobody is told
-    desk.panel.save_report(tmp_path / "page.pdf")
-    desk.qtbot.waitUntil(lambda: any("is not the one on which" in note.message for note in notifications))
+def test_a_report_is_never_on_other_grey_levels(bench, tmp_path, notifications):
+    bench.measure()
+    bench.run.data[2] = 255 - bench.run.data[2]  # changed in its place: nobody is told
+    bench.panel.save_report(tmp_path / "page.pdf")
+    bench.qtbot.waitUntil(lambda: any("is not the one on which" in note.message for note in notifications))
     assert not (tmp_path / "page.pdf").exists()

@@ -149,7 +149,7 @@ def to_json(frame_sha256: str, kept: Sequence[KeptMeasure]) -> dict[str, Any]:
     """All measures of a frame as plain values; `from_json` takes them back exactly.
 
     Args:
-        frame_sha256: `pixel_sha256` of the frame as a label set keeps it (`Angiogram.stored`).
+        frame_sha256: the frame's `store.fingerprint`.
         kept: the measures.
     """
     listed = [asdict(one) for one in kept]

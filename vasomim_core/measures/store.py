@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import platformdirs
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from vasomim_core.errors import InputError
 from vasomim_core.files import write_json
 from vasomim_core.labels.mask import pixel_sha256
 from vasomim_core.locks import locked
 from vasomim_core.measures.kept import KeptMeasure, from_json, to_json
+from vasomim_core.reading.levels import AS_IN_THE_FILE
 
 LONGEST = 16 << 20  # bytes
 TURN = 10.0
@@ -31,6 +31,21 @@ def default_folder() -> Path:
     return Path(given) if given else platformdirs.user_data_path("vasomim", appauthor=False) / "measures"
 
 
+def fingerprint(pixels: ArrayLike) -> str:
+    """By what a frame is known, whatever the window it is seen through, and whether as its negative.
+
+    Args:
+        pixels: as they are stored: (H, W), or in colour; see `GreyLevels.stored`.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        InputError: no frame, no pixels, or values that are not finite.
+    """
+    return pixel_sha256(AS_IN_THE_FILE.stored(pixels))
+
+
 class MeasureStore:
     """A folder of measures; several programs may write to it at once.
 
@@ -41,16 +56,16 @@ class MeasureStore:
     def __init__(self, folder: Path | None = None):
         self.folder = default_folder() if folder is None else Path(folder)
 
-    def of_frame(self, stored: NDArray[Any]) -> list[KeptMeasure]:
+    def of_frame(self, pixels: ArrayLike) -> list[KeptMeasure]:
         """The measures of a frame.
 
         Args:
-            stored: uint8 or uint16 (H, W), as `Angiogram.stored(i)` gives it.
+            pixels: as they are stored, such as `angiogram.frames[i]`.
 
         Raises:
             InputError: its file is damaged, or of a later version.
         """
-        return self.read(pixel_sha256(stored))
+        return self.read(fingerprint(pixels))
 
     def frames(self) -> set[str]:
         """Fingerprints of the frames that have measures."""
