@@ -51,7 +51,7 @@ class Drawing:
         if layer is None:
             layer = Points(ndim=self._source.ndim, name=self._name("measure points"), **self._placed())
             self._add(layer, POINTS)
-        return layer  # type: ignore[no-any-return]
+        return layer
 
     def show(self, entries: Sequence[Entry], current: Entry | None) -> None:
         """Draw measures: all of them by their walls, the one that is looked at with all that is read of it."""

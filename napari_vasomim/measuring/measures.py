@@ -140,6 +140,13 @@ class Measures:
             self._entries[layer][before.id] = before
             self._change(layer, {before.id: now})
 
+    def let_be(self, layer: Image) -> None:
+        """What was dragged is to stay where it was."""
+        before, self._before = self._before, None
+        if before is not None and self.get(layer, before.id) is not None:
+            self._entries[layer][before.id] = before
+            self.adjusted.emit()
+
     def undo(self, layer: Image) -> None:
         """Take the last change of an angiogram's measures back.
 

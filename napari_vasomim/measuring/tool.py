@@ -93,6 +93,7 @@ class MeasureTool:
         self._begun: Begun | None = None
         self._clicked: ClickedFrame | None = None
         self._held: Handle | None = None
+        self._pressed: Point = (0.0, 0.0)
         self._dragged_to: Point | None = None
         self._place: float | None = None
         viewer = session.viewer
@@ -180,8 +181,9 @@ class MeasureTool:
 
     def press(self, point: Point) -> None:
         """Take hold of the handle at a point."""
-        measure = self._measure()
-        self._held = None if measure is None or self._begun is not None else self._handle(measure, point)
+        measure, self._pressed = self._measure(), point
+        free = self._begun is None and self.purpose == "measure"
+        self._held = self._handle(measure, point) if measure is not None and free else None
 
     def click(self, point: Point, shift: bool = False) -> None:
         """Begin a measure, go on with it, or let go of what is dragged; `shift` puts a point between.
@@ -213,10 +215,13 @@ class MeasureTool:
             self._finish(begun.frame, [*begun.points, point])
 
     def end(self) -> None:
-        """Give up what was begun."""
-        self._held = self._dragged_to = None
+        """Give up what was begun; a handle that was pressed and not dragged is a place to begin at."""
+        held, self._held, self._dragged_to = self._held, None, None
         if self._source is not None:
-            self._measures.settle(self._source)
+            self._measures.let_be(self._source)
+        if held is not None:
+            self.click(self._pressed)
+            return
         if self._begun is not None:
             self._begun = None
             self._end_preview()
@@ -228,6 +233,7 @@ class MeasureTool:
         if self._begun is None and self._held is None:
             self.take(None)
         else:
+            self._held = None
             self.end()
 
     def step_back(self) -> None:
@@ -250,6 +256,8 @@ class MeasureTool:
 
     def _begin(self, layer: Image, index: int, point: Point) -> None:
         self._begun = Begun(self._frame_of(layer, index), [point])
+        if self._mouse is not None:
+            self._mouse.set_drags(False)
         self._look_ahead(self._begun)
         self.draw_points()
         self.said.emit(BEGUN)
@@ -364,7 +372,7 @@ class MeasureTool:
         elif not _contains(self._source, point):
             self.said.emit("That is beside the frame; the point stays where it was.")
         else:
-            clicks = list(entry.measure.segment.clicks)
+            clicks: list[Point] = list(entry.measure.segment.clicks)
             clicks[held.place] = point
             self._measure_again(self._source, entry, clicks)
         self.draw_points()

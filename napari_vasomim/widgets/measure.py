@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt
+from napari.layers import Image
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QTreeWidgetItem
 from superqt.utils import signals_blocked
 
@@ -83,7 +84,8 @@ class MeasurePanel(Panel):
     def _build_table(self) -> None:
         self.table = Table("measure", "frame", "%DS", "MLD", most=MOST_ROWS)
         self.table.setToolTip(
-            "The measures of this angiogram; a click shows one, a double click on its name renames it"
+            "The measures of this angiogram; a click shows one, a double click renames it (no patient's name).\n"
+            "* = it measures otherwise than when it was kept, see below the numbers."
         )
         self.table.itemClicked.connect(report_errors(self._clicked))
         self.table.itemDoubleClicked.connect(report_errors(self._double_clicked))
@@ -130,9 +132,12 @@ class MeasurePanel(Panel):
         self.table.editItem(item, NAME)
 
     def _edited(self, item: QTreeWidgetItem, column: int) -> None:
-        layer = self.session.need_angiogram()
-        entry = self.measures.get(layer, item.data(NAME, Qt.ItemDataRole.UserRole))
-        name = item.text(NAME).strip()[:LONGEST_NAME]
+        id, name = item.data(NAME, Qt.ItemDataRole.UserRole), item.text(NAME).strip()[:LONGEST_NAME]
+        # Not before Qt has done with the item, which goes with the table.
+        QTimer.singleShot(0, report_errors(partial(self._rename, self.session.need_angiogram(), id, name)))
+
+    def _rename(self, layer: Image, id: str, name: str) -> None:
+        entry = self.measures.get(layer, id)
         if entry is not None and name and name != entry.name:
             self.measures.put(layer, entry.named(name))
         else:

@@ -30,7 +30,7 @@ class Desk:
 
     def __init__(self, viewer, qtbot, frames=None, **facts):
         self.viewer, self.qtbot = viewer, qtbot
-        viewer.window._qt_window.resize(1366, 768)
+        viewer.window._qt_window.resize(1000, 560)  # small, for what is seen has to be drawn
         self.bench = Workbench(viewer)
         viewer.window.add_dock_widget(self.bench, area="right")
         self.run = opened(viewer, run() if frames is None else frames, **facts)

@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QLineEdit
 
 import vasomim_core as vm
 from napari_vasomim.canvas import layers
@@ -301,6 +303,15 @@ def test_points_are_dragged_and_put_between_and_undone(desk, qtbot):
     assert not desk.panel.undo.isEnabled()
 
 
+def test_a_measure_may_begin_where_another_ends(desk):
+    first = desk.measure(START, at(90))
+    desk.click(at(90), END)
+    desk.wait()
+    assert desk.current.id != first.id
+    assert desk.current.measure.segment.clicks[0] == pytest.approx(at(90), abs=0.8)
+    assert len(desk.measures.of(desk.run)) == 2
+
+
 def test_a_drag_beside_everything_moves_the_view_and_nothing_else(desk):
     entry = desk.measure()
     centre = desk.mouse.camera.center
@@ -368,12 +379,14 @@ def plotting_point(x, y):
 
 def test_renaming_deleting_and_undoing(bench, qtbot):
     entry = bench.measure()
-    item = row(bench)
-    item.setText(NAME, "  mid LAD ")
-    assert bench.current.name == "mid LAD"
+    bench.panel.table.itemDoubleClicked.emit(row(bench), MLD)
+    field = bench.panel.table.findChild(QLineEdit)
+    field.setText("  mid LAD ")
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: bench.current.name == "mid LAD")
     assert bench.current.measure.name == "mid LAD"
     row(bench).setText(NAME, "   ")
-    assert row(bench).text(NAME) == "mid LAD"
+    qtbot.waitUntil(lambda: row(bench).text(NAME) == "mid LAD")
     click(qtbot, bench.panel.delete)
     assert bench.measures.of(bench.run) == []
     assert not len(layers.find(bench.viewer, LINES, bench.run).data)

@@ -146,8 +146,7 @@ def test_what_cannot_be_measured_again_keeps_its_numbers(bench):
     assert second.panel.table.topLevelItem(0).text(DS) == f"{entry.measure.ds_percent:.1f} *"
     assert not second.panel.report.isEnabled()
     second.panel.table.topLevelItem(0).setText(NAME, "renamed")
-    second.wait()
-    assert [one.name for one in store.read(entry.frame_sha256)] == ["renamed"]
+    second.qtbot.waitUntil(lambda: [one.name for one in store.read(entry.frame_sha256)] == ["renamed"])
 
 
 def test_two_windows_at_once_lose_none(bench):
