@@ -147,6 +147,7 @@ def labels(window: Window) -> None:
 
 
 def measure(window: Window) -> None:
+    from napari_vasomim.napari_compat import camera
     from napari_vasomim.widgets.measure import MeasurePanel
 
     window.only()
@@ -155,7 +156,10 @@ def measure(window: Window) -> None:
     for place in MEASURED:
         panel.tool.click(place)
     window.wait(30, lambda: panel.measures.current)
+    looking = camera(window.viewer)
+    looking.center, looking.zoom = tuple(np.mean(MEASURED, axis=0)), 2.2
     window.save("measure")
+    window.viewer.reset_view()
     panel.start.click()
 
 

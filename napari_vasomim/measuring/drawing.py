@@ -28,7 +28,7 @@ CLICK, PLACE = "#ffffff", "#ff9d3c"
 Look = tuple[str, float, str]
 """Symbol, size in px and colour of a point."""
 CLICKED: Look = ("disc", 5.0, CLICK)
-MARKED: Look = ("diamond", 5.0, REFERENCE)
+MARKED: Look = ("diamond", 6.0, REFERENCE)
 AT_POINTER: Look = ("cross", 7.0, PLACE)
 Floats = NDArray[np.floating]
 

@@ -99,7 +99,8 @@ class MeasurePanel(Panel):
         )
         self.report = button("Report…", self._ask_report, "One page on the chosen measure, as PDF or PNG")
         self.csv = button("CSV…", self._ask_table, "All measures of this angiogram as a table")
-        self.body.addLayout(row(self.delete, self.undo, self.copy, self.report, self.csv))
+        self.body.addLayout(row(self.delete, self.undo, self.copy))
+        self.body.addLayout(row(self.report, self.csv))
 
     def _build_numbers(self) -> None:
         self.plot = MeasurePlot()
