@@ -33,7 +33,8 @@ class MeasuringDesk(PerViewer):
         self._drawings: weakref.WeakKeyDictionary[Image, Drawing] = weakref.WeakKeyDictionary()
         self.measures = Measures(session)
         self.tool = MeasureTool(session, self.measures, self._drawing)
-        self._draw_soon = qthrottled(report_errors(self._draw), timeout=DRAW_MS)
+        # While a marker is dragged it moves alone: lines take napari long, and follow when it is let go.
+        self._draw_soon = qthrottled(report_errors(self.tool.draw_points), timeout=DRAW_MS)
         self.measures.changed.connect(report_errors(self._draw))
         self.measures.adjusted.connect(self._draw_soon)
         session.frame_changed.connect(report_errors(self._draw))

@@ -148,7 +148,7 @@ class Measures:
             self.adjusted.emit()
 
     def undo(self, layer: Image) -> None:
-        """Take the last change of an angiogram's measures back.
+        """Take the last change of an angiogram's measures back; the frame of the one that it changes is shown.
 
         Raises:
             InputError: there is none.
@@ -158,6 +158,10 @@ class Measures:
         step = self._steps[layer].pop()
         if step.scale != self.scale(layer):
             self._scales[layer] = step.scale
+        touched = [entry or self.get(layer, id) for id, entry in step.entries.items()]
+        if len(touched) == 1 and touched[0] is not None:
+            self._chosen[layer] = touched[0].id
+            self._session.canvas.go_to(layer, touched[0].index)
         self._apply(layer, step.entries)
 
     def _change(self, layer: Image, after: Mapping[str, Entry | None]) -> None:

@@ -396,6 +396,16 @@ def test_renaming_deleting_and_undoing(bench, qtbot):
     assert bench.current == entry
 
 
+def test_undoing_shows_the_frame_that_it_changes(bench):
+    bench.measure()
+    bench.measures.remove(bench.run, bench.current.id)
+    for back in (1, 0):
+        bench.viewer.dims.set_current_step(0, 0)
+        bench.panel.undo.click()
+        assert bench.session.index == 2
+        assert len(bench.measures.of(bench.run)) == back
+
+
 def test_another_reference_changes_the_numbers_at_once(bench):
     entry = bench.measure()
     box = bench.panel.reference
