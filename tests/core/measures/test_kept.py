@@ -63,6 +63,7 @@ def test_numbers_that_differ_are_told(measured, kept):
     assert "lesion none →" in told
     assert "version 0.0.1, and" in told
     assert "mean" not in told
+    assert KeptMeasure.of(measured, 4, SHA, like=older).id == older.id != KeptMeasure.of(measured, 4, SHA).id
     assert "other grey levels" in older.difference(measured, "0" * 64)
     assert kept.difference(measured, "0" * 64) == ""
 
