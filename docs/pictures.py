@@ -146,6 +146,23 @@ def labels(window: Window) -> None:
     window.save("labels")
 
 
+def measure(window: Window) -> None:
+    from napari_vasomim.napari_compat import camera
+    from napari_vasomim.widgets.measure import MeasurePanel
+
+    window.only()
+    panel = window.bench.show_panel(MeasurePanel)
+    panel.start.click()
+    for place in MEASURED:
+        panel.tool.click(place)
+    window.wait(30, lambda: panel.measures.current)
+    looking = camera(window.viewer)
+    looking.center, looking.zoom = tuple(np.mean(MEASURED, axis=0)), 2.2
+    window.save("measure")
+    window.viewer.reset_view()
+    panel.start.click()
+
+
 def finetune(window: Window) -> None:
     from napari_vasomim.runs import jobs
     from napari_vasomim.widgets.finetune import FinetunePanel
@@ -159,12 +176,16 @@ def finetune(window: Window) -> None:
     panel.view.job.cancel()
 
 
+MEASURED = (250, 126), (430, 232)
+"""Two ends of a piece of vessel, (row, column)."""
+
 PICTURES = {
     "segment": segment,
     "vesselness": vesselness,
     "masking": masking,
     "correct": correct,
     "labels": labels,
+    "measure": measure,
     "finetune": finetune,
 }
 
@@ -174,7 +195,7 @@ def main() -> None:
     from napari_vasomim.app import close_window
 
     with tempfile.TemporaryDirectory() as place:
-        for variable in ("VASOMIM_MODELS", "VASOMIM_JOURNAL", "XDG_CONFIG_HOME"):
+        for variable in ("VASOMIM_MODELS", "VASOMIM_JOURNAL", "VASOMIM_MEASURES", "XDG_CONFIG_HOME"):
             os.environ[variable] = str(Path(place) / variable.lower())
         window = Window()
         for name in chosen:

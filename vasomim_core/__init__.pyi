@@ -33,6 +33,7 @@ from .measures.measuring import measure as measure
 from .measures.scale import Scale as Scale
 from .measures.scale import scale_from_catheter as scale_from_catheter
 from .measures.scale import scale_of as scale_of
+from .measures.store import MeasureStore as MeasureStore
 from .models.prediction import Model as Model
 from .models.registry import load_model as load_model
 from .reading import Angiogram as Angiogram

@@ -96,7 +96,7 @@ def put_frame(
 
 
 def clear_results(viewer: ViewerModel, source: Layer, roles: tuple[str, ...] | None = None) -> None:
-    """Empty the results that no longer hold for an angiogram; those of another size than it has by now are removed.
+    """Empty the results that no longer hold for an angiogram; those that have no pixels of its size by now are removed.
 
     Args:
         viewer: where.
@@ -109,7 +109,7 @@ def clear_results(viewer: ViewerModel, source: Layer, roles: tuple[str, ...] | N
             continue
         if (made.role in DRAWN) if roles is None else (made.role not in roles):
             continue
-        if layer.data.shape == frames.result_shape(source):
+        if isinstance(layer, Image | Labels) and layer.data.shape == frames.result_shape(source):
             layer.data[...] = 0
             layer.refresh()
         else:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 
 from napari_vasomim.correcting.drawn_classes import DrawnClasses
 from napari_vasomim.correcting.tools.spec import CLASS_TOOLS, GROW, NAPARI_TOOLS, VESSEL_TOOLS
@@ -38,15 +38,15 @@ def bind_keys(layer: Labels, tools: VesselTools, actions: Mapping[str, Callable[
         actions: by key.
     """
     for spec in VESSEL_TOOLS:
-        _bind(layer, spec.key, partial(tools.take, spec.name))
+        bind_key(layer, spec.key, partial(tools.take, spec.name))
     for key, action in actions.items():
-        _bind(layer, key, action)
+        bind_key(layer, key, action)
 
     def tool_changed(tool: str | None) -> None:
         """Without a tool of ours, Esc is napari's: it gives up a stroke or a polygon."""
         for key, action in {"Backspace": tools.step_back, "Escape": tools.end}.items():
             if tool is not None:
-                _bind(layer, key, action)
+                bind_key(layer, key, action)
             else:
                 layer.bind_key(key, None)
 
@@ -64,7 +64,7 @@ def bind_class_keys(layer: Labels, tools: VesselTools, classes: DrawnClasses) ->
     def classes_changed() -> None:
         for key, action in actions.items():
             if classes.palette.several:
-                _bind(layer, key, action)
+                bind_key(layer, key, action)
             else:
                 layer.bind_key(key, None)
 
@@ -72,10 +72,11 @@ def bind_class_keys(layer: Labels, tools: VesselTools, classes: DrawnClasses) ->
     classes_changed()
 
 
-def _bind(layer: Labels, key: str, action: Callable[[], Any]) -> None:
+def bind_key(layer: Layer, key: str, action: Callable[[], Any]) -> None:
+    """Have a key do something while a layer is selected; errors become sentences."""
     guarded = report_errors(action)
 
-    def pressed(_: Labels) -> Callable[[], None]:
+    def pressed(_: Layer) -> Callable[[], None]:
         guarded()
         return _released
 

@@ -15,6 +15,7 @@ from napari_vasomim.widgets.finetune import FinetunePanel
 from napari_vasomim.widgets.kit import WIDTH, AngiogramChoice, Panel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
+from napari_vasomim.widgets.measure import MeasurePanel
 from napari_vasomim.widgets.pretrain import PretrainPanel
 from napari_vasomim.widgets.segment import SegmentPanel
 from napari_vasomim.widgets.unfinished_work import Offer
@@ -26,6 +27,7 @@ PANELS: tuple[type[Panel], ...] = (
     SegmentPanel,
     CorrectPanel,
     LabelSetPanel,
+    MeasurePanel,
     FinetunePanel,
     PretrainPanel,
 )

@@ -65,12 +65,13 @@ def models_folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _own(tmp_path, monkeypatch):
-    """Choices and journals of this test alone."""
+    """Choices, journals and measures of this test alone."""
     from qtpy.QtCore import QSettings
 
     from napari_vasomim.correcting.editing import journal
 
     monkeypatch.setenv("VASOMIM_JOURNAL", str(tmp_path / "journal"))
+    monkeypatch.setenv("VASOMIM_MEASURES", str(tmp_path / "measures"))
     journal.cache_clear()
     QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(tmp_path / "choices"))
 

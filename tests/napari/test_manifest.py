@@ -17,12 +17,23 @@ ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = PluginManifest.from_file(ROOT / "napari.yaml")
 COMMANDS = {command.id: command.python_name for command in MANIFEST.contributions.commands}
 WIDGETS = {widget.display_name: widget.command for widget in MANIFEST.contributions.widgets}
-PANELS = ["Workbench", "Vesselness", "Mask preview", "Segment", "Correct", "Label set", "Finetune", "Pretrain"]
+PANELS = [
+    "Workbench",
+    "Vesselness",
+    "Mask preview",
+    "Segment",
+    "Correct",
+    "Label set",
+    "Measure",
+    "Finetune",
+    "Pretrain",
+]
 MENUS = [
     ("napari/layers/filter", "Vesselness"),
     ("napari/layers/segment", "Segment"),
     ("napari/layers/annotate", "Correct"),
     ("napari/layers/annotate", "Label set"),
+    ("napari/layers/measure", "Measure"),
     ("napari/layers/visualize", "Mask preview"),
 ]
 

@@ -1,4 +1,4 @@
-"""The mouse on a correction layer while a tool is up: dragging still moves the camera, unless the tool is dragged."""
+"""The mouse on a layer while a tool is up: dragging still moves the camera, unless the tool is dragged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Layer
 
 from napari_vasomim.canvas import frames
 from napari_vasomim.correcting.tools.shown_frame import Point
@@ -41,7 +41,7 @@ class Mouse:
         hand: that is told; errors become sentences.
     """
 
-    def __init__(self, layer: Labels, hand: Hand):
+    def __init__(self, layer: Layer, hand: Hand):
         self._layer, self._hand, self._drags = layer, hand, False
         # napari calls what is in these lists; a generator is driven through press, moves and release.
         self._callbacks: list[tuple[list[Any], Any]] = [
@@ -52,22 +52,26 @@ class Mouse:
 
     def attach(self, drags: bool) -> None:
         """Listen, for a tool that is clicked or for one that is dragged."""
-        self._drags = drags
-        self._layer.mouse_pan = not drags
+        self.set_drags(drags)
         self._layer.cursor = "crosshair"
         for callbacks, ours in self._callbacks:
             callbacks.append(ours)
+
+    def set_drags(self, drags: bool) -> None:
+        """From the next press on, a drag is the tool's, or moves the camera."""
+        self._drags = drags
+        self._layer.mouse_pan = not drags
 
     def detach(self) -> None:
         """Leave the mouse to napari."""
         for callbacks, ours in self._callbacks:
             if ours in callbacks:
                 callbacks.remove(ours)
-        if self._layer.mode == "pan_zoom":
+        if getattr(self._layer, "mode", "") == "pan_zoom":
             self._layer.mouse_pan = True
             self._layer.cursor = "standard"
 
-    def _pressed(self, layer: Labels, event: Any) -> Iterator[None]:
+    def _pressed(self, layer: Layer, event: Any) -> Iterator[None]:
         start, dragged = np.array(event.pos), False
         if self._drags and event.button == LEFT:
             self._hand.press(self._point(event))
@@ -87,11 +91,11 @@ class Mouse:
             self._hand.end()
 
     @report_errors
-    def _moved(self, layer: Labels, event: Any) -> None:
+    def _moved(self, layer: Layer, event: Any) -> None:
         self._hand.hover(self._point(event), "Shift" in event.modifiers)
 
     @report_errors
-    def _double_clicked(self, layer: Labels, event: Any) -> None:
+    def _double_clicked(self, layer: Layer, event: Any) -> None:
         self._hand.end()
 
     def _point(self, event: Any) -> Point:

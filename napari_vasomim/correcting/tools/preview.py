@@ -5,42 +5,44 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal
 
 from napari_vasomim.canvas import frames, layers
-from napari_vasomim.correcting.tools.shown_frame import ShownFrame
 from vasomim_core.correction.mask_tools import Mask
 
 
 class Preview:
-    """The preview layer of one correction; made at first need and then kept, since napari takes long to make one.
+    """A preview layer over an angiogram; made at first need and then kept, since napari takes long to make one.
 
     Args:
-        frame: of which something is previewed.
+        viewer: where.
+        source: the angiogram.
+        keys: the layer on which the tool works, which is to stay the one that is selected.
     """
 
     taken_away = Signal()
     """A person deleted the layer."""
 
-    def __init__(self, frame: ShownFrame):
-        self._viewer, self._correction, self._source = frame.viewer, frame.layer, frame.source
+    def __init__(self, viewer: ViewerModel, source: Image, keys: Layer):
+        self._viewer, self._source, self._keys = viewer, source, keys
         self._layer: Labels | None = None
         self._viewer.layers.events.removed.connect(self._layer_removed)
-        self._viewer.layers.selection.events.active.connect(self._keep_correction_active)
+        self._viewer.layers.selection.events.active.connect(self._keep_keys)
 
     def appear(self, colour: str | None) -> None:
         """Lie on top of all, empty, in a colour."""
         placed = self._place()
         if self._layer is None:
-            empty = np.zeros(frames.frame_size(self._correction), np.uint8)
+            empty = np.zeros(frames.frame_size(self._source), np.uint8)
             made = Labels(empty, name="tool preview", opacity=0.75, **placed)
             layers.tag(made, "preview", self._source)
             layers.add(self._viewer, made)
             made.editable = False
             self._layer = made  # only now: before, its selection by napari would be answered while it goes on
-            self._viewer.layers.selection.active = self._correction
+            self._viewer.layers.selection.active = self._keys
         for name, value in placed.items():
             setattr(self._layer, name, value)
         self._viewer.layers.move(self._viewer.layers.index(self._layer), len(self._viewer.layers))
@@ -65,16 +67,16 @@ class Preview:
         """Take the layer out of the viewer and let go of it."""
         self._remove()
         self._viewer.layers.events.removed.disconnect(self._layer_removed)
-        self._viewer.layers.selection.events.active.disconnect(self._keep_correction_active)
+        self._viewer.layers.selection.events.active.disconnect(self._keep_keys)
 
     def _place(self) -> dict[str, Any]:
-        """Exactly on the correction; on that of a run as one frame that is seen at all times."""
-        placed = frames.placed_like(self._correction)
-        if self._correction.ndim == 3:
+        """Exactly on the angiogram; on a run as one frame that is seen at all times."""
+        placed = frames.placed_like(self._source)
+        if self._source.ndim == 3:
             placed = {name: value[-2:] for name, value in placed.items() if name in ("scale", "translate", "units")}
-            placed["rotate"] = self._correction.rotate[-2:, -2:]
-            placed["shear"] = self._correction.shear[-1:]
-            placed["affine"] = self._correction.affine.set_slice([1, 2])
+            placed["rotate"] = self._source.rotate[-2:, -2:]
+            placed["shear"] = self._source.shear[-1:]
+            placed["affine"] = self._source.affine.set_slice([1, 2])
         return placed
 
     def _remove(self) -> None:
@@ -89,6 +91,6 @@ class Preview:
             self._layer = None
             self.taken_away.emit()
 
-    def _keep_correction_active(self, event: Any) -> None:
+    def _keep_keys(self, event: Any) -> None:
         if event.value is not None and event.value is self._layer:
-            self._viewer.layers.selection.active = self._correction
+            self._viewer.layers.selection.active = self._keys

@@ -47,7 +47,7 @@ class VesselTools:
         self._tool: Tool | None = None
         self._at_work = False
         self._pointer: tuple[Point, bool] = (0.0, 0.0), False
-        self._mouse, self._preview = Mouse(frame.layer, self), Preview(frame)
+        self._mouse, self._preview = Mouse(frame.layer, self), Preview(frame.viewer, frame.source, frame.layer)
         self._preview.taken_away.connect(self._unusable)
         dims = frame.viewer.dims.events
         self._watched: list[tuple[Any, Any]] = [
