@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -94,7 +95,8 @@ def main() -> None:
             print(f"| {rate} | {arm} | " + " | ".join(f"{value:.1f}" for value in np.mean(values, axis=0)) + " |")
         return
     print(
-        f"\n{model.name}, {options.seeds} runs of {FRAMES} frames, {options.size} px; DSC of all frames / of filled ones"
+        f"\n{model.name}, {options.seeds} runs of {FRAMES} frames, {options.size} px; "
+        "DSC of all frames / of those half filled or more"
     )
     print("\n| frames a second | anchors | " + " | ".join(ARMS) + " |\n|" + "---|" * (len(ARMS) + 2))
     for rate in ("15", "7.5"):
@@ -105,7 +107,8 @@ def main() -> None:
     order = np.argsort(trust)
     quarters = ", ".join(f"{100 * part.mean():.0f}" for part in np.array_split(right[order], 4))
     print(
-        f"\nTrust and DSC: Spearman {spearmanr(trust, right)[0]:.2f}; mean DSC by quarter of trust, lowest first: {quarters}"
+        f"\nTrust and DSC: Spearman {spearmanr(trust, right)[0]:.2f}; "
+        f"mean DSC by quarter of trust, lowest first: {quarters}"
     )
 
 
@@ -115,7 +118,7 @@ def steadiness(
     """In percent: mean DSC of each mask with the next one brought to it along the flow; then that with the truth."""
     seen = [evidence(frame) for frame in frames]  # by the frames alone: the same flow for both arms
     found = [one >= threshold for one in p]
-    ways = [Way.along(motion(a, b), truth.shape[1:]) for a, b in zip(seen[:-1], seen[1:], strict=True)]
+    ways = [Way.along(motion(a, b), truth.shape[1:]) for a, b in pairwise(seen)]
     alike = [dsc(m, way.bring(np.float32(n)) > 0.5) for m, n, way in zip(found[:-1], found[1:], ways, strict=True)]
     return 100 * float(np.mean(alike)), *scores(found, truth)
 

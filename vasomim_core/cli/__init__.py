@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import tyro
 
-from vasomim_core.cli import frames, labels, mask, measure, models, training
+from vasomim_core.cli import follow, frames, labels, mask, measure, models, training
 from vasomim_core.cli.common import printable
 from vasomim_core.errors import VasoMIMError
 
@@ -45,6 +45,7 @@ COMMANDS: dict[str, Any] = {
     "pretrain": training.Pretrain,
     "finetune": training.Finetune,
     "segment": frames.Segment,
+    "follow": follow.Follow,
     "evaluate": frames.Evaluate,
     "measure": measure.Measure,
     "sample": frames.Sample,

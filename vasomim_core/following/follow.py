@@ -103,7 +103,7 @@ def follow(
             )
         if not (~np.isin(mask, [0, *others])).any():
             raise LabelError(f"the mask of frame {index} has no vessel in it: give one that shows what to follow")
-    return _follow(_Run(frames, probabilities), dict(anchors), tuple(others))
+    return _follow(_Run(frames, probabilities, shape), dict(anchors), tuple(others))
 
 
 def _follow(run: _Run, anchors: dict[int, ClassMask], others: tuple[int, ...]) -> Iterator[Followed]:
@@ -122,9 +122,12 @@ class _Run:
     """What is known of the frames of a run; computed at first need, and kept while it is near."""
 
     def __init__(
-        self, frames: Sequence[NDArray[np.uint8]], probabilities: Sequence[NDArray[np.floating]] | None
+        self,
+        frames: Sequence[NDArray[np.uint8]],
+        probabilities: Sequence[NDArray[np.floating]] | None,
+        shape: tuple[int, ...],
     ) -> None:
-        self.frames, self.probabilities = frames, probabilities
+        self.frames, self.probabilities, self.shape = frames, probabilities, shape
         self.seen: dict[int, Evidence] = {}
         self.steady: dict[int, tuple[Map, Map]] = {}
 
@@ -132,8 +135,8 @@ class _Run:
         if index not in self.seen:
             frame = self.frames[index]
             probability = None if self.probabilities is None else self.probabilities[index]
-            if probability is not None and probability.shape != frame.shape:
-                raise InputError(f"the probability of frame {index} has another size than the frame: segment this run")
+            if frame.shape != self.shape:
+                raise InputError(f"frame {index} has another size than the anchors' frames: give one run")
             self.seen[index] = evidence(frame, probability)
         return self.seen[index]
 
@@ -152,7 +155,7 @@ class _Run:
                 mean_along(planes, index, {i: Way.along(flow, planes[index].shape) for i, flow in flows.items()})
                 for planes in (vessel, dark)
             ]
-            self.steady[index] = _logit(_sized(means[0], self.frames[index].shape)), means[1]
+            self.steady[index] = _logit(_sized(means[0], self.shape)), means[1]
         return self.steady[index]
 
     def forget(self, index: int, keep: Collection[int]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vasomim_core.anatomy import sato
+from vasomim_core.errors import InputError
 
 Map = NDArray[np.float32]
 
@@ -46,7 +47,14 @@ def evidence(frame: NDArray[np.uint8], probability: NDArray[np.floating] | None 
     Args:
         frame: uint8 (H, W), vessels dark.
         probability: of vessel, (H, W) in [0, 1]; None = vesselness alone.
+
+    Raises:
+        InputError: the two differ in size.
     """
+    if probability is not None and np.shape(probability) != np.shape(frame):
+        raise InputError(
+            f"a frame of {np.shape(frame)} has a probability of {np.shape(probability)} px: segment this very run"
+        )
     grey = reduced(np.float32(frame))
     response = sato(grey, SIGMAS)
     usual = 3 * (cv2.blur(response, (LOCAL, LOCAL)) + response.mean())
@@ -66,13 +74,27 @@ def reduced(plane: Map) -> Map:
 def motion(here: Evidence, there: Evidence) -> Map:
     """The flow from one frame to another: the pixel at x of `here` lies at x + flow(x) in `there`.
 
+    It starts from the shift of the whole picture, where that fits better than none: a table that was moved takes
+    vessels farther than their flow is looked for.
+
     Returns:
         float32 (h, w, 2), right and down in px of the reduced size.
 
     Source: Farneback, "Two-Frame Motion Estimation Based on Polynomial Expansion", SCIA 2003, by OpenCV.
     """
-    flow = cv2.calcOpticalFlowFarneback(here.vessels, there.vessels, None, 0.5, 6, WINDOW, 5, 7, 1.5, 0)  # type: ignore[call-overload]
-    return np.asarray(flow, np.float32)
+    flow = np.zeros((*here.vessels.shape, 2), np.float32)
+    flow[:] = _shift(np.float32(here.vessels), np.float32(there.vessels))
+    start = cv2.OPTFLOW_USE_INITIAL_FLOW
+    found = cv2.calcOpticalFlowFarneback(here.vessels, there.vessels, flow, 0.5, 6, WINDOW, 5, 7, 1.5, start)
+    return np.asarray(found, np.float32)
+
+
+def _shift(here: Map, there: Map) -> tuple[float, float]:
+    """The shift (right, down) in px from one picture to another by phase correlation; none where none fits better."""
+    window = cv2.createHanningWindow(here.shape[::-1], cv2.CV_32F)
+    (right, down), _ = cv2.phaseCorrelate(here, there, window)
+    moved = cv2.warpAffine(there, np.float32([[1, 0, -right], [0, 1, -down]]), here.shape[::-1])
+    return (right, down) if (here * moved).sum() > (here * there).sum() else (0.0, 0.0)
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ def _steady(
         near = around(index, len(frames))
         seen = {i: seen[i] if i in seen else evidence(frames[i], probabilities[i]) for i in near}
         planes = {i: planes[i] if i in planes else np.float32(probabilities[i]) for i in near}
-        if len({plane.shape for plane in planes.values()} | {np.shape(frames[index])}) > 1:
-            raise InputError(f"the probability of frame {index} or of one beside it has another size than the frame")
+        if len({plane.shape for plane in planes.values()}) > 1:
+            raise InputError(f"frame {index} and those beside it differ in size: give one run")
         ways = {i: Way.along(motion(seen[index], seen[i]), planes[index].shape) for i in near if i != index}
         yield mean_along(planes, index, ways)
 
