@@ -69,7 +69,10 @@ def main() -> None:
         for rate, step in (("15", 1), ("7.5", 2)):
             frames, truth, q = (stack[::step] for stack in (run.frames, run.masks, said))
             if options.flicker:
-                for arm, p in (("each frame", q), ("with its neighbours", np.stack(list(steady(frames, q))))):
+                for arm, p in (
+                    ("each frame", q),
+                    ("with its neighbours", np.stack(list(steady(zip(frames, q, strict=True))))),
+                ):
                     flicker[rate, arm].append(steadiness(frames, truth, p, model.threshold))
                 continue
             n = len(frames)

@@ -83,6 +83,7 @@ class Segment(Batch):
         tile: side in px of overlapping tiles of the scaled frame, to bound memory; None = as the model was trained.
         inverted: vessels are bright in these images, as in a subtracted one or a fundus.
         probability: also write `<stem>_probability.tif`, 32-bit in [0, 1].
+        steady: in a run, the frames before and after each have a say in its probability: less flicker.
         device: auto, cpu or cuda.
     """
 
@@ -93,6 +94,7 @@ class Segment(Batch):
     tile: int | None = None
     inverted: bool = False
     probability: bool = False
+    steady: bool = False
     device: str = "auto"
 
     def run(self) -> dict[str, Any]:
@@ -110,6 +112,7 @@ class Segment(Batch):
                 tile=self.tile,
                 inverted=self.inverted,
                 probability=self.probability,
+                steady=self.steady,
                 suffix=self.suffix,
                 strict=self.strict,
                 device=self.device,

@@ -23,7 +23,7 @@ from scipy.ndimage import distance_transform_edt
 from vasomim_core.classes import ClassMask
 from vasomim_core.errors import ConfigError, InputError, LabelError
 from vasomim_core.following.motion import Evidence, Map, Way, disagreement, evidence, motion
-from vasomim_core.following.steady import around, mean_along
+from vasomim_core.following.steady import mean_along
 
 # a, b, c, d, e.
 WITH_MODEL = (4.44, 2.17, 1.14, 0.58, 2.64)
@@ -148,14 +148,14 @@ class _Run:
     def steadied(self, index: int) -> tuple[Map, Map]:
         """Log odds of vessel (H, W) and darkness (h, w), both the mean over the frame and those beside it."""
         if index not in self.steady:
-            here, near = self.evidence(index), around(index, len(self.frames))
-            flows = {i: motion(here, self.evidence(i)) for i in near if i != index}
-            vessel, dark = ({i: of(i) for i in near} for of in (self.vessel, lambda i: self.evidence(i).darkness))
-            means = [
-                mean_along(planes, index, {i: Way.along(flow, planes[index].shape) for i, flow in flows.items()})
-                for planes in (vessel, dark)
-            ]
-            self.steady[index] = _logit(_sized(means[0], self.shape)), means[1]
+            near = [i for i in (index - 1, index + 1) if 0 <= i < len(self.frames)]
+
+            def planes(i: int) -> tuple[Evidence, Map]:
+                seen = self.evidence(i)
+                return seen, np.stack([_sized(plane, self.shape) for plane in (self.vessel(i), seen.darkness)])
+
+            vessel, darkness = mean_along(planes(index), [planes(i) for i in near])
+            self.steady[index] = _logit(vessel), _sized(darkness, self.evidence(index).vessels.shape)
         return self.steady[index]
 
     def forget(self, index: int, keep: Collection[int]) -> None:

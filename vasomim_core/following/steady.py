@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,51 +10,44 @@ from numpy.typing import NDArray
 from vasomim_core.errors import InputError
 from vasomim_core.following.motion import Evidence, Map, Way, evidence, motion
 
+Seen = tuple[Evidence, Map]
+"""Evidence of a frame, and what is made steady of it."""
 
-def steady(
-    frames: Sequence[NDArray[np.uint8]], probabilities: Sequence[NDArray[np.floating]]
-) -> Iterator[NDArray[np.float32]]:
-    """The mean of each frame's probability and those of the frames before and after it, brought along the flow.
+
+def steady(run: Iterable[tuple[NDArray[np.uint8], NDArray[np.floating]]]) -> Iterator[NDArray[np.float32]]:
+    """The mean of what is said of each frame and of the frames before and after it, brought along the flow.
 
     Args:
-        frames: uint8 (H, W) each, vessels dark, in the order of time.
-        probabilities: of vessel, (H, W) in [0, 1], as many.
+        run: frames, uint8 (H, W), vessels dark, in the order of time, each with its probability of vessel, (H, W) in
+            [0, 1], or with several planes (K, H, W), the first of them that of vessel. Three are held at a time.
 
     Yields:
-        float32 (H, W) in [0, 1], one a frame.
+        float32 in [0, 1] of the probability's shape, one a frame.
 
     Raises:
-        InputError: there are not as many probabilities as frames, or they differ in size.
+        InputError: frames, or a frame and its probability, differ in size.
     """
-    if len(frames) != len(probabilities):
-        raise InputError(f"there are {len(frames)} frames and {len(probabilities)} probabilities: give one for each")
-    return _steady(frames, probabilities)
+    before: Seen | None = None
+    here: Seen | None = None
+    for frame, said in run:
+        planes = np.float32(said)
+        after = evidence(frame, planes if planes.ndim == 2 else planes[0]), planes
+        if here is not None:
+            if planes.shape != here[1].shape:
+                raise InputError(f"a frame of {here[1].shape} is followed by one of {planes.shape} px: give one run")
+            yield mean_along(here, [one for one in (before, after) if one is not None])
+        before, here = here, after
+    if here is not None:
+        yield mean_along(here, [] if before is None else [before])
 
 
-def _steady(
-    frames: Sequence[NDArray[np.uint8]], probabilities: Sequence[NDArray[np.floating]]
-) -> Iterator[NDArray[np.float32]]:
-    seen: dict[int, Evidence] = {}
-    planes: dict[int, Map] = {}
-    for index in range(len(frames)):
-        near = around(index, len(frames))
-        seen = {i: seen[i] if i in seen else evidence(frames[i], probabilities[i]) for i in near}
-        planes = {i: planes[i] if i in planes else np.float32(probabilities[i]) for i in near}
-        if len({plane.shape for plane in planes.values()}) > 1:
-            raise InputError(f"frame {index} and those beside it differ in size: give one run")
-        ways = {i: Way.along(motion(seen[index], seen[i]), planes[index].shape) for i in near if i != index}
-        yield mean_along(planes, index, ways)
-
-
-def around(index: int, count: int) -> range:
-    """A frame and those beside it."""
-    return range(max(0, index - 1), min(count, index + 2))
-
-
-def mean_along(planes: dict[int, Map], index: int, ways: dict[int, Way]) -> Map:
-    """The mean of a plane (H, W) and those of other frames, brought to it along the way to each."""
-    total, count = planes[index].astype(np.float32), np.ones(planes[index].shape, np.float32)
-    for other, way in ways.items():
-        total += way.bring(planes[other])
+def mean_along(here: Seen, others: Iterable[Seen]) -> Map:
+    """The mean of a frame's planes and those of other frames, brought to it along the flow to each."""
+    total = here[1].copy()
+    count = np.ones(total.shape[-2:], np.float32)
+    for seen, planes in others:
+        way = Way.along(motion(here[0], seen), count.shape)
+        brought = [way.bring(plane) for plane in planes.reshape(-1, *count.shape)]
+        total += np.reshape(brought, total.shape)
         count += way.inside
     return total / count

@@ -10,6 +10,7 @@ import tifffile
 
 from vasomim_core.cli import run
 from vasomim_core.files import write_png
+from vasomim_core.following import steady
 from vasomim_core.models.catalogue import Card
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.unext import UNeXt
@@ -111,3 +112,15 @@ def test_a_still_cannot_be_followed(folder, capsys):
     command = ["follow", folder / "3.png", "--anchor", f"0={folder / '3.png'}", "--output", folder / "out"]
     assert run(list(map(str, command))) == 1
     assert "has one frame" in capsys.readouterr().err
+
+
+def test_segment_makes_a_run_steady_when_asked_to(folder, capsys, cine):
+    save_checkpoint(folder / "m.safetensors", UNeXt().state_dict(), Card("segmentation model", "unext"))
+    start = ["segment", folder / "run", "--model", folder / "m.safetensors", "--probability", "--device", "cpu"]
+    found = {}
+    for name, more in (("each", []), ("calm", ["--steady"])):
+        assert run([*map(str, [*start, "--output", folder / name, *more])]) == 0, capsys.readouterr().err
+        found[name] = tifffile.imread(folder / name / "x_probability.tif")
+    expected = list(steady(zip(cine.frames, found["each"], strict=True)))
+    np.testing.assert_allclose(found["calm"], expected, atol=1e-6)
+    assert np.abs(found["calm"] - found["each"]).max() > 0.01

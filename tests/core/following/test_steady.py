@@ -11,7 +11,7 @@ from .conftest import Run
 
 
 def test_neighbours_fill_what_flickers(run: Run):
-    calm = list(steady(run.frames, run.said))
+    calm = list(steady(zip(run.frames, run.said, strict=True)))
     assert len(calm) == len(run.frames)
     assert calm[0].dtype == np.float32
     before, after = (
@@ -26,17 +26,27 @@ def test_what_does_not_change_stays():
     frames[:, 30:34] = 60
     said = np.zeros((3, 64, 64), np.float32)
     said[:, 30:34] = 0.8
-    for one in steady(frames, said):
+    for one in steady(zip(frames, said, strict=True)):
         np.testing.assert_allclose(one, said[0], atol=1e-3)
 
 
 def test_a_run_of_one_frame_is_itself(run: Run):
-    (one,) = steady(run.frames[:1], run.said[:1])
+    (one,) = steady([(run.frames[0], run.said[0])])
     np.testing.assert_array_equal(one, run.said[0])
 
 
-def test_other_numbers_and_sizes(run: Run):
-    with pytest.raises(InputError, match="10 frames and 9"):
-        steady(run.frames, run.said[1:])
+def test_planes_beside_that_of_vessel_go_along(run: Run):
+    """Further planes are brought along the flow of the first."""
+    both = np.stack([run.said, run.masks.astype(np.float32)], axis=1)
+    one, two = (list(steady(zip(run.frames, said, strict=True))) for said in (run.said, both))
+    for index in range(10):
+        np.testing.assert_allclose(two[index][0], one[index], atol=1e-6)
+    brought = [dsc(two[index][1] > 0.5, run.masks[index]) for index in range(4, 10)]
+    assert min(brought) > 0.9
+
+
+def test_other_sizes(run: Run):
     with pytest.raises(InputError, match="segment this very run"):
-        list(steady(run.frames[:3], [run.said[0], run.said[1][:50], run.said[2]]))
+        list(steady([(run.frames[0], run.said[0][:50])]))
+    with pytest.raises(InputError, match="give one run"):
+        list(steady([(run.frames[0], run.said[0]), (run.frames[1][:50], run.said[1][:50])]))
