@@ -9,12 +9,14 @@ frame is worse than asking for it between the two frames themselves, since error
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vasomim_core.anatomy import sato
+from vasomim_core.classes import ClassMask
 from vasomim_core.errors import InputError
 
 Map = NDArray[np.float32]
@@ -55,11 +57,11 @@ def evidence(frame: NDArray[np.uint8], probability: NDArray[np.floating] | None 
         raise InputError(
             f"a frame of {np.shape(frame)} has a probability of {np.shape(probability)} px: segment this very run"
         )
-    grey = reduced(np.float32(frame))
+    grey = reduced(frame.astype(np.float32))
     response = sato(grey, SIGMAS)
     usual = 3 * (cv2.blur(response, (LOCAL, LOCAL)) + response.mean())
     vesselness = np.divide(response, usual, out=np.zeros_like(response), where=usual > 0).clip(0, 1)
-    seen = vesselness if probability is None else (vesselness + reduced(np.float32(probability))) / 2
+    seen = vesselness if probability is None else (vesselness + reduced(probability.astype(np.float32))) / 2
     fine = cv2.GaussianBlur(grey, (0, 0), 0.8)
     darkness = cv2.GaussianBlur(fine, (0, 0), 8) - fine
     return Evidence(np.rint(255 * seen.clip(0, 1)).astype(np.uint8), vesselness, np.asarray(darkness, np.float32))
@@ -83,7 +85,7 @@ def motion(here: Evidence, there: Evidence) -> Map:
     Source: Farneback, "Two-Frame Motion Estimation Based on Polynomial Expansion", SCIA 2003, by OpenCV.
     """
     flow = np.zeros((*here.vessels.shape, 2), np.float32)
-    flow[:] = _shift(np.float32(here.vessels), np.float32(there.vessels))
+    flow[:] = _shift(here.vessels.astype(np.float32), there.vessels.astype(np.float32))
     start = cv2.OPTFLOW_USE_INITIAL_FLOW
     found = cv2.calcOpticalFlowFarneback(here.vessels, there.vessels, flow, 0.5, 6, WINDOW, 5, 7, 1.5, start)
     return np.asarray(found, np.float32)
@@ -93,7 +95,7 @@ def _shift(here: Map, there: Map) -> tuple[float, float]:
     """The shift (right, down) in px from one picture to another by phase correlation; none where none fits better."""
     window = cv2.createHanningWindow(here.shape[::-1], cv2.CV_32F)
     (right, down), _ = cv2.phaseCorrelate(here, there, window)
-    moved = cv2.warpAffine(there, np.float32([[1, 0, -right], [0, 1, -down]]), here.shape[::-1])
+    moved = cv2.warpAffine(there, np.array([[1, 0, -right], [0, 1, -down]], np.float32), here.shape[::-1])
     return (right, down) if (here * moved).sum() > (here * there).sum() else (0.0, 0.0)
 
 
@@ -118,14 +120,15 @@ class Way:
         down, right = np.mgrid[:rows, :columns].astype(np.float32)
         return cls(right + flow[..., 0] * np.float32(columns / w), down + flow[..., 1] * np.float32(rows / h))
 
-    def bring(self, plane: NDArray[np.generic], values: bool = False) -> NDArray[np.generic]:
-        """A plane (H, W) of the other frame as it looks here, 0 where it comes from outside of the frame.
+    def bring(self, plane: Map) -> Map:
+        """A plane (H, W) of the other frame as it looks here, between pixels; 0 where it comes from outside of it."""
+        return self._brought(plane, cv2.INTER_LINEAR)
 
-        Args:
-            plane: float32, or uint8 with `values`.
-            values: take the nearest pixel's; else between pixels, linearly.
-        """
-        how = cv2.INTER_NEAREST if values else cv2.INTER_LINEAR
+    def bring_values(self, mask: ClassMask) -> ClassMask:
+        """A class mask (H, W) of the other frame as it looks here, by the nearest pixel; 0 where it is from outside."""
+        return self._brought(mask, cv2.INTER_NEAREST)
+
+    def _brought(self, plane: NDArray[Any], how: int) -> NDArray[Any]:
         return cv2.remap(plane, self.columns, self.rows, how, borderMode=cv2.BORDER_CONSTANT)
 
     @property

@@ -106,6 +106,10 @@ def test_neither_the_run_nor_a_mask_is_written_over(folder, capsys):
         command = ["follow", folder / "run" / "x.tif", "--anchor", f"3={folder / 'masks' / 'x.tif'}", "--output"]
         assert run([*map(str, command), str(folder / place)]) == 1
         assert "another output folder" in capsys.readouterr().err
+    (folder / "run" / "x.tif").rename(folder / "run" / "x.tiff")
+    command[1], command[3] = folder / "run" / "x.tiff", f"3={folder / '3.png'}"
+    assert run([*map(str, command), str(folder / "run")]) == 1
+    assert not (folder / "run" / "x.tif").exists()
 
 
 def test_a_still_cannot_be_followed(folder, capsys):

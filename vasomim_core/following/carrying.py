@@ -23,7 +23,7 @@ from scipy.ndimage import distance_transform_edt
 from vasomim_core.classes import ClassMask
 from vasomim_core.errors import ConfigError, InputError, LabelError
 from vasomim_core.following.motion import Evidence, Map, Way, disagreement, evidence, motion
-from vasomim_core.following.steady import mean_along
+from vasomim_core.following.flicker import mean_along
 
 # a, b, c, d, e.
 WITH_MODEL = (4.44, 2.17, 1.14, 0.58, 2.64)
@@ -143,7 +143,7 @@ class _Run:
     def vessel(self, index: int) -> Map:
         """The model's probability (H, W), or vesselness in its place (h, w)."""
         found = self.evidence(index)
-        return found.vesselness if self.probabilities is None else np.float32(self.probabilities[index])
+        return found.vesselness if self.probabilities is None else self.probabilities[index].astype(np.float32)
 
     def steadied(self, index: int) -> tuple[Map, Map]:
         """Log odds of vessel (H, W) and darkness (h, w), both the mean over the frame and those beside it."""
@@ -176,7 +176,7 @@ class _Anchor:
         # Flow finds a vessel better where it is drawn than where the model alone sees it, and misses some.
         self.evidence = run.evidence(index)
         if run.probabilities is not None:
-            seen = np.maximum(np.float32(run.probabilities[index]), self.vessel)
+            seen = np.maximum(run.probabilities[index].astype(np.float32), self.vessel)
             self.evidence = evidence(run.frames[index], seen)
         self.odds, self.darkness = run.steadied(index)
         # The class of the nearest vessel, so that a vessel that comes out wider has its class up to its wall.
@@ -189,7 +189,8 @@ def _reached(run: _Run, index: int, anchors: list[_Anchor], others: tuple[int, .
     here = run.evidence(index)
     odds, darkness = run.steadied(index)
     small, shape = here.vessels.shape, odds.shape
-    lain, belief, ways, alike, contrast, stays = [], [], [], [], [], []
+    ways: list[Way] = []
+    lain, belief, alike, contrast, stays = [], [], [], [], []
     for anchor in anchors:
         flow, back = motion(here, anchor.evidence), motion(anchor.evidence, here)
         astray = disagreement(flow, back).clip(max=8)
@@ -225,7 +226,7 @@ def _reached(run: _Run, index: int, anchors: list[_Anchor], others: tuple[int, .
         vessel[:] = False
 
     best = weights.argmax(axis=0)
-    brought = [way.bring(anchor.territory, values=True) for way, anchor in zip(ways, anchors, strict=True)]
+    brought = [way.bring_values(anchor.territory) for way, anchor in zip(ways, anchors, strict=True)]
     classes = np.choose(best, brought)
     # Beyond the edge of an anchor's frame, its largest class is as good as any.
     values, counts = np.unique(anchors[0].territory, return_counts=True)

@@ -30,7 +30,7 @@ def steady(run: Iterable[tuple[NDArray[np.uint8], NDArray[np.floating]]]) -> Ite
     before: Seen | None = None
     here: Seen | None = None
     for frame, said in run:
-        planes = np.float32(said)
+        planes = np.asarray(said).astype(np.float32)
         after = evidence(frame, planes if planes.ndim == 2 else planes[0]), planes
         if here is not None:
             if planes.shape != here[1].shape:

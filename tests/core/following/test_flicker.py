@@ -30,6 +30,13 @@ def test_what_does_not_change_stays():
         np.testing.assert_allclose(one, said[0], atol=1e-3)
 
 
+def test_what_has_come_into_the_frame_is_not_made_less(run: Run):
+    """The table was moved: what comes from outside the frame before has no say."""
+    frames = [np.roll(run.frames[6], shift, 1) for shift in (0, 30)]
+    for one in steady((frame, np.full(frame.shape, 0.6, np.float32)) for frame in frames):
+        np.testing.assert_allclose(one[2:-2, 2:-2], 0.6, atol=0.02)
+
+
 def test_a_run_of_one_frame_is_itself(run: Run):
     (one,) = steady([(run.frames[0], run.said[0])])
     np.testing.assert_array_equal(one, run.said[0])

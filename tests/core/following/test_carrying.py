@@ -5,7 +5,7 @@ import pytest
 
 from vasomim_core.errors import ConfigError, InputError, LabelError
 from vasomim_core.evaluation.metrics import dsc
-from vasomim_core.following import Followed, follow
+from vasomim_core.following import Followed, carrying, follow
 
 from .conftest import Run
 
