@@ -22,8 +22,8 @@ from scipy.ndimage import distance_transform_edt
 
 from vasomim_core.classes import ClassMask
 from vasomim_core.errors import ConfigError, InputError, LabelError
-from vasomim_core.following.motion import Evidence, Map, Way, disagreement, evidence, motion
 from vasomim_core.following.flicker import mean_along
+from vasomim_core.following.motion import Evidence, Map, Way, disagreement, evidence, motion
 
 # a, b, c, d, e.
 WITH_MODEL = (4.44, 2.17, 1.14, 0.58, 2.64)

@@ -47,7 +47,7 @@ def mean_along(here: Seen, others: Iterable[Seen]) -> Map:
     count = np.ones(total.shape[-2:], np.float32)
     for seen, planes in others:
         way = Way.along(motion(here[0], seen), count.shape)
-        brought = [way.bring(plane) for plane in planes.reshape(-1, *count.shape)]
-        total += np.reshape(brought, total.shape)
-        count += way.inside
+        stack = planes.reshape(-1, *count.shape)
+        total += np.reshape([way.bring(stack[k]) for k in range(len(stack))], total.shape)
+        count += way.bring(np.ones_like(count))
     return total / count

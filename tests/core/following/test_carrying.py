@@ -86,6 +86,24 @@ def test_nothing_is_drawn_where_next_to_nothing_is_to_be_trusted(run: Run):
         assert "contrast" in one.reason
 
 
+def test_without_a_model_the_grey_levels_tell_that_contrast_has_not_come(run: Run):
+    found = list(follow(run.frames, drawn(run, 6)))
+    assert (found[0].mask > 0).sum() < 0.25 * run.masks[6].sum()
+    assert "contrast" in found[0].reason
+
+
+def test_below_the_least_trust_there_are_no_vessels(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(carrying, "LEAST", 0.95)
+    found = list(follow(run.frames[5:8], {1: run.masks[6].astype(np.uint8)}, run.said[5:8]))
+    assert [one.mask.any() for one in found] == [False, True, False]
+
+
+def test_trust_follows_how_right_a_mask_is(run: Run, from_one: list[Followed]):
+    others = [one for one in from_one if not one.anchor]
+    right = [dsc(one.mask, run.masks[one.index]) for one in others]
+    assert np.corrcoef(right, [one.trust for one in others])[0, 1] > 0.7
+
+
 @pytest.mark.parametrize("way", [-60, 30, 60])
 def test_a_table_that_was_moved_takes_the_mask_along(run: Run, way: int):
     def moved(plane: np.ndarray, around: float) -> np.ndarray:
