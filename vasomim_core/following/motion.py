@@ -22,10 +22,10 @@ from vasomim_core.errors import InputError
 Map = NDArray[np.float32]
 
 SIDE = 320
-"""Longer side in px to which frames are reduced for the flow; larger ones gain nothing."""
+"""Longer side in px to which frames are reduced for the flow, at which what follows was chosen."""
 SIGMAS = (1.5, 2.5, 4.0)  # of the vesselness, px of the reduced frame
 LOCAL = 51  # px, side of the square whose mean vesselness makes faint and strong vessels alike
-WINDOW = 25  # px, over which Farneback's flow is averaged; 21 to 41 are alike
+WINDOW = 25  # px, over which Farneback's flow is averaged; 15 to 31 are alike
 
 
 @dataclass(frozen=True)
