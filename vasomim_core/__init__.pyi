@@ -16,6 +16,9 @@ from .evaluation.metrics import cldice as cldice
 from .evaluation.metrics import dsc as dsc
 from .evaluation.metrics import hd95 as hd95
 from .figures import overlay as overlay
+from .following import Followed as Followed
+from .following import follow as follow
+from .following import steady as steady
 from .inference.folders import SegmentedFolder as SegmentedFolder
 from .inference.folders import segment_folder as segment_folder
 from .inference.frame_masking import mask_frame as mask_frame

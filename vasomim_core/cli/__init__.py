@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import tyro
 
-from vasomim_core.cli import compare, frames, labels, mask, measure, models, training
+from vasomim_core.cli import compare, follow, frames, labels, mask, measure, models, training
 from vasomim_core.cli.common import printable
 from vasomim_core.errors import VasoMIMError
 
@@ -46,6 +46,7 @@ COMMANDS: dict[str, Any] = {
     "finetune": training.Finetune,
     "compare": compare.Compare,
     "segment": frames.Segment,
+    "follow": follow.Follow,
     "evaluate": frames.Evaluate,
     "measure": measure.Measure,
     "sample": frames.Sample,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vasomim_core.cli.common import Batch, Options, frames_bar, plain
 from vasomim_core.config import Mode, Vessels
+from vasomim_core.errors import ConfigError
 from vasomim_core.files import write_masks, write_pages
 from vasomim_core.models.catalogue import DEFAULT_MODEL
 
@@ -82,6 +83,7 @@ class Segment(Batch):
         tile: side in px of overlapping tiles of the scaled frame, to bound memory; None = as the model was trained.
         inverted: vessels are bright in these images, as in a subtracted one or a fundus.
         probability: also write `<stem>_probability.tif`, 32-bit in [0, 1].
+        steady: in a run, the frames before and after each have a say in its probability: less flicker.
         device: auto, cpu or cuda.
     """
 
@@ -92,6 +94,7 @@ class Segment(Batch):
     tile: int | None = None
     inverted: bool = False
     probability: bool = False
+    steady: bool = False
     device: str = "auto"
 
     def run(self) -> dict[str, Any]:
@@ -109,6 +112,7 @@ class Segment(Batch):
                 tile=self.tile,
                 inverted=self.inverted,
                 probability=self.probability,
+                steady=self.steady,
                 suffix=self.suffix,
                 strict=self.strict,
                 device=self.device,
@@ -168,7 +172,10 @@ class Sample(Options):
     Attributes:
         output: folder for images/ and masks/.
         count: number of patients.
-        frames: frames of each; more than one give a moving run, as multi-page TIFF.
+        frames: frames of each; more than one give a moving run, as multi-page TIFF, with a mask for each frame.
+        frame_time: time from frame to frame of a run in ms.
+        injection: how long contrast agent is injected into a run in ms; None = to its end.
+        table: how far the table is moved within a run, in mm.
         seed: other seeds give other patients; the same seed gives the same files.
         size: side of the frames in px.
         least_width: vessels thinner than this many px are drawn but not in the mask.
@@ -177,6 +184,9 @@ class Sample(Options):
     output: Path
     count: int = 10
     frames: int = 1
+    frame_time: float = 66.7
+    injection: float | None = None
+    table: float = 0.0
     seed: int = 0
     size: int = 512
     least_width: float = 2.0
@@ -185,11 +195,22 @@ class Sample(Options):
         """Write the samples."""
         from vasomim_core.synthetic import write_cines, write_samples
 
-        size, width = self.size, self.least_width
         if self.frames == 1:
-            write_samples(self.output, self.count, self.seed, size=size, least_width=width)
+            if self.injection is not None or self.table:
+                raise ConfigError("--injection and --table are of a run: give --frames more than 1")
+            write_samples(self.output, self.count, self.seed, size=self.size, least_width=self.least_width)
         else:
-            write_cines(self.output, self.count, self.seed, frames=self.frames, size=size, least_width=width)
+            write_cines(
+                self.output,
+                self.count,
+                self.seed,
+                frames=self.frames,
+                frame_time_ms=self.frame_time,
+                injection_ms=self.injection,
+                table=self.table,
+                size=self.size,
+                least_width=self.least_width,
+            )
         return {"output": str(self.output), "frames": self.count * self.frames}
 
     def summary(self, result: dict[str, Any]) -> str:

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vasomim_core import following
 from vasomim_core.config import Vessels
 from vasomim_core.errors import ConfigError
 from vasomim_core.files import passing_pages, write_masks
 from vasomim_core.labels.mask import LEAST_VESSEL
 from vasomim_core.models.catalogue import DEFAULT_MODEL
+from vasomim_core.models.class_mask import Probabilities
 from vasomim_core.models.prediction import Model
 from vasomim_core.models.registry import load_model
 from vasomim_core.reading import GreyLevels
@@ -56,6 +58,7 @@ def segment_folder(
     tile: int | None = None,
     inverted: bool = False,
     probability: bool = False,
+    steady: bool = False,
     suffix: str | None = None,
     strict: bool = False,
     device: str = "auto",
@@ -77,6 +80,8 @@ def segment_folder(
         tile: side in px of overlapping tiles of the scaled frame, to bound memory; None = as the model was trained.
         inverted: vessels are bright in these images, as in a subtracted one or a fundus.
         probability: also write `<stem>_probability.tif`, 32-bit in [0, 1].
+        steady: in a run, the frames before and after each have a say in its probability, brought to it along the
+            optical flow: less flicker.
         suffix: of the files to take from folders, such as ".png" where previews lie beside them; None = all kinds.
         strict: end at the first file that cannot be read; else the rest is done, and `failed` of the result lists it.
         device: for a model that is not loaded yet; see `load_model`.
@@ -110,9 +115,9 @@ def segment_folder(
                 shares.append(float(mask.mean()))
                 yield mask
 
-        found: Iterator[Seen] = (
-            network.vessels(network.predict_classes(grey, mirrored, tile), vessels, threshold) for grey in greys
-        )
+        said = ((grey, network.predict_classes(grey, mirrored, tile)) for grey in greys)
+        calm = _steady(said) if steady and count > 1 else (one for _, one in said)
+        found: Iterator[Seen] = (network.vessels(one, vessels, threshold) for one in calm)
         if probability:
             found = passing_pages(target.with_name(f"{target.name}_probability.tif"), found, lambda seen: seen[0])
         written = write_masks(target, masks(found), count)
@@ -124,3 +129,9 @@ def segment_folder(
     return SegmentedFolder(
         **vars(done), with_little_vessel=little, model=network.name, vessels=vessels, device=str(network.device)
     )
+
+
+def _steady(said: Iterator[tuple[NDArray[np.uint8], Probabilities]]) -> Iterator[Probabilities]:
+    """What a model says of the frames of a run, each with a say of those beside it."""
+    planes = ((grey, np.concatenate([one.vessel[None], one.classes])) for grey, one in said)
+    return (Probabilities(one[0], one[1:]) for one in following.steady(planes))

@@ -15,6 +15,9 @@ from vasomim_core.files import atomic, write_png
 from vasomim_core.synthetic.scene import Look, Scene, Seed
 from vasomim_core.synthetic.tree import Side
 
+FARTHEST = 100.0
+"""Farthest that a table is moved within a run, in mm: by then another part of the patient is in the frame."""
+
 
 @dataclass(frozen=True)
 class SyntheticAngiogram:
@@ -115,14 +118,21 @@ def synthesize_cine(
     *,
     frames: int = 30,
     frame_time_ms: float = 66.7,
+    injection_ms: float | None = None,
+    table: float = 0.0,
     **scenery: Unpack[Scenery],
 ) -> SyntheticCine:
     """Draw a run in which the heart beats, the patient breathes and contrast agent fills the tree.
+
+    With `injection_ms` it is washed out again, with `table` the operator moves the table once.
 
     Args:
         seed: a number or numbers; the same seed gives the same run.
         frames: number of frames.
         frame_time_ms: time from frame to frame.
+        injection_ms: how long contrast agent is injected; None = to the end.
+        table: mm in the isocentre by which the table is moved, in a direction and over a part of the run that are
+            drawn; 0 = it rests. Behind the same vessels it shows another chest than a run in which it rests.
         **scenery: the keywords of `synthesize`: side, size, look, angles, stenosis and least_width.
 
     Returns:
@@ -133,14 +143,20 @@ def synthesize_cine(
     """
     if frames < 1 or not 0 < frame_time_ms < np.inf:
         raise ConfigError(f"a cine of {frames} frames every {frame_time_ms} ms cannot be; give positive numbers")
+    if injection_ms is not None and not 0 < injection_ms < np.inf:
+        raise ConfigError(f"an injection of {injection_ms} ms cannot be; give a positive number")
+    if not 0 <= table <= FARTHEST:
+        raise ConfigError(f"a table moved by {table} mm cannot be; give a number from 0 to {FARTHEST:g}")
     scene = Scene(seed, **scenery)
     beat, phase = scene.rng.uniform(700, 1000), scene.rng.random()
     breathing, depth = scene.rng.uniform(3000, 5000), scene.rng.uniform(2, 7)
+    injection = np.inf if injection_ms is None else injection_ms
+    places = _moved(scene, table, frames)
     shots = []
-    for i in range(frames):
+    for i, moved in enumerate(places):
         t = i * frame_time_ms
         breath = depth * np.sin(2 * np.pi * t / breathing)
-        shots.append(scene.shoot(heartbeat=(phase + t / beat) % 1.0, breath=breath, injected=t))
+        shots.append(scene.shoot((phase + t / beat) % 1.0, breath, t, injection, moved))
     return SyntheticCine(
         np.stack([frame for frame, _, _ in shots]),
         np.stack([truth.mask for _, truth, _ in shots]),
@@ -151,6 +167,20 @@ def synthesize_cine(
         scene.c_arm.spacing,
         frame_time_ms,
     )
+
+
+def _moved(scene: Scene, table: float, frames: int) -> list[tuple[int, int]]:
+    """Where the table is in each frame, (down, right) in px: it rests, is moved once, and rests again."""
+    if not table:
+        return [(0, 0)] * frames
+    rng = scene.rng
+    direction, start, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.5), rng.uniform(0.25, 0.45)
+    way = table / scene.c_arm.spacing
+    scene.widen(int(np.ceil(way)) + 1)
+    done = np.clip((np.arange(frames) / max(frames - 1, 1) - start) / length, 0, 1)
+    at = way * (3 - 2 * done) * done**2
+    down, right = (np.rint(at * part).astype(int).tolist() for part in (np.sin(direction), np.cos(direction)))
+    return list(zip(down, right, strict=True))
 
 
 def write_samples(
@@ -186,7 +216,17 @@ def write_samples(
             write_png(Path(folder) / part / f"synthetic-{seed}-{index:05d}.png", picture)
 
 
-def write_cines(folder: Path | str, count: int, seed: int = 0, *, frames: int = 30, **scenery: Unpack[Scenery]) -> None:
+def write_cines(
+    folder: Path | str,
+    count: int,
+    seed: int = 0,
+    *,
+    frames: int = 30,
+    frame_time_ms: float = 66.7,
+    injection_ms: float | None = None,
+    table: float = 0.0,
+    **scenery: Unpack[Scenery],
+) -> None:
     """Write moving samples as multi-page TIFF, `images/<id>.tif` and `masks/<id>.tif` (0 or 255), atomically.
 
     Args:
@@ -194,6 +234,9 @@ def write_cines(folder: Path | str, count: int, seed: int = 0, *, frames: int = 
         count: number of runs.
         seed: other seeds give other patients and other names.
         frames: frames in each run.
+        frame_time_ms: time from frame to frame.
+        injection_ms: as in `synthesize_cine`, like `table`.
+        table: mm.
         **scenery: the keywords of `synthesize`.
 
     Raises:
@@ -202,7 +245,14 @@ def write_cines(folder: Path | str, count: int, seed: int = 0, *, frames: int = 
     """
     _check_count(count)
     for index in range(count):
-        cine = synthesize_cine((seed, index), frames=frames, **scenery)
+        cine = synthesize_cine(
+            (seed, index),
+            frames=frames,
+            frame_time_ms=frame_time_ms,
+            injection_ms=injection_ms,
+            table=table,
+            **scenery,
+        )
         for part, pages in (("images", cine.frames), ("masks", cine.masks.astype(np.uint8) * 255)):
             with atomic(Path(folder) / part / f"cine-{seed}-{index:05d}.tif") as temporary:
                 tifffile.imwrite(temporary, pages, photometric="minisblack", compression="zlib")

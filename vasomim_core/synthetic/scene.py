@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -98,30 +98,63 @@ class Scene:
         self.streaming = [1 + 0.07 * smooth_noise(rng, len(v.points), 6)[:, 0] for v in self.tree.vessels]
         self.catheter_seed = int(rng.integers(2**32))
         self.catheter_density = rng.uniform(0.5, 1.3)
+        self.margin = 0
+
+    def widen(self, margin: int) -> None:
+        """Draw another chest, `margin` px wider at each side than the frame, so that the table can be moved."""
+        h, w = self.c_arm.shape
+        self.margin = margin
+        around = replace(self.c_arm, shape=(h + 2 * margin, w + 2 * margin))
+        self.background = random_background(self.rng, around, self.tree.heart, self.look.background, self.look.clutter)
 
     def shoot(
-        self, heartbeat: float, breath: float, injected: float
+        self,
+        heartbeat: float,
+        breath: float,
+        injected: float,
+        injection: float = np.inf,
+        moved: tuple[int, int] = (0, 0),
     ) -> tuple[NDArray[np.uint8], Projection, NDArray[np.bool_]]:
-        """One frame: phase of the heartbeat (0 to 1), diaphragm's height in mm, ms since the injection began.
+        """One frame at a moment.
+
+        Args:
+            heartbeat: phase, 0 to 1.
+            breath: the diaphragm's height in mm.
+            injected: ms since the injection began.
+            injection: ms that it lasts.
+            moved: px (down, right) by which the table has moved the patient in the frame, at most the margin of
+                `widen`.
 
         Returns:
             frame (H, W) uint8; its vessels; and the pixels whose centre lies in the catheter and in no vessel, bool.
         """
         lift = np.array([0.0, 0.0, 0.5 * breath])
         points = [self._beat(v.points, heartbeat) + lift for v in self.tree.vessels]
-        filling = [self._filling(v, injected) * s for v, s in zip(self.tree.vessels, self.streaming, strict=True)]
-        truth = project_tree(self.c_arm, self.tree.vessels, points, filling, self.opening > 0.5, self.least_width)
-        catheter = np.zeros(self.c_arm.shape, dtype=np.float32)
+        filling = [
+            self._filling(v, injected, injection) * s for v, s in zip(self.tree.vessels, self.streaming, strict=True)
+        ]
+        view, shown = self.background.c_arm, self._shown(moved)
+        seen = np.zeros(view.shape, dtype=bool)
+        seen[shown] = self.opening > 0.5
+        truth = project_tree(view, self.tree.vessels, points, filling, seen, self.least_width)
+        catheter = np.zeros(view.shape, dtype=np.float32)
         # The same course in every frame, carried along by the ostium.
         course, radius = random_catheter(np.random.default_rng(self.catheter_seed), self.tree, points[0][0])
-        line = project_tube(self.c_arm, course, np.full(len(course), radius), np.ones(len(course)), 0.0)
-        inside = np.zeros(self.c_arm.shape, dtype=bool)
+        line = project_tube(view, course, np.full(len(course), radius), np.ones(len(course)), 0.0)
+        inside = np.zeros(view.shape, dtype=bool)
         stamp(line, catheter, inside)
         iodine, density = np.float32(self.iodine), np.float32(self.catheter_density)
         absorption = self.background.absorption(breath) + iodine * (truth.thickness + density * catheter)
-        frame = self.detector.record(self.rng, absorption.astype(np.float32, copy=False), self.opening)
+        frame = self.detector.record(self.rng, absorption[shown].astype(np.float32, copy=False), self.opening)
         frame = 255 - frame if self.look.bright_vessels else frame
-        return frame, truth, inside & (self.opening > 0.5) & ~truth.mask
+        catheter_alone = (inside & seen & ~truth.mask)[shown]
+        truth = Projection(truth.thickness[shown], truth.mask[shown], truth.centreline[shown])
+        return frame, truth, catheter_alone
+
+    def _shown(self, moved: tuple[int, int]) -> tuple[slice, slice]:
+        """The part of the view that lies in the frame."""
+        (h, w), (down, right), margin = self.c_arm.shape, moved, self.margin
+        return slice(margin - down, margin - down + h), slice(margin - right, margin - right + w)
 
     def _beat(self, points: Array, phase: float) -> Array:
         """The ventricles contract by a tenth at the end of systole, a third into the beat, and twist a little."""
@@ -135,13 +168,18 @@ class Scene:
         a, b = inward * (np.cos(turn) * a - np.sin(turn) * b), inward * (np.sin(turn) * a + np.cos(turn) * b)
         return np.stack([along, a, b], axis=1) @ axes
 
-    def _filling(self, vessel: Vessel, injected: float) -> Array:
-        """Concentration along a vessel; it comes from the ostium and thins out with the way."""
+    def _filling(self, vessel: Vessel, injected: float, injection: float) -> Array:
+        """Concentration along a vessel; it comes from the ostium, thins out with the way, and is washed out after."""
         thinned = np.exp(-vessel.travelled / 400)
         if np.isinf(injected):
             return thinned
         front = self.speed * injected / 1000 - 25
-        return thinned / (1 + np.exp(np.clip((vessel.travelled - front) / 6, -50, 50)))
+        filled = thinned / (1 + np.exp(np.clip((vessel.travelled - front) / 6, -50, 50)))
+        if injected <= injection:
+            return filled
+        # Blood without contrast agent follows, and mixes on its way: the end is not as sharp as the front.
+        end = self.speed * (injected - injection) / 1000 - 75
+        return filled / (1 + np.exp(np.clip((end - vessel.travelled) / 25, -50, 50)))
 
 
 def _aim(rng: Generator, tree: Tree, angles: tuple[float, float], shape: tuple[int, int]) -> CArm:

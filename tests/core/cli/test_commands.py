@@ -17,7 +17,7 @@ from vasomim_core.models.catalogue import Card
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.registry import load_model
 from vasomim_core.models.unext import UNeXt
-from vasomim_core.synthetic import synthesize
+from vasomim_core.synthetic import synthesize, synthesize_cine
 
 
 def vasomim(capsys, *arguments: object) -> str:
@@ -160,6 +160,17 @@ def test_a_moving_sample_is_a_stack_that_everything_reads(tmp_path, capsys):
     vasomim(capsys, "anatomy", tmp_path / "d" / "images", "--output", tmp_path / "out")
     scores = vasomim(capsys, "evaluate", "--prediction", tmp_path / "out", "--truth", tmp_path / "d", "--json")
     assert json.loads(scores)["n"] == 3
+
+
+def test_a_sample_that_is_washed_out_and_moved(tmp_path, capsys):
+    start = ("sample", "--count", 1, "--size", 96)
+    moving = ("--frames", 4, "--frame-time", 400, "--injection", 300, "--table", 10)
+    vasomim(capsys, *start, "--output", tmp_path / "d", *moving)
+    (masks,) = (tmp_path / "d" / "masks").iterdir()
+    drawn = synthesize_cine((0, 0), frames=4, frame_time_ms=400, injection_ms=300, table=10, size=96)
+    np.testing.assert_array_equal(tifffile.imread(masks) > 0, drawn.masks)
+    assert run([*map(str, start), "--output", str(tmp_path / "e"), "--table", "10"]) == 1
+    assert "are of a run" in capsys.readouterr().err
 
 
 def test_models_lists_what_can_be_used(tmp_path, capsys, monkeypatch):

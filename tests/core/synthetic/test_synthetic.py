@@ -235,3 +235,53 @@ def test_bad_looks_and_counts(tmp_path):
         write_samples(tmp_path, 0)
     with pytest.raises(ConfigError, match="cine"):
         synthesize_cine(0, frames=0)
+
+
+def test_a_run_in_which_nothing_else_happens_is_the_old_one():
+    """Numbers of a run drawn before tables moved; grey levels to a rounding, which machines may do otherwise."""
+    cine = synthesize_cine(1, frames=4, size=96)
+    np.testing.assert_array_equal(cine.masks.sum(axis=(1, 2)), [0, 0, 0, 23])
+    np.testing.assert_allclose(cine.frames.mean(axis=(1, 2)), [151.8869, 151.7361, 151.5208, 151.5065], atol=0.01)
+
+
+def test_contrast_is_washed_out_from_the_ostium_on():
+    told = {"frames": 36, "size": 128, "side": "right", "stenosis": 0.0}
+    stays, goes = synthesize_cine(1, **told), synthesize_cine(1, injection_ms=800, **told)
+    np.testing.assert_array_equal(stays.frames[:12], goes.frames[:12])  # up to the injection's end, 800 ms
+    area = goes.masks.sum(axis=(1, 2))
+    assert area.max() > 0.8 * stays.masks.sum(axis=(1, 2)).max()
+    assert area[-1] < 0.5 * area.max()
+    # While it goes, what is left is farther from the catheter than what is gone.
+    half = next(i for i in range(area.argmax(), 36) if area[i] < 0.6 * area.max())
+    away = distance_transform_edt(~goes.catheters[half])
+    assert away[goes.masks[half]].mean() > away[stays.masks[half] & ~goes.masks[half]].mean()
+
+
+def test_a_moved_table_moves_all_but_the_collimator():
+    told = {"frames": 12, "size": 128, "injection_ms": None}
+    still, moved = (synthesize_cine(5, table=mm, **told) for mm in (0.0, 12.0))
+    np.testing.assert_array_equal(still.masks[0], moved.masks[0])
+    way = 12 / moved.spacing
+    vessel = [np.argwhere(cine.masks[-1]).mean(axis=0) for cine in (still, moved)]
+    assert 0.5 * way < np.linalg.norm(vessel[1] - vessel[0]) < 1.5 * way  # parts of the tree leave the frame
+    # It is one shift, which frame and truth share.
+    best, gain = (0, 0), -1.0
+    for down in range(-40, 41):
+        for right in range(-40, 41):
+            if abs(np.hypot(down, right) - way) < 1.5:
+                shifted = np.roll(still.masks[-1], (down, right), (0, 1))
+                if (score := (shifted & moved.masks[-1]).sum()) > gain:
+                    best, gain = (down, right), score
+    shifted = np.roll(still.masks[-1], best, (0, 1))
+    inner = np.s_[40:-40, 40:-40]
+    assert (shifted == moved.masks[-1])[inner].mean() > 0.995
+    lumen = binary_erosion(moved.masks[-1], SQUARE)
+    assert moved.frames[-1][lumen].mean() < moved.frames[-1][around(moved.masks[-1])].mean()
+    assert not (moved.catheters & moved.masks).any()
+
+
+def test_runs_that_cannot_be():
+    with pytest.raises(ConfigError, match="injection"):
+        synthesize_cine(0, injection_ms=0)
+    with pytest.raises(ConfigError, match="table"):
+        synthesize_cine(0, table=-1)
