@@ -1,0 +1,146 @@
+"""The kinds of folders and files that labels come and go in: a line in `INCOMING` or `OUTGOING` for each.
+
+folder = labelled("Dataset101_Coronaries")
+hand_over(folder, "coco", "out")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vasomim_core.errors import LabelError
+from vasomim_core.exchange.coco import write_coco
+from vasomim_core.exchange.handover import LabelsOnImages, MasksOfImages, Written, nothing
+from vasomim_core.exchange.nnunet import NnunetFolder, is_nnunet, write_nnunet
+from vasomim_core.exchange.pairs import write_pairs
+from vasomim_core.labels.arcade import is_arcade_split
+from vasomim_core.labels.sources import ArcadeFolder, CuratedFolder, LabelledFolder, MaskFolder
+from vasomim_core.reading.finding import LABEL_SET_INDEX
+from vasomim_core.reading.folders import Progress
+
+From = Literal["labelset", "pairs", "coco", "arcade", "nnunet", "masks"]
+"""What labels can be taken from: see `INCOMING`."""
+To = Literal["coco", "nnunet", "pairs"]
+"""What labels can be handed over in: see `OUTGOING`."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A kind of labelled folder.
+
+    Attributes:
+        title: what people call it.
+        knows: tells whether a path is of this kind; the angiograms are None where none were named.
+        open: opens it, with its angiograms and whether the categories of COCO are classes (None = as usual).
+    """
+
+    title: str
+    knows: Callable[[Path, Path | None], bool]
+    open: Callable[[Path, Path | None, bool | None], LabelledFolder]
+
+
+def _set(path: Path, images: Path | None, categories: bool | None) -> LabelledFolder:
+    return CuratedFolder(path) if images is None else LabelsOnImages(path, images)
+
+
+def _masks(path: Path, images: Path | None, categories: bool | None) -> LabelledFolder:
+    if images is None:
+        raise LabelError(f"{path} has masks and no frames: name the angiograms that they are of, too.")
+    return MasksOfImages(path, images)
+
+
+def _of_own(kind: Callable[[Path, bool | None], LabelledFolder]) -> Callable[..., LabelledFolder]:
+    """Opens what has frames of its own."""
+
+    def opened(path: Path, images: Path | None, categories: bool | None) -> LabelledFolder:
+        if images is not None:
+            raise LabelError(f"{path} has frames of its own: name no angiograms beside it.")
+        return kind(path, categories)
+
+    return opened
+
+
+# In the order in which they are asked.
+INCOMING: Mapping[From, Incoming] = {
+    "labelset": Incoming("label set", lambda path, _: (path / LABEL_SET_INDEX).is_file(), _set),
+    "nnunet": Incoming("nnU-Net raw", lambda path, _: is_nnunet(path), _of_own(lambda path, _: NnunetFolder(path))),
+    "coco": Incoming(
+        "COCO", lambda path, _: is_arcade_split(path) and ArcadeFolder(path, None).tells_classes,
+        _of_own(lambda path, categories: ArcadeFolder(path, categories is not False)),
+    ),
+    "arcade": Incoming(
+        "ARCADE", lambda path, _: is_arcade_split(path),
+        _of_own(lambda path, categories: ArcadeFolder(path, categories is True)),
+    ),
+    "masks": Incoming("masks", lambda path, images: images is not None, _masks),
+    "pairs": Incoming("images/ and masks/", lambda path, _: True, _of_own(lambda path, _: MaskFolder(path))),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A kind of folder or file that labels are written to.
+
+    Attributes:
+        title: what people call it.
+        write: writes it.
+    """
+
+    title: str
+    write: Callable[[LabelledFolder, Path, Progress], Written]
+
+
+OUTGOING: Mapping[To, Outgoing] = {
+    "coco": Outgoing("COCO", write_coco),
+    "nnunet": Outgoing("nnU-Net raw", write_nnunet),
+    "pairs": Outgoing("images/ and masks/", write_pairs),
+}
+
+
+def recognised(path: Path | str, images: Path | None = None) -> From:
+    """What kind of labelled folder a path is; "pairs" where it is none that is known.
+
+    Raises:
+        InputError: an annotation file that cannot be read.
+        LabelError: an annotation file that is not COCO.
+    """
+    return next(name for name, kind in INCOMING.items() if kind.knows(Path(path), images))
+
+
+def labelled(
+    path: Path | str, form: From | None = None, images: Path | None = None, categories: bool | None = None
+) -> LabelledFolder:
+    """Open labels of any kind.
+
+    Args:
+        path: a label set, `images/` with `masks/`, COCO, ARCADE, nnU-Net raw; or masks of what `images` names.
+        form: what it is; None = what it looks like.
+        images: an angiogram, or a folder of them: those that the masks are of, or that a label set was drawn on.
+        categories: the categories of COCO are classes; else all of them are vessel together, but those whose
+            supercategory is "other". None = they are, but for ARCADE.
+
+    Raises:
+        InputError: an annotation file that cannot be read.
+        LabelError: angiograms are needed and not named, or the other way round; more is found when it is read.
+    """
+    path = Path(path)
+    return INCOMING[recognised(path, images) if form is None else form].open(path, images, categories)
+
+
+def hand_over(folder: LabelledFolder, to: To, output: Path | str, progress: Progress = nothing) -> Written:
+    """Write labels in another layout.
+
+    Args:
+        folder: from `labelled`.
+        to: the layout.
+        output: where to, a new or empty folder.
+        progress: called after each frame; what it raises ends the work, and nothing is left of it.
+
+    Raises:
+        LabelError: there are no labels, they do not fit, or the output is there already or cannot be written to.
+        InputError: a frame or a mask is missing or damaged.
+    """
+    return OUTGOING[to].write(folder, Path(output), progress)
