@@ -76,15 +76,19 @@ class Import(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Export(Options):
-    """Give labels or masks away in another layout, with the names of their classes.
+    """Give labels or masks away: in another layout with the names of their classes, or as pictures and films.
 
     Attributes:
         source: a label set, of which the accepted labels go, or any other labels that `vasomim import` takes; or masks,
             whose angiograms --images names.
-        to: the layout: COCO (images/ beside annotations/ with run lengths), nnU-Net raw, or pairs (images/ and masks/).
-        output: a folder, new or empty.
+        to: COCO (images/ beside annotations/ with run lengths), nnU-Net raw, pairs (images/ and masks/); or frames with
+            their masks over them: png, tiff, and of runs mp4 and gif.
+        output: a folder, new or empty; or a new file, such as run.mp4, for one frame or run.
         form: what the source is; None = what it looks like.
-        images: an angiogram, or a folder of them: those that the masks are of.
+        images: an angiogram, or a folder of them: those that the masks are of, or that a label set was drawn on.
+        outline: in pictures, draw the border of each class alone.
+        frame: in pictures, which frame of each run, from 0; None = all that have a mask.
+        rate: of films, frames a second; None = that of the run.
     """
 
     source: Source
@@ -92,14 +96,19 @@ class Export(Options):
     output: Path
     form: Annotated[From | None, tyro.conf.arg(name="from")] = None
     images: Path | None = None
+    outline: bool = False
+    frame: int | None = None
+    rate: float | None = None
 
     def run(self) -> dict[str, Any]:
         """Write it."""
         from vasomim_core.exchange.formats import hand_over, labelled
+        from vasomim_core.exchange.pictures import Style
 
         folder = labelled(self.source, self.form, self.images)
         with frames_bar() as progress:
-            written = hand_over(folder, self.to, self.output, progress)
+            style = Style(self.outline, self.frame, self.rate)
+            written = hand_over(folder, self.to, self.output, progress, style)
         return {
             "output": str(self.output),
             "written": [str(path) for path in written.paths],

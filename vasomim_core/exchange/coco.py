@@ -55,8 +55,8 @@ def write_coco(folder: LabelledFolder, output: Path, progress: Progress = nothin
 
 
 def _category(one: LabelClass) -> dict[str, Any]:
-    rgb = [int(one.colour[place : place + 2], 16) for place in (1, 3, 5)]
-    return {"id": one.value, "name": one.name, "supercategory": "vessel" if one.vessel else OTHER, "color": rgb}
+    supercategory = "vessel" if one.vessel else OTHER
+    return {"id": one.value, "name": one.name, "supercategory": supercategory, "color": list(one.rgb)}
 
 
 def _region(mask: NDArray[np.bool_]) -> dict[str, Any]:

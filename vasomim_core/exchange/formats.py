@@ -13,9 +13,11 @@ from typing import Literal
 
 from vasomim_core.errors import LabelError
 from vasomim_core.exchange.coco import write_coco
+from vasomim_core.exchange.films import write_gif, write_mp4
 from vasomim_core.exchange.handover import LabelsOnImages, MasksOfImages, Written, nothing
 from vasomim_core.exchange.nnunet import NnunetFolder, is_nnunet, write_nnunet
 from vasomim_core.exchange.pairs import write_pairs
+from vasomim_core.exchange.pictures import PLAIN, Style, write_png_pictures, write_tiff_pictures
 from vasomim_core.labels.arcade import is_arcade_split
 from vasomim_core.labels.sources import ArcadeFolder, CuratedFolder, LabelledFolder, MaskFolder
 from vasomim_core.reading.finding import LABEL_SET_INDEX
@@ -23,7 +25,7 @@ from vasomim_core.reading.folders import Progress
 
 From = Literal["labelset", "pairs", "coco", "arcade", "nnunet", "masks"]
 """What labels can be taken from: see `INCOMING`."""
-To = Literal["coco", "nnunet", "pairs"]
+To = Literal["coco", "nnunet", "pairs", "png", "tiff", "mp4", "gif"]
 """What labels can be handed over in: see `OUTGOING`."""
 
 
@@ -87,16 +89,27 @@ class Outgoing:
     Attributes:
         title: what people call it.
         write: writes it.
+        ending: of a file of this kind; empty = it is always a folder.
     """
 
     title: str
-    write: Callable[[LabelledFolder, Path, Progress], Written]
+    write: Callable[[LabelledFolder, Path, Style, Progress], Written]
+    ending: str = ""
+
+
+def _as_it_is(write: Callable[[LabelledFolder, Path, Progress], Written]) -> Callable[..., Written]:
+    """Writes what no style changes."""
+    return lambda folder, output, style, progress: write(folder, output, progress)
 
 
 OUTGOING: Mapping[To, Outgoing] = {
-    "coco": Outgoing("COCO", write_coco),
-    "nnunet": Outgoing("nnU-Net raw", write_nnunet),
-    "pairs": Outgoing("images/ and masks/", write_pairs),
+    "coco": Outgoing("COCO", _as_it_is(write_coco)),
+    "nnunet": Outgoing("nnU-Net raw", _as_it_is(write_nnunet)),
+    "pairs": Outgoing("images/ and masks/", _as_it_is(write_pairs)),
+    "png": Outgoing("pictures, PNG", write_png_pictures, ".png"),
+    "tiff": Outgoing("pictures, TIFF", write_tiff_pictures, ".tif"),
+    "mp4": Outgoing("film, MP4", write_mp4, ".mp4"),
+    "gif": Outgoing("film, GIF", write_gif, ".gif"),
 }
 
 
@@ -130,17 +143,21 @@ def labelled(
     return INCOMING[recognised(path, images) if form is None else form].open(path, images, categories)
 
 
-def hand_over(folder: LabelledFolder, to: To, output: Path | str, progress: Progress = nothing) -> Written:
-    """Write labels in another layout.
+def hand_over(
+    folder: LabelledFolder, to: To, output: Path | str, progress: Progress = nothing, style: Style = PLAIN
+) -> Written:
+    """Write labels in another layout, or as pictures.
 
     Args:
         folder: from `labelled`.
         to: the layout.
-        output: where to, a new or empty folder.
+        output: where to, a new or empty folder; or a new file with the ending of its kind, where there is one.
         progress: called after each frame; what it raises ends the work, and nothing is left of it.
+        style: how pictures and films are drawn.
 
     Raises:
         LabelError: there are no labels, they do not fit, or the output is there already or cannot be written to.
         InputError: a frame or a mask is missing or damaged.
+        ConfigError: a style that cannot be.
     """
-    return OUTGOING[to].write(folder, Path(output), progress)
+    return OUTGOING[to].write(folder, Path(output), style, progress)

@@ -150,14 +150,12 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def new_file(path: Path, endings: tuple[str, ...]) -> Iterator[Path]:
+def new_file(path: Path) -> Iterator[Path]:
     """A new file to write, that appears as `path` when the block ends; see `atomic`.
 
     Raises:
-        LabelError: `path` is there already, has none of the endings, or cannot be written.
+        LabelError: `path` is there already, or cannot be written to.
     """
-    if path.suffix.lower() not in endings:
-        raise LabelError(f"{path} ends in no way that is known for this: choose {' or '.join(endings)}.")
     if path.exists():
         raise LabelError(f"{path} is there already: choose another name.")
     with _told(path), atomic(path) as made:
