@@ -16,7 +16,7 @@ Source = Annotated[Path, tyro.conf.Positional]
 
 @dataclass(frozen=True, kw_only=True)
 class Import(Options):
-    """Take labels into a label set: COCO, ARCADE, nnU-Net raw, images/ with masks/, masks, or another set.
+    """Take labels into a label set: COCO, ARCADE, nnU-Net raw, DICOM SEG, images/ with masks/, masks, another set.
 
     Attributes:
         source: the labels; or masks, whose angiograms --images names.
@@ -76,19 +76,20 @@ class Import(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Export(Options):
-    """Give labels or masks away: in another layout with the names of their classes, or as pictures and films.
+    """Give labels or masks away: in another layout with the names of their classes, as pictures, films, or DICOM.
 
     Attributes:
         source: a label set, of which the accepted labels go, or any other labels that `vasomim import` takes; or masks,
             whose angiograms --images names.
         to: COCO (images/ beside annotations/ with run lengths), nnU-Net raw, pairs (images/ and masks/); or frames with
-            their masks over them: png, tiff, and of runs mp4 and gif.
+            their masks over them: png, tiff, and of runs mp4 and gif; or DICOM: Segmentation, or outlines as GSPS.
         output: a folder, new or empty; or a new file, such as run.mp4, for one frame or run.
         form: what the source is; None = what it looks like.
         images: an angiogram, or a folder of them: those that the masks are of, or that a label set was drawn on.
         outline: in pictures, draw the border of each class alone.
         frame: in pictures, which frame of each run, from 0; None = all that have a mask.
         rate: of films, frames a second; None = that of the run.
+        names_patient: write DICOM, although such an object names the patient and the study of its source.
     """
 
     source: Source
@@ -99,6 +100,7 @@ class Export(Options):
     outline: bool = False
     frame: int | None = None
     rate: float | None = None
+    names_patient: bool = False
 
     def run(self) -> dict[str, Any]:
         """Write it."""
@@ -108,7 +110,7 @@ class Export(Options):
         folder = labelled(self.source, self.form, self.images)
         with frames_bar() as progress:
             style = Style(self.outline, self.frame, self.rate)
-            written = hand_over(folder, self.to, self.output, progress, style)
+            written = hand_over(folder, self.to, self.output, progress, style, self.names_patient)
         return {
             "output": str(self.output),
             "written": [str(path) for path in written.paths],

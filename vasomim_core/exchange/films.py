@@ -119,7 +119,8 @@ def _written(
 
     written = each_to_a_file(folder, output, (ending,), frames, counted, style, progress)
     if guessed:
-        told = f"{guessed} of the runs do not tell their frame rate: {USUAL_RATE:g} frames a second are taken."
+        runs = "1 run tells no frame rate" if guessed == 1 else f"{guessed} runs tell no frame rate"
+        told = f"{runs}: {USUAL_RATE:g} frames a second are taken."
         written = replace(written, notes=(*written.notes, told))
     return written
 

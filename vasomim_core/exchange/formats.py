@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vasomim_core.errors import LabelError
+from vasomim_core.errors import ConfigError, LabelError
 from vasomim_core.exchange.coco import write_coco
+from vasomim_core.exchange.dicom_objects import NAMES_PATIENT
+from vasomim_core.exchange.dicom_outlines import write_outlines
+from vasomim_core.exchange.dicom_seg import SegFolder, is_seg, write_seg
 from vasomim_core.exchange.films import write_gif, write_mp4
 from vasomim_core.exchange.handover import LabelsOnImages, MasksOfImages, Written, nothing
 from vasomim_core.exchange.nnunet import NnunetFolder, is_nnunet, write_nnunet
@@ -23,9 +26,9 @@ from vasomim_core.labels.sources import ArcadeFolder, CuratedFolder, LabelledFol
 from vasomim_core.reading.finding import LABEL_SET_INDEX
 from vasomim_core.reading.folders import Progress
 
-From = Literal["labelset", "pairs", "coco", "arcade", "nnunet", "masks"]
+From = Literal["labelset", "pairs", "coco", "arcade", "nnunet", "dicom-seg", "masks"]
 """What labels can be taken from: see `INCOMING`."""
-To = Literal["coco", "nnunet", "pairs", "png", "tiff", "mp4", "gif"]
+To = Literal["coco", "nnunet", "pairs", "png", "tiff", "mp4", "gif", "dicom-seg", "dicom-outlines"]
 """What labels can be handed over in: see `OUTGOING`."""
 
 
@@ -54,6 +57,12 @@ def _masks(path: Path, images: Path | None, categories: bool | None) -> Labelled
     return MasksOfImages(path, images)
 
 
+def _segmentation(path: Path, images: Path | None, categories: bool | None) -> LabelledFolder:
+    if images is None:
+        raise LabelError(f"{path} has no frames: name the DICOM files that it is a segmentation of, too.")
+    return SegFolder(path, images)
+
+
 def _of_own(kind: Callable[[Path, bool | None], LabelledFolder]) -> Callable[..., LabelledFolder]:
     """Opens what has frames of its own."""
 
@@ -77,6 +86,7 @@ INCOMING: Mapping[From, Incoming] = {
         "ARCADE", lambda path, _: is_arcade_split(path),
         _of_own(lambda path, categories: ArcadeFolder(path, categories is True)),
     ),
+    "dicom-seg": Incoming("DICOM Segmentation", lambda path, _: is_seg(path), _segmentation),
     "masks": Incoming("masks", lambda path, images: images is not None, _masks),
     "pairs": Incoming("images/ and masks/", lambda path, _: True, _of_own(lambda path, _: MaskFolder(path))),
 }  # fmt: skip
@@ -90,11 +100,13 @@ class Outgoing:
         title: what people call it.
         write: writes it.
         ending: of a file of this kind; empty = it is always a folder.
+        names_patient: it says whose it is, so that it is written only when that is asked for.
     """
 
     title: str
     write: Callable[[LabelledFolder, Path, Style, Progress], Written]
     ending: str = ""
+    names_patient: bool = False
 
 
 def _as_it_is(write: Callable[[LabelledFolder, Path, Progress], Written]) -> Callable[..., Written]:
@@ -110,6 +122,8 @@ OUTGOING: Mapping[To, Outgoing] = {
     "tiff": Outgoing("pictures, TIFF", write_tiff_pictures, ".tif"),
     "mp4": Outgoing("film, MP4", write_mp4, ".mp4"),
     "gif": Outgoing("film, GIF", write_gif, ".gif"),
+    "dicom-seg": Outgoing("DICOM Segmentation", _as_it_is(write_seg), ".dcm", names_patient=True),
+    "dicom-outlines": Outgoing("DICOM outlines (GSPS)", _as_it_is(write_outlines), ".dcm", names_patient=True),
 }
 
 
@@ -129,7 +143,8 @@ def labelled(
     """Open labels of any kind.
 
     Args:
-        path: a label set, `images/` with `masks/`, COCO, ARCADE, nnU-Net raw; or masks of what `images` names.
+        path: a label set, `images/` with `masks/`, COCO, ARCADE, nnU-Net raw; or masks, also as DICOM Segmentation, of
+            what `images` names.
         form: what it is; None = what it looks like.
         images: an angiogram, or a folder of them: those that the masks are of, or that a label set was drawn on.
         categories: the categories of COCO are classes; else all of them are vessel together, but those whose
@@ -144,9 +159,14 @@ def labelled(
 
 
 def hand_over(
-    folder: LabelledFolder, to: To, output: Path | str, progress: Progress = nothing, style: Style = PLAIN
+    folder: LabelledFolder,
+    to: To,
+    output: Path | str,
+    progress: Progress = nothing,
+    style: Style = PLAIN,
+    names_patient: bool = False,
 ) -> Written:
-    """Write labels in another layout, or as pictures.
+    """Write labels in another layout, as pictures, or as DICOM. All but DICOM is nameless, file names included.
 
     Args:
         folder: from `labelled`.
@@ -154,10 +174,13 @@ def hand_over(
         output: where to, a new or empty folder; or a new file with the ending of its kind, where there is one.
         progress: called after each frame; what it raises ends the work, and nothing is left of it.
         style: how pictures and films are drawn.
+        names_patient: a DICOM object is wanted although it names the patient and the study of its source.
 
     Raises:
         LabelError: there are no labels, they do not fit, or the output is there already or cannot be written to.
         InputError: a frame or a mask is missing or damaged.
-        ConfigError: a style that cannot be.
+        ConfigError: a style that cannot be; a DICOM object without `names_patient`.
     """
+    if OUTGOING[to].names_patient and not names_patient:
+        raise ConfigError(f"{NAMES_PATIENT} If that is meant, say so (--names-patient)")
     return OUTGOING[to].write(folder, Path(output), style, progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vasomim_core.classes import VESSEL, ClassMask, LabelClass
-from vasomim_core.errors import LabelError
+from vasomim_core.errors import InputError, LabelError
 from vasomim_core.files import atomic, atomic_folder
 from vasomim_core.labels.class_list import CLASSES, read_classes
 from vasomim_core.labels.mask import frame_id, pixel_sha256
@@ -251,9 +251,14 @@ class LabelsOnImages:
     def _found(self) -> tuple[list[Source], tuple[str, ...]]:
         records = {(r.frame_sha256, r.frame_index): r for r in self._labels.records("accepted")}
         left = set(records)
-        sources = []
+        sources: list[Source] = []
+        notes: list[str] = []
         for path in find_angiograms(self.images):
-            angiogram = read_angiogram(path)
+            try:
+                angiogram = read_angiogram(path)
+            except InputError as error:  # such as reports and other objects of a study
+                notes.append(str(error))
+                continue
             run, found = len(angiogram.frames) > 1, dict[int, Record]()
             for index in range(len(angiogram.frames)):
                 who = pixel_sha256(angiogram.stored(index)), index if run else None
@@ -262,15 +267,25 @@ class LabelsOnImages:
                     left.discard(who)
             if found:
                 masks = partial(LabelledFrames, self._labels, found, angiogram.frames.shape)
-                group = next((r.group for r in found.values() if r.group), None)
-                sources.append(Source(stem(path), path, masks, group=group, only=tuple(found)))
+                sources.append(Source(stem(path), path, masks, only=tuple(found), **_agreed(list(found.values()))))
         if not sources:
             raise LabelError(
                 f"None of the {len(records)} accepted labels of {self.path} is of a frame of {self.images}: name the "
                 "files that they were drawn on."
             )
-        notes = (f"{len(left)} of {len(records)} accepted labels are of none of these angiograms.",) if left else ()
-        return sources, notes
+        if left:
+            notes.append(f"{len(left)} of {len(records)} accepted labels are of none of these angiograms.")
+        return sources, tuple(notes)
+
+
+def _agreed(records: Sequence[Record]) -> dict[str, str | None]:
+    """What is known of all frames of an angiogram together."""
+    annotators, models = {r.annotator for r in records}, sorted({r.model for r in records if r.model})
+    return {
+        "group": next((r.group for r in records if r.group), None),
+        "annotator": annotators.pop() if len(annotators) == 1 else "",
+        "model": ", ".join(models) or None,
+    }
 
 
 class LabelledFrames(Masks):

@@ -147,7 +147,7 @@ def test_another_rate_and_a_run_that_tells_none(folder: LabelledFolder, tmp_path
         assert film.info["duration"] == 200
     silent = write_dicom(tmp_path / "silent.dcm", np.zeros((5, *SHAPE), np.uint8))
     written = hand_over(labelled(tmp_path / "masks" / "Doe^Jane.tif", images=silent), "gif", tmp_path / "guess")
-    assert any("do not tell their frame rate" in note for note in written.notes)
+    assert any("1 run tells no frame rate" in note for note in written.notes)
     with pytest.raises(ConfigError, match="the rate is 0"):
         hand_over(folder, "mp4", tmp_path / "no.mp4", style=Style(rate=0))
     with pytest.raises(ConfigError, match="all frames"):
