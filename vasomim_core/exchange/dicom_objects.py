@@ -110,7 +110,7 @@ class Marked:
         made.SpecificCharacterSet = "ISO_IR 192"
         for keyword in (*PATIENT, *STUDY):
             setattr(made, keyword, str(self.header.get(keyword) or ""))
-        made.ReferringPhysicianName = ""
+        made.ReferringPhysicianName = made.Laterality = ""
         made.Modality, made.SeriesInstanceUID = modality, generate_uid()
         made.SeriesNumber, made.SeriesDescription = SERIES[modality]
         made.InstanceNumber = 1

@@ -67,7 +67,7 @@ def write_seg(folder: LabelledFolder, output: Path, progress: Progress = nothing
 
 def _segmentation(marked: Marked, step: Callable[[], None]) -> Dataset:
     made = marked.derived(SegmentationStorage, "SEG")
-    made.ImageType = ["DERIVED", "PRIMARY"]
+    made.ImageType, made.PatientOrientation = ["DERIVED", "PRIMARY"], ""
     made.Rows, made.Columns = marked.shape[1:]
     made.SamplesPerPixel, made.PhotometricInterpretation, made.PixelRepresentation = 1, "MONOCHROME2", 0
     made.BitsAllocated, made.BitsStored, made.HighBit = 1, 1, 0

@@ -17,10 +17,11 @@ from vasomim_core.exchange.dicom_objects import NAMES_PATIENT
 from vasomim_core.exchange.dicom_outlines import write_outlines
 from vasomim_core.exchange.dicom_seg import SegFolder, is_seg, write_seg
 from vasomim_core.exchange.films import write_gif, write_mp4
-from vasomim_core.exchange.handover import LabelsOnImages, MasksOfImages, Written, nothing
+from vasomim_core.exchange.handover import LabelsOnImages, MasksOfImages, Written, nothing, told_of
 from vasomim_core.exchange.nnunet import NnunetFolder, is_nnunet, write_nnunet
 from vasomim_core.exchange.pairs import write_pairs
 from vasomim_core.exchange.pictures import PLAIN, Style, write_png_pictures, write_tiff_pictures
+from vasomim_core.files import atomic
 from vasomim_core.labels.arcade import is_arcade_split
 from vasomim_core.labels.sources import ArcadeFolder, CuratedFolder, LabelledFolder, MaskFolder
 from vasomim_core.reading.finding import LABEL_SET_INDEX
@@ -101,12 +102,14 @@ class Outgoing:
         write: writes it.
         ending: of a file of this kind; empty = it is always a folder.
         names_patient: it says whose it is, so that it is written only when that is asked for.
+        of_files: it is of whole angiograms: the single frames of a label set do not do.
     """
 
     title: str
     write: Callable[[LabelledFolder, Path, Style, Progress], Written]
     ending: str = ""
     names_patient: bool = False
+    of_files: bool = False
 
 
 def _as_it_is(write: Callable[[LabelledFolder, Path, Progress], Written]) -> Callable[..., Written]:
@@ -120,10 +123,10 @@ OUTGOING: Mapping[To, Outgoing] = {
     "pairs": Outgoing("images/ and masks/", _as_it_is(write_pairs)),
     "png": Outgoing("pictures, PNG", write_png_pictures, ".png"),
     "tiff": Outgoing("pictures, TIFF", write_tiff_pictures, ".tif"),
-    "mp4": Outgoing("film, MP4", write_mp4, ".mp4"),
-    "gif": Outgoing("film, GIF", write_gif, ".gif"),
-    "dicom-seg": Outgoing("DICOM Segmentation", _as_it_is(write_seg), ".dcm", names_patient=True),
-    "dicom-outlines": Outgoing("DICOM outlines (GSPS)", _as_it_is(write_outlines), ".dcm", names_patient=True),
+    "mp4": Outgoing("film, MP4", write_mp4, ".mp4", of_files=True),
+    "gif": Outgoing("film, GIF", write_gif, ".gif", of_files=True),
+    "dicom-seg": Outgoing("DICOM Segmentation", _as_it_is(write_seg), ".dcm", True, True),
+    "dicom-outlines": Outgoing("DICOM outlines (GSPS)", _as_it_is(write_outlines), ".dcm", True, True),
 }
 
 
@@ -165,6 +168,7 @@ def hand_over(
     progress: Progress = nothing,
     style: Style = PLAIN,
     names_patient: bool = False,
+    replace: bool = False,
 ) -> Written:
     """Write labels in another layout, as pictures, or as DICOM. All but DICOM is nameless, file names included.
 
@@ -175,6 +179,7 @@ def hand_over(
         progress: called after each frame; what it raises ends the work, and nothing is left of it.
         style: how pictures and films are drawn.
         names_patient: a DICOM object is wanted although it names the patient and the study of its source.
+        replace: a file that is there is to be replaced, as somebody has confirmed; it stays until the new one is whole.
 
     Raises:
         LabelError: there are no labels, they do not fit, or the output is there already or cannot be written to.
@@ -183,4 +188,8 @@ def hand_over(
     """
     if OUTGOING[to].names_patient and not names_patient:
         raise ConfigError(f"{NAMES_PATIENT} If that is meant, say so (--names-patient)")
-    return OUTGOING[to].write(folder, Path(output), style, progress)
+    output = Path(output)
+    if not (replace and output.is_file()):
+        return OUTGOING[to].write(folder, output, style, progress)
+    with told_of(output), atomic(output) as temporary:
+        return OUTGOING[to].write(folder, temporary, style, progress)

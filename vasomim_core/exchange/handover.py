@@ -91,7 +91,7 @@ def cases_of(source: Source, key: Callable[[], bytes], named: bool = False) -> I
         InputError: the frames or masks cannot be read.
         LabelError: they do not fit each other.
     """
-    angiogram, masks = read_angiogram(source.path), source.masks()
+    angiogram, masks = source.angiogram(), source.masks()
     count, pages = len(angiogram.frames), len(masks)
     if count != pages:
         where = getattr(masks, "path", source.path)
@@ -145,7 +145,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise LabelError(f"{path} is not empty: choose a new folder.")
-    with _told(path), atomic_folder(path) as made:
+    with told_of(path), atomic_folder(path) as made:
         yield made
 
 
@@ -158,12 +158,13 @@ def new_file(path: Path) -> Iterator[Path]:
     """
     if path.exists():
         raise LabelError(f"{path} is there already: choose another name.")
-    with _told(path), atomic(path) as made:
+    with told_of(path), atomic(path) as made:
         yield made
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told_of(path: Path) -> Iterator[None]:
+    """What goes wrong in writing `path` becomes a `LabelError`."""
     try:
         yield
     except OSError as error:

@@ -19,7 +19,7 @@ from vasomim_core.files import write_png
 from vasomim_core.labels.mask import frame_id, pixel_sha256
 from vasomim_core.labels.mask_file import Masks
 from vasomim_core.labels.sources import CuratedFolder, LabelledFolder, Source
-from vasomim_core.reading import Angiogram, read_angiogram
+from vasomim_core.reading import Angiogram
 from vasomim_core.reading.folders import Progress
 
 Picture = NDArray[np.uint8]
@@ -92,7 +92,7 @@ class Drawing:
             InputError: they cannot be read.
             LabelError: there are not as many masks as frames.
         """
-        angiogram, masks = read_angiogram(source.path), source.masks()
+        angiogram, masks = source.angiogram(), source.masks()
         count = len(angiogram.frames)
         if len(masks) != count:
             raise LabelError(f"There are {len(masks)} masks for the {count} frames of {source.path}: take its own.")

@@ -25,7 +25,7 @@ from vasomim_core.labels.mask_file import MaskFile, Masks
 from vasomim_core.labels.origins import ORIGINS, UNKNOWN, read_origins
 from vasomim_core.labels.reader import Listing
 from vasomim_core.labels.record import Record
-from vasomim_core.reading import KINDS, find_angiograms, stem
+from vasomim_core.reading import KINDS, Angiogram, find_angiograms, read_angiogram, stem
 from vasomim_core.reading.finding import LABEL_SET_INDEX, MASK_FOLDERS, MASKS_ALPHA
 
 OpenMasks = Callable[[], Masks]
@@ -46,6 +46,7 @@ class Source:
         only: Which of its frames have a mask; None = all.
         annotator: Who drew the masks; None if the folder does not say.
         model: Which model proposed them; None if none did, or the folder does not say.
+        opened: Gives the frames where they are not to be read from `path`, such as those that a window shows.
     """
 
     name: str
@@ -58,6 +59,15 @@ class Source:
     only: tuple[int, ...] | None = None
     annotator: str | None = None
     model: str | None = None
+    opened: Callable[[], Angiogram] | None = None
+
+    def angiogram(self) -> Angiogram:
+        """Open the frames.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        return read_angiogram(self.path) if self.opened is None else self.opened()
 
 
 class LabelledFolder(Protocol):
