@@ -20,7 +20,7 @@ from napari_vasomim.widgets.kit import SPACE, button, choice, hint, row
 from vasomim_core.exchange.formats import INCOMING, OUTGOING, From, To
 from vasomim_core.exchange.pictures import Style
 
-WIDTH = 460
+WIDTH = 560
 
 
 class PathField(QWidget):

@@ -41,6 +41,7 @@ class LabelExchange:
             self.ask_export,
             "Give the accepted labels away: COCO, nnU-Net, images with masks, pictures, films, DICOM",
         )
+        self._then = ""  # what is left of the work when it is cancelled
         self.work = LongWork(panel, self._cancelled)
         self.progress = Progress(self.work.cancel)
         panel.body.addLayout(row(self.come, self.go))
@@ -69,6 +70,7 @@ class LabelExchange:
             LabelError: no label set is open.
         """
         labels = self._watched.need_label_set()
+        self._then = "Nothing was imported."
         self.work.start(
             lambda progress: plan_import(labelled(source, form, images, categories), labels, progress),
             lambda plan: self._ask(plan, labels),
@@ -80,7 +82,8 @@ class LabelExchange:
         if not plan.new and not plan.conflicting:
             self._say(" ".join([f"Nothing to import: {first}", *others]))
             return
-        box = message_box(self._panel, f"Import into {labels.name}", first, "\n".join(others))
+        more = [*others, *(["Importing gives it these classes."] if plan.missing else [])]
+        box = message_box(self._panel, f"Import into {labels.name}", first, "\n".join(more))
         every = box.addButton("Import", QMessageBox.ButtonRole.AcceptRole)
         new = box.addButton("New ones only", QMessageBox.ButtonRole.AcceptRole) if plan.conflicting else None
         cancel = box.addButton(QMessageBox.StandardButton.Cancel)
@@ -91,6 +94,7 @@ class LabelExchange:
         if chosen not in (every, new) or chosen is None:
             self._say("Nothing was imported.")
             return
+        self._then = "What was imported by then stays, and is passed over when you import the rest."
         self.work.start(
             lambda progress: carry_out(plan, labels, None, chosen is new, add_classes=True, progress=progress),
             self._imported,
@@ -130,6 +134,7 @@ class LabelExchange:
             LabelError: no label set is open.
         """
         folder = self._watched.need_label_set().folder
+        self._then = "Nothing of the export is left."
         self.work.start(
             lambda progress: hand_over(
                 labelled(folder, "labelset", images), to, output, progress, style, names_patient, replace=True
@@ -144,7 +149,7 @@ class LabelExchange:
     # Both
 
     def _cancelled(self) -> None:
-        self._say("Cancelled; what was imported by then stays, of an export nothing does.")
+        self._say(f"Cancelled. {self._then}")
         self._renew()
 
     def _renew(self) -> None:

@@ -87,7 +87,8 @@ class ImportPlan:
             which = _first([one.where for one in self.conflicting])
             lines.append(f"The set has another mask of {which}: that one stays as an earlier revision.")
         if self.missing:
-            lines.append(f"The set does not have the classes {', '.join(one.name for one in self.missing)} yet.")
+            names = ", ".join(one.name for one in self.missing)
+            lines.append(f"Classes that the set needs for it and does not have yet: {names}.")
         more = len(self.left) - MOST_NAMED
         lines += [*self.left[:MOST_NAMED], *([f"… and {more} more are left out."] if more > 0 else [])]
         return (*lines, *self.notes)
