@@ -138,15 +138,28 @@ class ShownExport(QWidget):
             shown.require_file()
             if not confirmed(self, OUTGOING[to].title, f"{NAMES_PATIENT} Write it?"):
                 return
-        self.export(shown, to, output)
+        self.export(shown, to, output, replace=str(output) == path)
 
-    def export(self, shown: ShownMasks, to: To, output: Path) -> None:
-        """Write what is shown as it is now, whatever is shown meanwhile. Of a PNG, the shown frame alone."""
-        style = Style(self._outline(), self._frame() if to == "png" else None)
+    def export(self, shown: ShownMasks, to: To, output: Path, replace: bool = False) -> None:
+        """Write what is shown as it is now, whatever is shown meanwhile.
+
+        Args:
+            shown: what is shown.
+            to: as what; a PNG is of the shown frame alone.
+            output: where to.
+            replace: a file that is there may be replaced: the file dialog has asked.
+
+        Raises:
+            InputError: the frame for a PNG is not segmented.
+        """
+        index = self._frame()
+        if to == "png" and index not in shown.prediction:
+            raise InputError("The shown frame is not segmented yet, and a PNG is of this one: segment it first.")
+        style = Style(self._outline(), index if to == "png" else None)
         frozen = ShownMasks(shown.layer, shown.prediction.as_shown())
         names = OUTGOING[to].names_patient
         self.work.start(
-            lambda progress: hand_over(frozen, to, output, progress, style, names, replace=True),
+            lambda progress: hand_over(frozen, to, output, progress, style, names, replace=replace),
             lambda written: self._written(written, output),
         )
         self.enable(self._there)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from pydicom import Dataset, dcmread
+from pydicom.config import disable_value_validation
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -148,20 +149,26 @@ def write_objects(
             done, of_this = done + 1, of_this + 1
             progress(done, done + len(drawing.with_mask) - of_this + later)
 
-        return make(Marked.of(drawing), step)
+        with disable_value_validation():  # what the source says is said again, be it too long
+            return make(Marked.of(drawing), step)
 
     if output.suffix.lower() == ".dcm":
         whole = made(Drawing.of(folder, only(sources, output)), 0)
         with new_file(output) as path:
-            whole.save_as(path, enforce_file_format=True)
+            _save(whole, path)
         return Written((output,), done, notes=(NAMES_PATIENT, *folder.notes()))
     names: list[str] = []
     with new_folder(output) as path:
         for later, source in zip(reversed(range(len(sources))), sources, strict=True):
             drawing = Drawing.of(folder, source)
             names.append(f"{len(names) + 1:04d}")
-            made(drawing, later).save_as(path / f"{names[-1]}.dcm", enforce_file_format=True)
+            _save(made(drawing, later), path / f"{names[-1]}.dcm")
     return Written((output,), done, tuple(names), (NAMES_PATIENT, *folder.notes()))
+
+
+def _save(made: Dataset, path: Path) -> None:
+    with disable_value_validation():
+        made.save_as(path, enforce_file_format=True)
 
 
 def read_header(path: Path, keywords: list[str]) -> Dataset:
@@ -171,7 +178,7 @@ def read_header(path: Path, keywords: list[str]) -> Dataset:
         LabelError: it cannot be read. The message repeats none of them.
     """
     try:
-        with data_set(path) as file:
+        with data_set(path) as file, disable_value_validation():  # whose warnings repeat values
             header = dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(keywords))
             for element in header:
                 _ = element.value  # read now, while it can be told

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.path import Path as Line
 from pydicom import Dataset, dcmread
+from pydicom.config import disable_value_validation
 from pydicom.uid import generate_uid
 
 from tests.core.exchange.conftest import THREE
@@ -114,6 +115,24 @@ def test_nothing_else_names_anybody(study: Path, labels: LabelSet, tmp_path: Pat
         assert "Doe" not in path.name
         content = path.read_bytes() if path.is_file() else b""
         assert not [name for name in NAMING.values() if name.encode() in content]
+
+
+def test_odd_names_are_said_as_they_are_and_to_nobody_else(
+    study: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    odd = {"SpecificCharacterSet": "ISO_IR 100", "PatientName": "Müller^Jürgen", "PatientSex": "a woman, it seems"}
+    with disable_value_validation():
+        write_dicom(study / "still.dcm", frames(1), **ids(), **odd, PatientID="4711-" * 20)
+    recwarn.clear()
+    save(tmp_path / "still.png", (drawn(7) % 2) * np.uint8(255))
+    folder = labelled(tmp_path / "still.png", images=study / "still.dcm")
+    for to in ("dicom-seg", "dicom-outlines"):
+        hand_over(folder, to, tmp_path / f"{to}.dcm", names_patient=True)  # type: ignore[arg-type]
+    assert not list(recwarn)
+    for to in ("dicom-seg", "dicom-outlines"):
+        made = dcmread(tmp_path / f"{to}.dcm")
+        assert (made.PatientName, made.PatientSex) == ("Müller^Jürgen", odd["PatientSex"])
+        assert made.PatientID == "4711-" * 20
 
 
 def test_every_frame_refers_to_its_own(seg: Path, study: Path) -> None:

@@ -92,11 +92,20 @@ def test_a_picture_is_of_the_shown_frame_at_the_shown_threshold(qtbot, model, pa
     np.testing.assert_array_equal(np.asarray(Image.open(path.with_suffix(".png"))), expected)
 
 
+def test_a_name_without_ending_replaces_nothing_unasked(qtbot, model, panel, save_as, notifications, tmp_path):
+    save_as("one", ".png")
+    frames.show_frame(model, panel.session.angiogram, 3)
+    (tmp_path / "one.png").write_text("mine")
+    exported(qtbot, panel)
+    assert "is there already" in notifications.pop().message
+    assert (tmp_path / "one.png").read_text() == "mine"
+
+
 def test_the_shown_frame_was_not_segmented(qtbot, model, panel, save_as, notifications):
     path = save_as("one.png", ".png")
     frames.show_frame(model, panel.session.angiogram, 2)
     exported(qtbot, panel)
-    assert "frame 2 of" in notifications.pop().message
+    assert "The shown frame is not segmented yet" in notifications.pop().message
     assert not path.exists()
 
 
