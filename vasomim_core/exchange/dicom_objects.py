@@ -16,7 +16,7 @@ import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.config import disable_value_validation
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from vasomim_core import __version__
 from vasomim_core.classes import ClassMask, LabelClass
@@ -106,12 +106,13 @@ class Marked:
         made, now = Dataset(), datetime.now()
         made.file_meta = FileMetaDataset()
         made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = sop_class
-        made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = generate_uid()
+        made.SOPClassUID, made.SOPInstanceUID = UID(sop_class), generate_uid()
+        made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
+        made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
         made.SpecificCharacterSet = "ISO_IR 192"
         for keyword in (*PATIENT, *STUDY):
             setattr(made, keyword, str(self.header.get(keyword) or ""))
-        made.ReferringPhysicianName = made.Laterality = ""
+        made.ReferringPhysicianName = ""
         made.Modality, made.SeriesInstanceUID = modality, generate_uid()
         made.SeriesNumber, made.SeriesDescription = SERIES[modality]
         made.InstanceNumber = 1

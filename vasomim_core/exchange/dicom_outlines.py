@@ -58,6 +58,7 @@ def outlines(mask: NDArray[np.bool_]) -> Iterator[NDArray[np.float32]]:
 
 def _state(marked: Marked, step: Callable[[], None]) -> Dataset:
     made, header = marked.derived(GrayscaleSoftcopyPresentationStateStorage, "PR"), marked.header
+    made.Laterality = ""  # of what is in the image, nothing is known
     made.PresentationCreationDate, made.PresentationCreationTime = made.SeriesDate, made.SeriesTime
     series = item(SeriesInstanceUID=header.SeriesInstanceUID)
     series.ReferencedImageSequence = [marked.reference()]

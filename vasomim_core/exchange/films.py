@@ -50,7 +50,7 @@ def write_mp4(folder: LabelledFolder, output: Path, style: Style = PLAIN, progre
     def write(path: Path, pictures: Iterator[Picture], drawing: Drawing) -> None:
         first = next(pictures)
         height, width = (side + side % 2 for side in first.shape[:2])
-        film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), _rate(drawing, style), (width, height))
+        film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), _rate(drawing, style), (width, height))
         try:
             if not film.isOpened():
                 raise LabelError(f"{path.parent} cannot take an MP4, or OpenCV writes none here: take GIF, or TIFF.")

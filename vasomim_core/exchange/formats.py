@@ -54,8 +54,12 @@ def _set(path: Path, images: Path | None, categories: bool | None) -> LabelledFo
 
 def _masks(path: Path, images: Path | None, categories: bool | None) -> LabelledFolder:
     if images is None:
-        raise LabelError(f"{path} has masks and no frames: name the angiograms that they are of, too.")
+        raise LabelError(f"{path} is taken for masks: name the angiograms that they are of, too (--images).")
     return MasksOfImages(path, images)
+
+
+def _is_masks(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() != ".json"
 
 
 def _segmentation(path: Path, images: Path | None, categories: bool | None) -> LabelledFolder:
@@ -88,7 +92,7 @@ INCOMING: Mapping[From, Incoming] = {
         _of_own(lambda path, categories: ArcadeFolder(path, categories is True)),
     ),
     "dicom-seg": Incoming("DICOM Segmentation", lambda path, _: is_seg(path), _segmentation),
-    "masks": Incoming("masks", lambda path, images: images is not None, _masks),
+    "masks": Incoming("masks", lambda path, images: images is not None or _is_masks(path), _masks),
     "pairs": Incoming("images/ and masks/", lambda path, _: True, _of_own(lambda path, _: MaskFolder(path))),
 }  # fmt: skip
 

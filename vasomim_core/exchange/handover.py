@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -268,7 +268,7 @@ class LabelsOnImages:
                     left.discard(who)
             if found:
                 masks = partial(LabelledFrames, self._labels, found, angiogram.frames.shape)
-                sources.append(Source(stem(path), path, masks, only=tuple(found), **_agreed(list(found.values()))))
+                sources.append(_labelled(path, masks, found))
         if not sources:
             raise LabelError(
                 f"None of the {len(records)} accepted labels of {self.path} is of a frame of {self.images}: name the "
@@ -279,14 +279,18 @@ class LabelsOnImages:
         return sources, tuple(notes)
 
 
-def _agreed(records: Sequence[Record]) -> dict[str, str | None]:
-    """What is known of all frames of an angiogram together."""
-    annotators, models = {r.annotator for r in records}, sorted({r.model for r in records if r.model})
-    return {
-        "group": next((r.group for r in records if r.group), None),
-        "annotator": annotators.pop() if len(annotators) == 1 else "",
-        "model": ", ".join(models) or None,
-    }
+def _labelled(path: Path, masks: OpenMasks, found: Mapping[int, Record]) -> Source:
+    """An angiogram with some labels; what is said of it is what they agree on."""
+    annotators, models = {r.annotator for r in found.values()}, sorted({r.model for r in found.values() if r.model})
+    return Source(
+        stem(path),
+        path,
+        masks,
+        group=next((r.group for r in found.values() if r.group), None),
+        only=tuple(found),
+        annotator=annotators.pop() if len(annotators) == 1 else "",
+        model=", ".join(models) or None,
+    )
 
 
 class LabelledFrames(Masks):

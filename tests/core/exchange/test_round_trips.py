@@ -81,6 +81,8 @@ def test_masks_of_images_come_in_by_name(pairs: Path, tmp_path: Path) -> None:
     assert len(import_labels(labelled(tmp_path / "found", images=tmp_path / "frames"), labels).added) == 4
     one = labelled(tmp_path / "found" / "0.png", images=tmp_path / "frames" / "0.png")
     assert plan_import(one, labels).same == 1
+    with pytest.raises(LabelError, match="taken for masks: name the angiograms"):
+        labelled(tmp_path / "found" / "0.png")
     with pytest.raises(LabelError, match="one angiogram"):
         labelled(tmp_path / "found" / "0.png", images=tmp_path / "frames").sources()
     (tmp_path / "found" / "1.png").unlink()

@@ -82,6 +82,16 @@ def test_a_film_of_what_is_shown(qtbot, panel, save_as, notifications):
             assert np.abs(np.asarray(film.convert("RGB")).astype(int) - expected).max() <= 4
 
 
+def test_the_angiogram_goes_while_it_is_exported(qtbot, model, panel, save_as, notifications):
+    path = save_as("run.tif", ".tif")
+    click(qtbot, panel.export.button)
+    model.layers.clear()
+    qtbot.waitUntil(lambda: not panel.export.work.busy)
+    with Image.open(path) as stack:
+        assert stack.n_frames == 2
+    assert not panel.export.button.isEnabled()
+
+
 def test_a_picture_is_of_the_shown_frame_at_the_shown_threshold(qtbot, model, panel, save_as):
     path, layer = save_as("one", ".png"), panel.session.angiogram
     frames.show_frame(model, layer, 3)
