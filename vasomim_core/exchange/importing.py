@@ -31,6 +31,7 @@ from vasomim_core.reading.folders import Progress
 Classes = tuple[LabelClass, ...]
 MOST_NAMED = 3
 """Frames that a report names of each kind."""
+MOST_NOTES = 10
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,8 @@ class ImportPlan:
         if self.missing:
             names = ", ".join(one.name for one in self.missing)
             lines.append(f"Classes that the set needs for it and does not have yet: {names}.")
-        more = len(self.left) - MOST_NAMED
-        lines += [*self.left[:MOST_NAMED], *([f"… and {more} more are left out."] if more > 0 else [])]
-        return (*lines, *self.notes)
+        lines += _cut(self.left, MOST_NAMED, "left out")
+        return (*lines, *_cut(self.notes, MOST_NOTES, "notes"))
 
 
 @dataclass(frozen=True)
@@ -344,6 +344,11 @@ def _told_of_a_set(path: Path, groups: set[str]) -> list[str]:
     if groups and any(record.group and record.group not in groups for record in records):
         told.append("Groups are pseudonyms of each set: a patient who is in both sets is in two groups.")
     return told
+
+
+def _cut(lines: Sequence[str], most: int, what: str) -> list[str]:
+    more = len(lines) - most
+    return [*lines[:most], *([f"… and {more} more {what}."] if more > 0 else [])]
 
 
 def _first(names: Sequence[str]) -> str:

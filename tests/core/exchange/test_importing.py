@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,16 @@ def test_another_mask_becomes_a_revision_and_the_first_stays(pairs: Path, tmp_pa
     assert plan_import(labelled(pairs), labels).same == 4
     labels.update_mask(record.id, mask(91), "B")
     assert plan_import(labelled(pairs), labels).same == 4, "an earlier revision is nothing new"
+
+
+def test_a_report_can_be_read_at_a_glance(pairs: Path) -> None:
+    plan = plan_import(labelled(pairs), None)
+    many = tuple(f"sentence {n}." for n in range(30))
+    told = replace(plan, left=many, notes=many).report()
+    assert told[1:4] == many[:3]
+    assert told[4] == "… and 27 more left out."
+    assert told[-1] == "… and 20 more notes."
+    assert len(told) == 1 + 4 + 11
 
 
 def test_new_only_leaves_what_is_there(pairs: Path, tmp_path: Path) -> None:
