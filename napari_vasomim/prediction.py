@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,10 @@ class Prediction:
             planes = np.concatenate([planes, classes])
         self._levels[index] = np.rint(planes * LEVELS).astype(np.uint8)
         self.uncertainty[index] = mean_uncertainty
+
+    def as_shown(self) -> Prediction:
+        """A prediction of its own that stays as this one is shown now."""
+        return replace(self, thresholds=dict(self.thresholds), uncertainty={}, _levels=dict(self._levels))
 
     def __contains__(self, index: int) -> bool:
         return index in self._levels

@@ -78,6 +78,12 @@ class LabelClass:
         if type(self.vessel) is not bool:
             raise ConfigError(f"class {self.name} counts as vessel {self.vessel!r:.40}; give true or false")
 
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """The colour as red, green and blue, 0-255 each."""
+        red, green, blue = (int(self.colour[place : place + 2], 16) for place in (1, 3, 5))
+        return red, green, blue
+
 
 VESSEL = (LabelClass(1, "vessel"),)
 """The classes of a label set, and of a model, that says nothing else."""

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from vasomim_core.errors import InputError
 from vasomim_core.files import atomic
 
+TINT = 0.55
+"""Share of a mask's colour where it lies over a frame."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -132,9 +135,16 @@ def overlay(
     """
     if mask.dtype != bool or mask.shape != frame.shape:
         raise InputError(f"the mask is {mask.dtype} {mask.shape}; give bool {frame.shape}, the size of the frame")
-    rgb = np.repeat(frame[..., None], 3, axis=2).astype(np.float32)
-    rgb[mask] = 0.45 * rgb[mask] + 0.55 * np.array(colour, np.float32)
-    return rgb.astype(np.uint8)
+    return tinted(np.repeat(frame[..., None], 3, axis=2), mask, colour)
+
+
+def tinted(
+    rgb: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int], share: float = TINT
+) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) uint8 with a colour over a mask (H, W), which takes this share of it; another array."""
+    found = rgb.copy()
+    found[mask] = (1 - share) * rgb[mask].astype(np.float32) + share * np.array(colour, np.float32)
+    return found
 
 
 def masked_frame(frame: NDArray[Any], mask: NDArray[np.bool_], patch_size: int) -> NDArray[np.uint8]:

@@ -49,6 +49,30 @@ def atomic(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Yield a new folder beside `path`, which is missing or empty; rename it to `path` when the block ends.
+
+    If the block fails, or is broken off, the folder is removed with all that is in it.
+
+    Raises:
+        FileExistsError: `path` is there and not empty.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(errno.EEXIST, "it is not empty", str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():  # and empty; Windows renames nothing onto it
+            path.rmdir()
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def stamp(path: Path | str) -> tuple[int, int] | None:
     """(time of the last change in ns, size in bytes), by which a file is seen to have changed; None if it is gone."""
     try:

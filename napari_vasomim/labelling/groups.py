@@ -57,7 +57,7 @@ class Groups:
                 group = None
             if group:
                 return group
-        # Like `import_pairs`: the frames of a run are near copies of each other.
+        # Like an import: the frames of a run are near copies of each other.
         return pixel_sha256(frames.stored(layer, 0))[:16] if frames.frame_count(layer) > 1 else ""
 
     def set(self, layer: Image, group: str) -> None:

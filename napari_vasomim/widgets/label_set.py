@@ -12,6 +12,7 @@ from napari_vasomim.notify import report_errors, untagged
 from napari_vasomim.plain import plain_label
 from napari_vasomim.widgets.frame_queue import QueueChoice, QueuePosition
 from napari_vasomim.widgets.kit import SPACE, Panel, button, header, hint, row
+from napari_vasomim.widgets.label_exchange import LabelExchange
 from napari_vasomim.widgets.open_label_set import OpenLabelSet
 from napari_vasomim.widgets.revision_history import RevisionHistory, when
 from vasomim_core.labels.labelset import Record
@@ -35,6 +36,7 @@ class LabelSetPanel(Panel):
         self.desk = LabellingDesk.of(self.viewer)
         self.shown, self.saving, self.navigator = self.desk.shown, self.desk.saving, self.desk.navigator
         self.set = OpenLabelSet(self, self.desk.watched)
+        self.exchange = LabelExchange(self, self.desk.watched)
         self.body.addWidget(header("This frame"))
         self.position = QueuePosition(self, self.navigator, self.desk.watched)
         self._build_frame()

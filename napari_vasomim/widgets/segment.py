@@ -19,7 +19,8 @@ from napari_vasomim.prediction_layers import PredictionLayers
 from napari_vasomim.widgets.kit import Panel, Progress, button, hint, row, slider
 from napari_vasomim.widgets.model_choice import ModelChoice
 from napari_vasomim.widgets.shown_classes import ClassToggles, ShownVessels, classes_of
-from vasomim_core.errors import VasoMIMError
+from napari_vasomim.widgets.shown_export import ShownExport, ShownMasks
+from vasomim_core.errors import InputError, VasoMIMError
 from vasomim_core.inference.requests import Segment, Segmentation
 from vasomim_core.labels.mask import LEAST_VESSEL
 from vasomim_core.models import catalogue
@@ -73,6 +74,8 @@ class SegmentPanel(Panel):
         self.meaning = hint("Yellow is uncertainty in bits: 0 = sure, 1 = undecided between vessel and none.")
         self.meaning.hide()
         self.body.addWidget(self.meaning)
+        self.export = ShownExport(self._shown_masks, lambda: self.session.index, self.outline.isChecked)
+        self.body.addWidget(self.export)
 
         self._shown = PredictionLayers(self.session)
         self._task: Sequencer[int, Segmentation] | None = None
@@ -184,6 +187,12 @@ class SegmentPanel(Panel):
         layer = self.session.angiogram
         return self.session.predictions.get(layer) if layer is not None else None
 
+    def _shown_masks(self) -> ShownMasks:
+        layer, prediction = self.session.need_angiogram(), self._prediction()
+        if prediction is None:
+            raise InputError("Nothing is segmented yet: segment this frame, or the whole cine.")
+        return ShownMasks(layer, prediction)
+
     def _threshold_moved(self, value: float) -> None:
         layer, prediction = self.session.angiogram, self._prediction()
         if layer is None or prediction is None:
@@ -243,6 +252,7 @@ class SegmentPanel(Panel):
         if self._task is not None:
             return
         layer, prediction = self.session.angiogram, self._prediction()
+        self.export.enable(prediction is not None)
         if layer is None:
             self.state.setText("No angiogram is open: drop a file onto the window, or use File ▸ Open Sample.")
         elif prediction is None:

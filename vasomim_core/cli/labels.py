@@ -1,86 +1,125 @@
-"""Commands about label sets: taking labels of another layout in, and giving them away in one."""
+"""Commands about labels: taking those of another layout into a label set, and giving labels away in one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
-from vasomim_core.cli.common import Options
+from vasomim_core.cli.common import Options, frames_bar
+from vasomim_core.exchange.formats import From, To
 
-Where = Annotated[Path, tyro.conf.Positional]
+Source = Annotated[Path, tyro.conf.Positional]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Import(Options):
-    """Take labels of another layout into a label set: an ARCADE split, or images/ with masks/.
+    """Take labels into a label set: COCO, ARCADE, nnU-Net raw, DICOM SEG, images/ with masks/, masks, another set.
 
     Attributes:
-        source: their folder.
+        source: the labels; or masks, whose angiograms --images names.
         into: the label set; made, with their classes, where there is none.
-        categories: the categories of an ARCADE split are classes, not all of them vessel alike.
-        annotator: who drew them; None = ARCADE for an ARCADE split, else nobody in particular.
+        form: what they are; None = what they look like.
+        images: an angiogram, or a folder of them: those that the masks are of.
+        categories: the categories of ARCADE are classes, too; else they are vessel all together.
+        annotator: who drew the masks; None = whom they name, if they do.
+        new_only: leave frames as they are that the set has; else another mask of one becomes its newest revision.
+        add_classes: give the set the classes that it lacks.
+        dry_run: say what would come of it, and write nothing.
     """
 
-    source: Where
+    source: Source
     into: Path
+    form: Annotated[From | None, tyro.conf.arg(name="from")] = None
+    images: Path | None = None
     categories: bool = False
     annotator: str | None = None
+    new_only: bool = False
+    add_classes: bool = False
+    dry_run: bool = False
 
     def run(self) -> dict[str, Any]:
-        """Add what the set does not have yet."""
+        """Look at all of it, then write what the set does not have yet."""
+        from vasomim_core.exchange.formats import labelled
+        from vasomim_core.exchange.importing import carry_out, plan_import
         from vasomim_core.files import plain_name
-        from vasomim_core.labels.arcade import is_arcade_split
-        from vasomim_core.labels.importing import import_arcade, import_pairs
-        from vasomim_core.labels.labelled import label_classes
         from vasomim_core.labels.labelset import INDEX, LabelSet
+        from vasomim_core.labels.reader import LabelReader
 
-        arcade = is_arcade_split(self.source)
-        classes = label_classes(self.source, self.categories)
+        folder = labelled(self.source, self.form, self.images, self.categories or None)
         made = not (self.into / INDEX).exists()
+        labels = None if made else LabelReader(self.into)
+        before = 0 if labels is None else len(labels.ids())
+        with frames_bar() as progress:
+            plan = plan_import(folder, labels, progress)
+        counts = {"new": len(plan.new), "same": plan.same, "conflicting": len(plan.conflicting), "left": len(plan.left)}
+        done: dict[str, Any] = {"labels": str(self.into), "before": before, **counts, "report": list(plan.report())}
+        names = [one.name for one in plan.classes]
+        if self.dry_run:
+            return {**done, "made": False, "added": 0, "revised": 0, "classes": names}
         name = plain_name(self.into.resolve().name, "labels")
-        labels = LabelSet.create(self.into, name, classes) if made else LabelSet.open(self.into)
-        by = ("ARCADE" if arcade else "") if self.annotator is None else self.annotator
-        before = len(labels.ids())
-        if arcade:
-            added = import_arcade(labels, self.source, by, self.categories)
-        else:
-            added = import_pairs(labels, self.source, by)
-        names = [one.name for one in labels.classes]
-        return {"labels": str(self.into), "made": made, "added": len(added), "before": before, "classes": names}
+        into = LabelSet.create(self.into, name, plan.classes) if made else LabelSet.open(self.into)
+        with frames_bar() as progress:
+            came = carry_out(plan, into, self.annotator, self.new_only, self.add_classes, progress)
+        return {**done, "made": made, "added": len(came.added), "revised": len(came.revised), "classes": names}
 
     def summary(self, result: dict[str, Any]) -> str:
-        """How many frames came."""
+        """The report, and how many frames came."""
         r = result
         had = f", {r['before']} were there" if r["before"] else ""
-        return f"{r['added']} frames added to {r['labels']}{had}; classes: {', '.join(r['classes'])}"
+        came = f"{r['added']} frames added to {r['labels']}, {r['revised']} revised{had}"
+        came = "nothing is written" if self.dry_run else came
+        return "\n".join([*r["report"], f"{came}; classes: {', '.join(r['classes'])}"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export(Options):
-    """Give the accepted labels of a label set away in another layout, with the names of their classes.
+    """Give labels or masks away: in another layout with the names of their classes, as pictures, films, or DICOM.
 
     Attributes:
-        labels: the label set.
-        to: the layout: COCO, images/ beside annotations/ with run lengths.
-        output: a folder for it, new or empty.
+        source: a label set, of which the accepted labels go, or any other labels that `vasomim import` takes; or masks,
+            whose angiograms --images names.
+        to: COCO (images/ beside annotations/ with run lengths), nnU-Net raw, pairs (images/ and masks/); or frames with
+            their masks over them: png, tiff, and of runs mp4 and gif; or DICOM: Segmentation, or outlines as GSPS.
+        output: a folder, new or empty; or a new file, such as run.mp4, for one frame or run.
+        form: what the source is; None = what it looks like.
+        images: an angiogram, or a folder of them: those that the masks are of, or that a label set was drawn on.
+        outline: in pictures, draw the border of each class alone.
+        frame: in pictures, which frame of each run, from 0; None = all that have a mask.
+        rate: of films, frames a second; None = that of the run.
+        names_patient: write DICOM, although such an object names the patient and the study of its source.
     """
 
-    labels: Where
-    to: Literal["coco"] = "coco"
+    source: Source
+    to: To = "coco"
     output: Path
+    form: Annotated[From | None, tyro.conf.arg(name="from")] = None
+    images: Path | None = None
+    outline: bool = False
+    frame: int | None = None
+    rate: float | None = None
+    names_patient: bool = False
 
     def run(self) -> dict[str, Any]:
         """Write it."""
-        from vasomim_core.labels.coco import write_coco
-        from vasomim_core.labels.labelset import LabelSet
+        from vasomim_core.exchange.formats import hand_over, labelled
+        from vasomim_core.exchange.pictures import Style
 
-        labels = LabelSet.open(self.labels)
-        written = write_coco(labels, self.output)
-        return {"output": str(self.output), "frames": len(written), "classes": [one.name for one in labels.classes]}
+        folder = labelled(self.source, self.form, self.images)
+        with frames_bar() as progress:
+            style = Style(self.outline, self.frame, self.rate)
+            written = hand_over(folder, self.to, self.output, progress, style, self.names_patient)
+        return {
+            "output": str(self.output),
+            "written": [str(path) for path in written.paths],
+            "frames": written.frames,
+            "classes": [one.name for one in folder.classes()],
+            "notes": list(written.notes),
+        }
 
     def summary(self, result: dict[str, Any]) -> str:
-        """How many frames there are."""
-        return f"{result['frames']} frames in {result['output']}; classes: {', '.join(result['classes'])}"
+        """How many frames there are, and what there is to say about them."""
+        done = f"{result['frames']} frames in {result['output']}; classes: {', '.join(result['classes'])}"
+        return "\n".join([done, *(f"note: {note}" for note in result["notes"])])

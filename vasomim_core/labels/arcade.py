@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 from vasomim_core.classes import COLOURS, ClassMask, LabelClass, check_classes, of_value
 from vasomim_core.errors import ConfigError, InputError, LabelError
 from vasomim_core.files import is_special
+from vasomim_core.labels.origins import Origin, origin_in
 from vasomim_core.labels.run_lengths import RunLengths, unpacked
 from vasomim_core.reading import MAX_PIXELS
 
@@ -27,6 +28,8 @@ LARGEST_SIDE = 32_768
 """Longest side of a frame, in pixels, that a COCO file may state: a wrong number must not fill the memory."""
 OTHER = "other"
 """The supercategory of what is no vessel."""
+OURS = "vasomim label set"
+"""The description, in the COCO file's `info`, of one that was made from a label set: its categories are classes."""
 
 
 def is_arcade_split(path: Path | str) -> bool:
@@ -72,6 +75,7 @@ class CocoMasks:
         path: The COCO file.
         stems: The frames' file names without folder and suffix, in the file's order; each occurs once.
         classes: Its categories; see there.
+        ours: Whether it was made from a label set.
         problems: A sentence for each annotation that cannot be drawn and is left out, by the stem of its frame; those
             of no frame are under "".
     """
@@ -89,6 +93,7 @@ class CocoMasks:
         self._pieces: dict[str, list[tuple[int | None, Piece]]] = {}
         self._categories: list[Any] = []
         self._others: set[int | None] = set()
+        self._origins: dict[str, Origin] = {}
         self.problems: dict[str, list[str]] = {}
         document = self._load()
         try:
@@ -105,6 +110,10 @@ class CocoMasks:
     def size(self, stem: str) -> tuple[int, int]:
         """The frame's (height, width) in pixels."""
         return self._sizes[self._known(stem)]
+
+    def origin(self, stem: str) -> Origin:
+        """What its image says of where the frame comes from, under `group` and `frame_index`."""
+        return self._origins[self._known(stem)]
 
     def mask(self, stem: str) -> NDArray[np.bool_]:
         """The vessel mask (H, W) bool of one frame; all False where nothing is annotated.
@@ -167,6 +176,8 @@ class CocoMasks:
             raise InputError(f"{self.path} is not valid JSON: {error}.") from error
 
     def _parse(self, document: Any) -> None:
+        info = document.get("info")
+        self.ours = isinstance(info, dict) and info.get("description") == OURS
         stem_of: dict[Any, str] = {}
         for image in document["images"]:
             name, identity = str(image["file_name"]), image["id"]
@@ -178,6 +189,7 @@ class CocoMasks:
                 raise LabelError(f"{self.path} lists an image {name!r} without a name or of the size {size}.")
             stem_of[identity] = stem
             self._sizes[stem], self._pieces[stem] = size, []
+            self._origins[stem] = origin_in(image)
         if not stem_of:
             raise LabelError(f"{self.path} lists no image: an annotation file of a split is needed.")
         listed = document.get("categories")

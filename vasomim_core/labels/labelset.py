@@ -20,7 +20,6 @@ What is not named like a file of the set is passed over, and so is a record that
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,7 +34,7 @@ from vasomim_core.files import write_png
 from vasomim_core.labels import history, reclassing
 from vasomim_core.labels.folder import PARTS
 from vasomim_core.labels.index import INDEX, change_classes, read_index, write_new_index
-from vasomim_core.labels.mask import as_class_mask, checked_frame, mask_sha256, pixel_sha256
+from vasomim_core.labels.mask import as_class_mask, checked_frame, frame_id, mask_sha256, pixel_sha256
 from vasomim_core.labels.reader import LabelReader
 from vasomim_core.labels.record import (
     OUTSIDE,
@@ -154,7 +153,7 @@ class LabelSet(LabelReader):
         pixels = checked_frame(frame)
         check_status(status)
         sha = pixel_sha256(pixels)
-        new_id = checked_id(id) if id else hashlib.sha256(f"{sha} {frame_index}".encode()).hexdigest()[:16]
+        new_id = checked_id(id) if id else frame_id(sha, frame_index)
         with self._writing() as classes:
             drawn = as_class_mask(mask, classes, pixels.shape)
             history.finish(self._files, new_id)

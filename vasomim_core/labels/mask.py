@@ -89,6 +89,11 @@ def pixel_sha256(image: NDArray[Any]) -> str:
     return hashlib.sha256(header + pixels.tobytes()).hexdigest()
 
 
+def frame_id(sha: str, frame_index: int | None) -> str:
+    """The id of a frame by its `pixel_sha256` and its index in its run: it tells nobody's name."""
+    return hashlib.sha256(f"{sha} {frame_index}".encode()).hexdigest()[:16]
+
+
 def checked_frame(frame: ArrayLike) -> NDArray[Any]:
     """A frame as a label set keeps it: (H, W) uint8 or uint16.
 

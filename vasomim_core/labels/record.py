@@ -141,17 +141,17 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def read_json(path: Path) -> Any:
-    """What a file of JSON holds.
+def read_json(path: Path, longest: int = LONGEST) -> Any:
+    """What a file of JSON holds, of up to so many bytes.
 
     Raises:
         LabelError: it cannot be read, is too long, or is not JSON.
     """
     try:
         with path.open("rb") as file:
-            text = file.read(LONGEST + 1)
-        if len(text) > LONGEST:
-            raise LabelError(f"{path} is larger than {LONGEST >> 20} MiB: copy it back from history/ or a backup.")
+            text = file.read(longest + 1)
+        if len(text) > longest:
+            raise LabelError(f"{path} is larger than {longest >> 20} MiB: copy it back from history/ or a backup.")
         return json.loads(text.decode())
     except OSError as error:
         raise LabelError(f"{path} cannot be read ({error.strerror}): check the folder.") from error

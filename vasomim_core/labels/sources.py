@@ -9,6 +9,7 @@ Names are compared in composed Unicode (NFC), since those from a Mac are decompo
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,8 +23,10 @@ from vasomim_core.labels.class_list import CLASSES, read_classes
 from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.labels.mask import as_class_mask
 from vasomim_core.labels.mask_file import MaskFile, Masks
+from vasomim_core.labels.origins import ORIGINS, UNKNOWN, read_origins
 from vasomim_core.labels.reader import Listing
-from vasomim_core.reading import KINDS, find_angiograms, stem
+from vasomim_core.labels.record import Record
+from vasomim_core.reading import KINDS, Angiogram, find_angiograms, read_angiogram, stem
 from vasomim_core.reading.finding import LABEL_SET_INDEX, MASK_FOLDERS, MASKS_ALPHA
 
 OpenMasks = Callable[[], Masks]
@@ -40,6 +43,11 @@ class Source:
         group: With which frames these must stay together in a split, as a name that may be shown; None if unknown.
         label: What the record of an imported frame says of where it comes from.
         notes: What a person should know about the masks, one sentence each.
+        frame_index: 0-based index of its only frame in the run that this was taken from; None if unknown.
+        only: Which of its frames have a mask; None = all.
+        annotator: Who drew the masks; None if the folder does not say.
+        model: Which model proposed them; None if none did, or the folder does not say.
+        opened: Gives the frames where they are not to be read from `path`, such as those that a window shows.
     """
 
     name: str
@@ -48,6 +56,19 @@ class Source:
     group: str | None = None
     label: str | None = None
     notes: tuple[str, ...] = ()
+    frame_index: int | None = None
+    only: tuple[int, ...] | None = None
+    annotator: str | None = None
+    model: str | None = None
+    opened: Callable[[], Angiogram] | None = None
+
+    def angiogram(self) -> Angiogram:
+        """Open the frames.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        return read_angiogram(self.path) if self.opened is None else self.opened()
 
 
 class LabelledFolder(Protocol):
@@ -124,11 +145,23 @@ class CuratedFolder:
             if not count:
                 raise_first(self._listing.passed_over, len(self._listing.passed_over))
             raise LabelError(f"{self.path} has {count} frames and none of them is accepted: accept at least one mask.")
-        return [Source(id, labels.frame_path(id), masks, group=group) for id, masks, group in accepted]
+        return [
+            Source(
+                r.id,
+                labels.frame_path(r.id),
+                masks,
+                group=r.group,
+                label=r.source,
+                frame_index=r.frame_index,
+                annotator=r.annotator,
+                model=r.model,
+            )
+            for r, masks in accepted
+        ]
 
     def masks(self) -> Mapping[str, OpenMasks]:
         """Those of the accepted frames, by id."""
-        return {id: masks for id, masks, _ in self._accepted()}
+        return {r.id: masks for r, masks in self._accepted()}
 
     def notes(self) -> tuple[str, ...]:
         """What is left out: a sentence for each damaged record and stray file."""
@@ -146,9 +179,9 @@ class CuratedFolder:
     def _listing(self) -> Listing:
         return self._labels.listing()
 
-    def _accepted(self) -> list[tuple[str, OpenMasks, str | None]]:
+    def _accepted(self) -> list[tuple[Record, OpenMasks]]:
         listed = (r for r in self._listing.records if r.status == "accepted")
-        return [(r.id, partial(LabelMask, self._labels, r.id, self._classes), r.group) for r in listed]
+        return [(r, partial(LabelMask, self._labels, r.id, self._classes)) for r in listed]
 
 
 class LabelMask(MaskFile):
@@ -172,11 +205,17 @@ class ArcadeFolder:
     """An ARCADE split, or the COCO file of one, which has masks and no frames."""
 
     path: Path
-    categories: bool = False
+    categories: bool | None = False
+    """Whether the categories are classes, instead of vessel all together; None = if it was made from a label set."""
 
     def classes(self) -> tuple[LabelClass, ...]:
         """Vessel, or the categories."""
-        return self._coco.classes if self.categories else VESSEL
+        return self._coco.classes if self.tells_classes else VESSEL
+
+    @property
+    def tells_classes(self) -> bool:
+        """Whether the categories are taken as classes."""
+        return self._coco.ours if self.categories is None else self.categories
 
     def sources(self) -> list[Source]:
         """The frames whose image is there."""
@@ -196,7 +235,10 @@ class ArcadeFolder:
                 name,
                 image,
                 partial(self._drawn, name),
-                label=f"ARCADE {coco.path.stem} {name}",
+                group=coco.origin(name).group,
+                frame_index=coco.origin(name).frame_index,
+                label=None if coco.ours else f"ARCADE {coco.path.stem} {name}",
+                annotator=None if coco.ours else "ARCADE",
                 notes=tuple([*coco.problems.get(name, []), *(of_none if place == 0 else [])]),
             )
             for place, (name, image) in enumerate(images.items())
@@ -219,7 +261,7 @@ class ArcadeFolder:
         return CocoMasks(self.path)
 
     def _drawn(self, name: str) -> Masks:
-        return DrawnMask(self._coco, name, self.categories)
+        return DrawnMask(self._coco, name, self.tells_classes)
 
 
 class DrawnMask(Masks):
@@ -242,7 +284,8 @@ class DrawnMask(Masks):
 class MaskFolder:
     """Files of masks: in `masks/` beside the `images/` of equal names, in `masks-alpha/`, or in the folder itself.
 
-    What their values mean stands in the folder's `classes.json`; without it there is one class, vessel.
+    What their values mean stands in the folder's `classes.json`; without it there is one class, vessel. Groups may
+    stand in its `frames.json`.
     """
 
     path: Path
@@ -265,7 +308,15 @@ class MaskFolder:
             if name not in masks
         ]
         raise_first(missing, len(images))
-        return [Source(name, image, masks[name], group=_sequence(name)) for name, image in images.items()]
+        listed = self.path / ORIGINS
+        origins = read_origins(listed) if listed.exists() else {}
+        sources = []
+        for name, image in images.items():
+            origin = origins.get(name, UNKNOWN)
+            sources.append(
+                Source(name, image, masks[name], group=origin.group or _sequence(name), frame_index=origin.frame_index)
+            )
+        return sources
 
     def masks(self) -> Mapping[str, OpenMasks]:
         """All, by their path in the folder without suffix, in natural order."""
@@ -295,8 +346,9 @@ class MaskFolder:
 
 
 def _sequence(name: str) -> str | None:
-    """The folder that a file lies in, which is its run's or its patient's; None = in none of its own."""
-    return name.rpartition("/")[0] or None
+    """A group for the folder that a file lies in, its run's or its patient's, unnamed; None = in no folder of its own."""
+    folder = name.rpartition("/")[0]
+    return hashlib.sha256(folder.encode()).hexdigest()[:16] if folder else None
 
 
 def mask_files(folder: Path | str, classes: tuple[LabelClass, ...] = VESSEL) -> Mapping[str, Callable[[], MaskFile]]:
@@ -316,19 +368,19 @@ def mask_files(folder: Path | str, classes: tuple[LabelClass, ...] = VESSEL) -> 
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: a folder of masks is needed.")
     alpha = folder.resolve().name == MASKS_ALPHA
-    return {name: partial(MaskFile, file, alpha, classes) for name, file in _by_name(folder).items()}
+    return {name: partial(MaskFile, file, alpha, classes) for name, file in files_by_name(folder).items()}
 
 
 def _images(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise LabelError(f"{folder} does not exist: labels need images/ and masks/, or an ARCADE split folder.")
-    images = _by_name(folder)
+    images = files_by_name(folder)
     if not images:
         raise LabelError(f"{folder} holds no angiogram: put {KINDS} files there.")
     return images
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
+def files_by_name(folder: Path) -> dict[str, Path]:
     """The readable files of a folder by their path in it without suffix, composed (NFC), in natural order."""
     files: dict[str, Path] = {}
     try:

@@ -40,7 +40,7 @@ def test_classes_survive_in_and_out_and_in_again(pairs, tmp_path, capsys):
     assert (again["made"], again["added"], again["before"]) == (False, 0, 2)
     out = told(capsys, "export", tmp_path / "set", "--output", tmp_path / "coco")
     assert (out["frames"], out["classes"]) == (2, ["artery", "catheter"])
-    told(capsys, "import", tmp_path / "coco", "--into", tmp_path / "back", "--categories")
+    told(capsys, "import", tmp_path / "coco", "--into", tmp_path / "back")
 
     def content(folder, **how):
         frames = open_labels(folder, **how)
@@ -54,10 +54,11 @@ def test_classes_survive_in_and_out_and_in_again(pairs, tmp_path, capsys):
     assert [one.vessel for one in LabelSet.open(tmp_path / "back").classes] == [True, False]
 
 
-def test_without_categories_all_of_a_coco_file_is_vessel(pairs, tmp_path, capsys):
+def test_as_arcade_all_of_a_coco_file_is_vessel(pairs, tmp_path, capsys):
     told(capsys, "import", pairs, "--into", tmp_path / "set")
     told(capsys, "export", tmp_path / "set", "--output", tmp_path / "coco")
-    assert told(capsys, "import", tmp_path / "coco", "--into", tmp_path / "union")["classes"] == ["vessel"]
+    union = told(capsys, "import", tmp_path / "coco", "--into", tmp_path / "union", "--from", "arcade")
+    assert union["classes"] == ["vessel"]
 
 
 def test_what_is_no_label_ends_in_a_sentence(tmp_path, capsys):

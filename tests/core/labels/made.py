@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vasomim_core.exchange.formats import labelled
+from vasomim_core.exchange.importing import import_labels
 from vasomim_core.labels.labelled import LabelledFrame
+from vasomim_core.labels.labelset import LabelSet
 
 IDENTICAL = {("20", "214"), ("168", "793"), ("337", "972"), ("478", "887"), ("501", "612")}
 """Frames of ARCADE's training split with the same pixels."""
@@ -24,6 +27,11 @@ def mask(seed: int) -> np.ndarray:
 def save(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path)
+
+
+def take_in(labels: LabelSet, folder: Path, categories: bool | None = None, annotator: str | None = None) -> list[str]:
+    """Import all that is new; the ids of it."""
+    return list(import_labels(labelled(folder, categories=categories), labels, annotator).added)
 
 
 def invented(groups: list[str]) -> list[LabelledFrame]:

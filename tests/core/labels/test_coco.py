@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from tests.core.labels.made import frame, mask, save
+from tests.core.labels.made import frame, mask, save, take_in
 from vasomim_core.classes import COLOURS, VESSEL, LabelClass, vessel_of
 from vasomim_core.errors import ConfigError, LabelError
 from vasomim_core.evaluation.folders import evaluate
+from vasomim_core.exchange.formats import hand_over, labelled
 from vasomim_core.labels.arcade import CocoMasks, split_annotations
 from vasomim_core.labels.class_list import read_classes, write_classes
-from vasomim_core.labels.coco import write_coco
-from vasomim_core.labels.importing import import_arcade, import_pairs
 from vasomim_core.labels.labelled import label_classes, labels_fingerprint, open_labels
 from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.labels.run_lengths import RunLengths, packed, unpacked
@@ -46,6 +45,10 @@ def labels(tmp_path: Path) -> LabelSet:
     labels.add(frame(5), drawn(5), status="flagged")
     labels.add(frame(6).astype(np.uint16) * 9, drawn(6), id="deep")
     return labels
+
+
+def write_coco(labels: LabelSet, folder: Path) -> list[str]:
+    return list(hand_over(labelled(labels.folder), "coco", folder).names)
 
 
 # COCO's categories
@@ -294,10 +297,10 @@ def test_classes_are_imported_by_name(classed: Path, tmp_path: Path) -> None:
         tmp_path / "set", "x", (LabelClass(3, "other"), LabelClass(4, "Twig"), LabelClass(5, "main"))
     )
     with pytest.raises(LabelError, match="has no class called catheter"):
-        import_pairs(labels, classed)
+        take_in(labels, classed)
     assert labels.records() == []
     labels.set_classes((*labels.classes, LabelClass(6, "CATHETER", vessel=False)))
-    assert len(import_pairs(labels, classed)) == 4
+    assert len(take_in(labels, classed)) == 4
     for i in range(4):
         found = labels.class_mask(labels.find(frame(i)).id)  # type: ignore[union-attr]
         for theirs, ours in ((0, 0), (1, 5), (2, 6), (7, 4)):
@@ -316,9 +319,9 @@ def test_a_mask_of_no_class_becomes_vessel_or_nothing(pairs: Path, tmp_path: Pat
         labels = LabelSet.create(tmp_path / str(n), "x", classes)
         if value is None:
             with pytest.raises(LabelError, match="no class called vessel"):
-                import_pairs(labels, pairs)
+                take_in(labels, pairs)
             continue
-        import_pairs(labels, pairs)
+        take_in(labels, pairs)
         for i in range(4):
             found = labels.class_mask(labels.find(frame(i)).id)  # type: ignore[union-attr]
             np.testing.assert_array_equal(found, mask(i) * np.uint8(value))
@@ -326,7 +329,7 @@ def test_a_mask_of_no_class_becomes_vessel_or_nothing(pairs: Path, tmp_path: Pat
 
 def test_arcade_is_imported_with_its_segments(arcade_part: Path, tmp_path: Path) -> None:
     labels = LabelSet.create(tmp_path / "set", "x", label_classes(arcade_part, categories=True))
-    assert len(import_arcade(labels, arcade_part, categories=True)) == 9
+    assert len(take_in(labels, arcade_part, categories=True)) == 9
     masks = CocoMasks(split_annotations(arcade_part))
     for record in labels.records():
         assert record.source
@@ -334,7 +337,7 @@ def test_arcade_is_imported_with_its_segments(arcade_part: Path, tmp_path: Path)
         np.testing.assert_array_equal(labels.class_mask(record.id), masks.class_mask(stem))
     plain = LabelSet.create(tmp_path / "plain", "x")
     with pytest.raises(LabelError, match="no class called 1, "):
-        import_arcade(plain, arcade_part, categories=True)
+        take_in(plain, arcade_part, categories=True)
     write_coco(labels, tmp_path / "out")
     assert labels_fingerprint(open_labels(tmp_path / "out", categories=True)) == labels_fingerprint(
         open_labels(labels.folder)

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from tests.core.labels.made import IDENTICAL, frame, mask, save
+from tests.core.labels.made import IDENTICAL, frame, mask, save, take_in
 from vasomim_core.errors import LabelError
 from vasomim_core.labels.arcade import CocoMasks
-from vasomim_core.labels.importing import import_pairs
 from vasomim_core.labels.labelled import labels_fingerprint, open_labels
 from vasomim_core.labels.labelset import LabelSet, pixel_sha256
 from vasomim_core.labels.report import check_labels
@@ -116,7 +115,7 @@ def test_dicom_files_of_a_patient_are_one_group(pairs: Path, tmp_path: Path) -> 
     assert groups == {f.name: f.group for f in open_labels(pairs)}, "no chance in it"
 
     labels = LabelSet.create(tmp_path / "set", "x")
-    import_pairs(labels, pairs)
+    take_in(labels, pairs)
     stored = {record.group for record in labels.records()} - {None}
     assert len(stored) == 2
     assert not stored & {"A", "B"}
@@ -142,7 +141,7 @@ def test_a_bad_file_is_named_before_the_run(pairs: Path, name: str, content: np.
 def test_the_fingerprint_is_of_the_content_not_of_names(pairs: Path, tmp_path: Path) -> None:
     before = labels_fingerprint(open_labels(pairs))
     labels = LabelSet.create(tmp_path / "set", "x")
-    import_pairs(labels, pairs)
+    take_in(labels, pairs)
     assert labels_fingerprint(open_labels(labels.folder)) == before
     changed = mask(0)
     changed[0, 0] ^= True

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.core.labels.made import frame, mask, save
+from tests.core.labels.made import frame, mask, save, take_in
 from vasomim_core.errors import InputError, LabelError
 from vasomim_core.evaluation.folders import evaluate
 from vasomim_core.labels.arcade import is_arcade_split
-from vasomim_core.labels.importing import import_pairs
 from vasomim_core.labels.labelled import open_labels
 from vasomim_core.labels.labelset import LabelSet
 
@@ -69,7 +68,7 @@ def test_a_mask_in_the_alpha_channel_is_seen_and_asked_about(pairs: Path, tmp_pa
         save(pairs / "masks" / "2.png", np.stack([plane, plane, plane, drawn], -1))
         for refused in (
             lambda: open_labels(pairs),
-            lambda c=colour: import_pairs(LabelSet.create(tmp_path / f"set{c}", "x"), pairs),
+            lambda c=colour: take_in(LabelSet.create(tmp_path / f"set{c}", "x"), pairs),
             lambda: evaluate(pairs / "masks", pairs),
         ):
             with pytest.raises(LabelError, match=r"2\.png has an alpha channel.*rename the folder to masks-alpha"):
@@ -80,7 +79,7 @@ def test_a_mask_in_the_alpha_channel_is_seen_and_asked_about(pairs: Path, tmp_pa
     (pairs / "masks").rename(pairs / "masks-alpha")
     for f in open_labels(pairs):
         np.testing.assert_array_equal(f.mask(), mask(int(f.name)))
-    assert len(import_pairs(LabelSet.create(tmp_path / "set", "x"), pairs)) == 4
+    assert len(take_in(LabelSet.create(tmp_path / "set", "x"), pairs)) == 4
     for f in open_labels(pairs):
         save(tmp_path / "prediction" / f"{f.name}.png", f.mask() * np.uint8(255))
     assert evaluate(tmp_path / "prediction", pairs).mean["dsc"] == 1

@@ -8,7 +8,8 @@ from collections import Counter
 import pytest
 
 from tests.core.training.test_resume import FINETUNING, PRETRAINING, vasomim
-from vasomim_core.labels.importing import import_pairs
+from vasomim_core.exchange.formats import labelled as opened
+from vasomim_core.exchange.importing import import_labels
 from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.models.catalogue import read_card
 from vasomim_core.reading import png
@@ -34,7 +35,7 @@ def test_a_run_decodes_each_frame_and_mask_once(labelled, tmp_path, kind, decode
     folder = labelled
     if kind == "label set":
         folder = tmp_path / "set"
-        import_pairs(LabelSet.create(folder, "x"), labelled)
+        import_labels(opened(labelled), LabelSet.create(folder, "x"))
         decoded.clear()
     assert vasomim("finetune", "--labels", folder, "--run", tmp_path / "run", *FINETUNING) == 0
     assert len(decoded) == 24

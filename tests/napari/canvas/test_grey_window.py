@@ -12,8 +12,9 @@ from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.labelling.sources import FileSource
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from tests.core.reading.files import write_dicom
+from vasomim_core.exchange.formats import labelled
+from vasomim_core.exchange.importing import import_labels
 from vasomim_core.files import write_png
-from vasomim_core.labels.importing import import_pairs
 from vasomim_core.labels.labelset import LabelSet, pixel_sha256
 from vasomim_core.reading import read_angiogram, to_grey, to_uint8
 
@@ -48,7 +49,7 @@ def test_a_frame_is_the_same_from_naparis_own_reader_from_ours_and_from_an_impor
     assert pixel_sha256(frames.stored(theirs, 0)) == known
     assert pixel_sha256(FileSource(path).frame(0)) == known
     labels = LabelSet.create(tmp_path / "set", "x")
-    import_pairs(labels, tmp_path)
+    import_labels(labelled(tmp_path), labels)
     assert [record.frame_sha256 for record in labels.records()] == [known]
     np.testing.assert_array_equal(frames.grey(ours, 0), frames.grey(theirs, 0))
     np.testing.assert_array_equal(frames.grey(ours, 0), to_uint8(read_angiogram(path).frames[0]))
