@@ -346,7 +346,7 @@ class MaskFolder:
 
 
 def _sequence(name: str) -> str | None:
-    """A group for the folder that a file lies in, its run's or its patient's, unnamed; None = in no folder of its own."""
+    """A group, unnamed, for the folder that a file lies in, its run's or patient's; None = in none of its own."""
     folder = name.rpartition("/")[0]
     return hashlib.sha256(folder.encode()).hexdigest()[:16] if folder else None
 
