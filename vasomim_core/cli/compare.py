@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from vasomim_core.cli.common import Options, frames_bar
-from vasomim_core.comparing.settings import Ablation, Comparison, Task
+from vasomim_core.comparing.settings import FILE, Ablation, Comparison, Task, load_settings
 from vasomim_core.config import Device, EncoderSize
 
 
@@ -56,6 +57,16 @@ class Compare(Options):
     input_size: int = 128
     batch_size: int = 32
     device: Device = "auto"
+
+    @classmethod
+    def default(cls, arguments: list[str]) -> Compare | None:
+        """The settings of the comparison in `--out` as the defaults of all options; None where none was begun."""
+        scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        scan.add_argument("--out", type=Path)
+        out = scan.parse_known_args(arguments)[0].out
+        if out is None or not (out / FILE).is_file():
+            return None
+        return cls(out=out, **vars(load_settings(out)))
 
     def run(self) -> dict[str, Any]:
         """Do what is missing, and write the report."""

@@ -17,7 +17,7 @@ FILE = "compare.yaml"
 Task = Literal["vessel", "stenosis"]
 Ablation = Literal["components", "schedule"]
 MAY_GROW = ("methods", "ablation", "clustering", "seeds")
-"""Settings that may be given anew to the same folder: they add rows and runs, and change none that there is."""
+"""Settings that may grow in the same folder: they add rows and runs, and change none that there is."""
 
 
 @dataclass(frozen=True)
@@ -86,24 +86,18 @@ def settle_settings(out: Path, given: Comparison) -> Comparison:
 
     Args:
         out: the folder; it is made, and the settings are kept in it.
-        given: without `data` they stand for those that the folder has.
+        given: rows, seeds, ablations and clustering come to those that the folder has; the others must be its own.
 
     Raises:
-        ConfigError: a setting differs from the folder's, or the folder holds something else.
+        ConfigError: a setting is out of range or differs from the folder's, or the folder holds something else.
     """
+    given.check()
     path = out / FILE
     begun = _load(path) if path.is_file() else None
-    if begun is None:
-        given.check()
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ConfigError(f"{out} is no comparison and not empty; give a new folder as --out")
-    elif not given.data:
-        return begun
-    given = replace(
-        given,
-        data=tuple(path.resolve() for path in given.data),
-        unlabelled=tuple(p.resolve() for p in given.unlabelled),
-    )
+    if begun is None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is no comparison and not empty; give a new folder as --out")
+    data, unlabelled = (tuple(path.resolve() for path in paths) for paths in (given.data, given.unlabelled))
+    given = replace(given, data=data, unlabelled=unlabelled)
     if begun is not None:
         for field in fields(Comparison):
             before, now = getattr(begun, field.name), getattr(given, field.name)
@@ -112,9 +106,22 @@ def settle_settings(out: Path, given: Comparison) -> Comparison:
                     f"--{field.name.replace('_', '-')} is {_words(now)}, and the comparison in {out} was begun with "
                     f"{_words(before)}; leave it as it was, or give a new folder as --out"
                 )
+        given = _grown(begun, given)
     out.mkdir(parents=True, exist_ok=True)
     write_text(path, yaml.safe_dump(to_dict(given), sort_keys=False, allow_unicode=True))
     return given
+
+
+def _grown(begun: Comparison, given: Comparison) -> Comparison:
+    """What both ask for."""
+    every = not begun.methods or not given.methods
+    return replace(
+        given,
+        methods=() if every else tuple(dict.fromkeys((*begun.methods, *given.methods))),
+        ablation=tuple(dict.fromkeys((*begun.ablation, *given.ablation))),
+        clustering=begun.clustering or given.clustering,
+        seeds=max(begun.seeds, given.seeds),
+    )
 
 
 def load_settings(out: Path) -> Comparison:

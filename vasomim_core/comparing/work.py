@@ -75,7 +75,7 @@ class Work:
 
     Args:
         out: its folder.
-        comparison: its settings; without data sets, those that the folder has.
+        comparison: its settings, see `settle_settings`.
         tell: is called with the name of a job that begins.
         progress: called with (done, total) frames while they are prepared.
 

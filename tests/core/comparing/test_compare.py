@@ -89,11 +89,15 @@ def test_every_row_is_scored_and_told(compared):
     assert len(told) == len(set(told))
 
 
-def test_what_is_done_is_not_done_again(compared, comparison):
+def test_what_is_done_is_not_done_again(compared, comparison, capsys):
     told = []
-    work = Work(compared[0], replace(comparison, data=()), told.append)
+    work = Work(compared[0], comparison, told.append)
     assert work.run().failures == {}
     assert told == []
+    before = (compared[0] / "tables" / "made.csv").read_text()
+    assert command(["compare", "--out", str(compared[0])]) == 0  # with the settings that the folder has
+    assert capsys.readouterr().out.splitlines() == [str(compared[0] / "report.md")]
+    assert (compared[0] / "tables" / "made.csv").read_text() == before
 
 
 def test_a_row_that_fails_ends_no_other_and_is_tried_again(comparison, monkeypatch, tmp_path):

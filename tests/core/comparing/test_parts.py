@@ -94,9 +94,12 @@ def test_a_folder_keeps_its_settings_and_lets_rows_be_added(comparison, tmp_path
     out = tmp_path / "out"
     begun = settle_settings(out, comparison)
     assert load_settings(out) == begun
-    grown = replace(comparison, methods=("mae",), seeds=5, clustering=True, ablation=("schedule",))
-    assert settle_settings(out, grown) == replace(grown, data=begun.data)
-    assert settle_settings(out, replace(comparison, data=())) == load_settings(out) == replace(grown, data=begun.data)
+    grown = replace(begun, seeds=5, clustering=True, ablation=("schedule",))
+    assert settle_settings(out, replace(grown, methods=("dino",))) == grown  # all rows were asked for before
+    assert settle_settings(out, comparison) == load_settings(out) == grown
+    few = settle_settings(tmp_path / "few", replace(comparison, methods=("mae", "unet")))
+    more = settle_settings(tmp_path / "few", replace(few, methods=("simmim", "unet"), ablation=("components",)))
+    assert (more.methods, more.ablation) == (("mae", "unet", "simmim"), ("components",))
     for change in ({"fraction": 0.2}, {"epochs": 4}, {"task": "stenosis"}, {"unlabelled": (tmp_path,)}):
         with pytest.raises(ConfigError, match=f"--{next(iter(change))}.*begun with"):
             settle_settings(out, replace(comparison, **change))
