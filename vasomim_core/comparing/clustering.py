@@ -20,6 +20,7 @@ from vasomim_core.models.encoder import Encoder
 from vasomim_core.models.preprocessing import normalise
 from vasomim_core.models.registry import load_model
 
+Tokens = NDArray[np.float32]
 VESSEL = 0.1
 """Share of its pixels from which a patch is of vessel; one without any is background, the others are left out. At
 128 px a patch is an eighth of the frame, and a trunk that crosses it covers little more."""
@@ -57,7 +58,7 @@ class Clustering:
 
 
 @torch.inference_mode()
-def tokens_of(model: Path, frames: Sequence[LabelledFrame], side: int, device: str) -> tuple[NDArray[np.float32], ...]:
+def tokens_of(model: Path, frames: Sequence[LabelledFrame], side: int, device: str) -> tuple[Tokens, Tokens]:
     """The patch tokens of vessel and of background, float32 (n, D) each.
 
     Args:
@@ -74,7 +75,7 @@ def tokens_of(model: Path, frames: Sequence[LabelledFrame], side: int, device: s
     if not isinstance(network, VisionTransformer):
         raise ConfigError(f"{loaded.name} is no pretrained ViT: give a model of `vasomim pretrain`")
     patch = int(loaded.card.options["patch_size"])
-    kinds: tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]] = ([], [])
+    kinds: tuple[list[Tokens], list[Tokens]] = ([], [])
     for one in frames:
         frame, mask = one.frame(), one.mask()
         box = (0, 0, frame.shape[1], frame.shape[0])
@@ -87,10 +88,10 @@ def tokens_of(model: Path, frames: Sequence[LabelledFrame], side: int, device: s
         tokens = tokens[0, 1:].float().cpu().numpy()
         kinds[0].append(tokens[share >= VESSEL])
         kinds[1].append(tokens[share == 0])
-    return tuple(np.concatenate(kind) for kind in kinds)
+    return np.concatenate(kinds[0]), np.concatenate(kinds[1])
 
 
-def clustering(vessel: NDArray[np.float32], background: NDArray[np.float32], seed: int = 0) -> Clustering:
+def clustering(vessel: Tokens, background: Tokens, seed: int = 0) -> Clustering:
     """Score the partition on several balanced samples.
 
     Args:
@@ -116,8 +117,10 @@ def clustering(vessel: NDArray[np.float32], background: NDArray[np.float32], see
         tokens, which = np.concatenate(parts), np.repeat([1, 0], each)
         rows.append([score(tokens, which) for score in scores])
     means, spreads = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=1)
-    values = [float(value) for pair in zip(means, spreads, strict=True) for value in pair]
-    return Clustering(*values, tokens=2 * each)
+    names = ("silhouette", "calinski_harabasz", "davies_bouldin")
+    values = dict(zip(names, map(float, means), strict=True))
+    around = {f"{name}_spread": float(spread) for name, spread in zip(names, spreads, strict=True)}
+    return Clustering(**values, **around, tokens=2 * each, samples=SAMPLES)
 
 
 def write_clustering(path: Path, found: Clustering) -> None:

@@ -67,7 +67,7 @@ def data_sets(comparison: Comparison, out: Path) -> list[DataSet]:
         LabelError: a folder without frames to report on, or the same one twice.
     """
     names = [path.name for path in comparison.data]
-    found = []
+    found: list[DataSet] = []
     for path in comparison.data:
         name = path.name if names.count(path.name) == 1 else f"{path.parent.name}-{path.name}"
         if any(one.name == name for one in found):
