@@ -32,7 +32,7 @@ demo: setup
 
 # Two runs at a time, each of them on one thread: the tests of the window wait for processes a good part of their time.
 test: setup libraries
-	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-pyqt5 test-training test-engine test-whole test-pyqt6
+	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-pyqt5 test-pyqt6 test-training test-engine test-whole
 
 # What is the same with either binding runs once, with PyQt5. The longest first, so that neither core waits for the other.
 test-pyqt5 test-pyqt6: test-%: setup

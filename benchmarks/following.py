@@ -1,8 +1,8 @@
 """How right masks are that were carried through a run, on synthetic runs with the exact mask of every frame.
 
-    python benchmarks/following.py [--first 10] [--seeds 3] [--size 256] [--model vasomim-every] [--flicker]
+    python benchmarks/following.py [--first 10] [--seeds 3] [--size 256] [--frames 40] [--model NAME] [--flicker]
 
-Runs of 40 frames at 15 a second, washed out at the end, the table moved in every other one; then the same with every
+Runs at 15 frames a second, washed out at the end, the table moved in every other one; then the same with every
 other frame alone. Anchors are exact masks: of the fullest frame, or of three spread over the run. Constants of
 `vasomim_core.following` were chosen on seeds 0 to 5.
 """
@@ -27,7 +27,6 @@ from vasomim_core.models.registry import load_model
 from vasomim_core.reading import Frames
 from vasomim_core.synthetic import synthesize_cine
 
-FRAMES = 40
 ARMS = ("the model alone", "the nearest anchor, copied", "the nearest anchor, along the flow", "followed")
 Masks = NDArray[np.bool_]
 
@@ -54,6 +53,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=10, help="first seed")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--frames", type=int, default=40, help="of each run")
     parser.add_argument("--model", default="vasomim-every")
     parser.add_argument("--flicker", action="store_true", help="what neighbours' say does to the model alone, instead")
     options = parser.parse_args()
@@ -64,7 +64,7 @@ def main() -> None:
     trusted: list[tuple[float, float]] = []
     for seed in range(options.first, options.first + options.seeds):
         table = 15.0 * (seed % 2)
-        run = synthesize_cine((2026, seed), frames=FRAMES, size=options.size, injection_ms=1500, table=table)
+        run = synthesize_cine((2026, seed), frames=options.frames, size=options.size, injection_ms=1500, table=table)
         said = np.stack([model.predict(frame) for frame in run.frames])
         for rate, step in (("15", 1), ("7.5", 2)):
             frames, truth, q = (stack[::step] for stack in (run.frames, run.masks, said))
@@ -98,7 +98,7 @@ def main() -> None:
             print(f"| {rate} | {arm} | " + " | ".join(f"{value:.1f}" for value in np.mean(values, axis=0)) + " |")
         return
     print(
-        f"\n{model.name}, {options.seeds} runs of {FRAMES} frames, {options.size} px; "
+        f"\n{model.name}, {options.seeds} runs of {options.frames} frames, {options.size} px; "
         "DSC of all frames / of those half filled or more"
     )
     print("\n| frames a second | anchors | " + " | ".join(ARMS) + " |\n|" + "---|" * (len(ARMS) + 2))

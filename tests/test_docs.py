@@ -24,9 +24,9 @@ def load(path: Path):
     return module
 
 
-def python_of(document: str, folder: Path) -> str:
-    """What the one Python block of a document prints, run in a folder where napari is not found."""
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+def python_of(document: str, folder: Path, block: int = 0) -> str:
+    """What a Python block of a document prints, run in a folder where napari is not found."""
+    code = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)[block]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "tests" / "windowless", ROOT)))}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -49,6 +49,15 @@ def test_the_python_of_the_label_set_runs_and_makes_one(tmp_path):
     assert [record.status for record in labels.records()] == ["accepted", "flagged", "flagged"]
     first, _, third = labels.revisions(labels.records("accepted")[0].id)
     assert (first.mask_sha256, first.model) == (third.mask_sha256, third.model)
+
+
+def test_the_python_of_in_and_out_takes_in_what_was_drawn(tmp_path):
+    vm.write_samples(tmp_path / "drawn", 3, size=64)
+    vm.LabelSet.create(tmp_path / "coronaries", "coronaries")
+    said = python_of("docs/labelset.md", tmp_path, block=1).splitlines()
+    assert said[0] == "3 new, 0 the same, 0 conflicting."
+    assert said[-2:] == ["3", "3"]
+    assert len(list((tmp_path / "plain" / "masks").iterdir())) == 3
 
 
 def test_the_notebook_runs_and_every_figure_is_drawn():

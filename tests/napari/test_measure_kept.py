@@ -22,6 +22,8 @@ from vasomim_core.reading import GreyLevels
 
 from .measured import Bench, run
 
+pytestmark = pytest.mark.once  # the panel itself is tried with both bindings, in test_measure
+
 
 @pytest.fixture
 def bench(qapp, qtbot):

@@ -18,6 +18,8 @@ from vasomim_core.reading.calibration import Calibration
 from .measured import END, START, Bench, opened, run
 from .mouse import click
 
+pytestmark = pytest.mark.once  # the panel itself is tried with both bindings, in test_measure
+
 FIDUCIAL = Calibration(pixel=(0.2, 0.2), kind="FIDUCIAL")
 
 

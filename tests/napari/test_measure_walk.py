@@ -16,6 +16,8 @@ from tests.core.reading.files import write_dicom
 
 from .mouse import Mouse, click, settle
 
+pytestmark = pytest.mark.once  # the panel itself is tried with both bindings, in test_measure
+
 MOST = 8
 
 
