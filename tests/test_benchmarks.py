@@ -20,8 +20,6 @@ SMALLEST = {
     "bench_pretraining": "--repeats 1 --batch 1",
     "bench_reading": "--smallest",
     "bench_trace": "--smallest",
-    "compare_pretraining": "--data data --runs runs --arms vasomim unet --seeds 2 --fraction 1 "
-    "--pretraining-epochs 1 --finetuning-epochs 1",
     "following": "--first 0 --seeds 1 --size 64 --frames 16 --model vasomim-demo",
     "few_labels": "--output few --domains synthetic --models vasomim-demo --labels 3 --scored 1 --epochs 1",
     "measures": "--smallest",

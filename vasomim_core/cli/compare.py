@@ -26,7 +26,7 @@ class Compare(Options):
             on), or labelled frames without such parts, a quarter of which is then kept for the report.
         unlabelled: folders of angiograms to pretrain on; none = the frames that are learned from, without their labels.
         methods: rows of the table; none = all twelve: frangi, unet, mocov3, dino, mae, simmim, amt, deblurring,
-            crossmae, hpm, chexworld, vasomim.
+            crossmae, hpm, chexworld, vasomim; besides, vit is the network that the methods pretrain, from scratch.
         seeds: finetuning runs of each row, each on labels of its own.
         fraction: share of the labels that is learned from.
         minutes: of pretraining for each method, 25 where neither is given.

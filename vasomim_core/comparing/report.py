@@ -16,7 +16,7 @@ from vasomim_core.comparing.clustering import SAMPLES, VESSEL, read_clustering
 from vasomim_core.comparing.datasets import DataSet, frames_facts
 from vasomim_core.comparing.pictures import save_contact_sheet, save_schedules
 from vasomim_core.comparing.published import ABLATION, PUBLISHED, published_as
-from vasomim_core.comparing.rows import ROWS, Row, tokens_seen
+from vasomim_core.comparing.rows import TABLE, Row, tokens_seen
 from vasomim_core.comparing.scoring import read_scores
 from vasomim_core.comparing.statistics import Difference, Values, mean_and_spread, paired_difference
 from vasomim_core.comparing.work import Outcome, Work
@@ -112,14 +112,14 @@ def _table(work: Work, one: DataSet, scored: Sequence[Scored]) -> list[str]:
     head = ["row", "DSC", "clDice", "seeds", *([f"published on {known}"] if published else [])]
     rows = []
     for found in scored:
-        if found.row.name not in ROWS:
+        if found.row.name not in TABLE:
             continue
         cells = [found.row.title, _plus(found.dsc), _plus(found.cldice), str(len(found.dsc))]
         if published:
             score = published.get(found.row.name)
             cells.append(f"{score[0]:.2f} / {score[1]:.2f}" if score else DASH)
         rows.append(cells)
-    missing = [row.title for row in work.rows if row.name in ROWS and all(s.row != row for s in scored)]
+    missing = [row.title for row in work.rows if row.name in TABLE and all(s.row != row for s in scored)]
     _write_csv(work, one, scored, published)
     lines += _markdown(head, rows)
     if missing:
@@ -141,7 +141,7 @@ def _write_csv(work: Work, one: DataSet, scored: Sequence[Scored], published: di
 
 def _differences(work: Work, one: DataSet, scored: Sequence[Scored]) -> list[str]:
     """Each row against VasoMIM, or against the best where that is not there."""
-    table = [found for found in scored if found.row.name in ROWS]
+    table = [found for found in scored if found.row.name in TABLE]
     if len(table) < 2:
         return []
     best = max(table, key=lambda found: found.dsc.mean())
@@ -168,7 +168,7 @@ def _differences(work: Work, one: DataSet, scored: Sequence[Scored]) -> list[str
 
 def _variants(work: Work, one: DataSet, scored: Sequence[Scored]) -> list[str]:
     full = next((found for found in scored if found.row.name == "vasomim"), None)
-    others = [found for found in scored if found.row.name not in ROWS]
+    others = [found for found in scored if found.row.name not in TABLE]
     if full is None or not others:
         return []
     known = ABLATION.get(published_as(one.name) or "", {}) if work.comparison.task == "vessel" else {}

@@ -36,6 +36,7 @@ class Row:
         method: of pretraining; empty = none.
         settings: changes of the method's own settings.
         deviations: where it leaves its paper, a sentence each; what holds for all rows is not said here.
+        architecture: what is finetuned.
     """
 
     name: str
@@ -44,13 +45,14 @@ class Row:
     method: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
+    architecture: Literal["vit", "unet"] = "vit"
 
 
 ROWS: dict[str, Row] = {
     row.name: row
     for row in (
         Row("frangi", "Filter", "filter", deviations=("Sato's filter, as the released code computes it.",)),
-        Row("unet", "U-Net, from scratch", "scratch"),
+        Row("unet", "U-Net, from scratch", "scratch", architecture="unet"),
         Row("mocov3", "MoCo v3", method="mocov3", deviations=("Of colour jitter brightness and contrast alone.",)),
         Row(
             "dino",
@@ -69,6 +71,9 @@ ROWS: dict[str, Row] = {
     )
 }
 """The published table, top to bottom."""
+
+TABLE: dict[str, Row] = {**ROWS, "vit": Row("vit", "ViT, from scratch", "scratch")}
+"""What can be asked for: with it stands the network that the methods pretrain, without pretraining."""
 
 VARIANTS: dict[Ablation, tuple[Row, ...]] = {
     "components": (
@@ -91,10 +96,10 @@ def rows_of(methods: Sequence[str], ablation: Iterable[Ablation]) -> list[Row]:
     Raises:
         ConfigError: there is no such row.
     """
-    unknown = [name for name in methods if name not in ROWS]
+    unknown = [name for name in methods if name not in TABLE]
     if unknown:
-        raise ConfigError(f"no row is called {unknown[0]!r:.60}; choose of {', '.join(ROWS)}")
-    chosen = {name: ROWS[name] for name in ROWS if not methods or name in methods}
+        raise ConfigError(f"no row is called {unknown[0]!r:.60}; choose of {', '.join(TABLE)}")
+    chosen = {name: row for name, row in TABLE.items() if name in (methods or ROWS)}
     variants = [row for kind in VARIANTS if kind in set(ablation) for row in VARIANTS[kind]]
     if variants:
         chosen.setdefault("vasomim", ROWS["vasomim"])

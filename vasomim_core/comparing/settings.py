@@ -28,7 +28,7 @@ class Comparison:
         data: data sets, each a folder with `train` and `val` (and `test`, which is then reported on, and `val` chosen
             on), or labelled frames without such parts, a quarter of which is then kept for the report.
         unlabelled: folders of angiograms to pretrain on; none = the frames that are learned from, without their labels.
-        methods: rows of the table; none = all, see `rows.ROWS`.
+        methods: rows of the table, see `rows.TABLE`; none = the published ones.
         seeds: finetuning runs of each row, each on labels of its own.
         fraction: share of the labels that is learned from.
         minutes: of pretraining for each method; None = `epochs` counts.

@@ -268,7 +268,7 @@ class Work:
             leave_out=one.held_out,
             run=run,
             init=str(self.pretrained(row) / MODEL) if row.kind == "pretrained" else None,
-            architecture="vit" if row.kind == "pretrained" else "unet",
+            architecture=row.architecture,
             encoder=comparison.encoder,
             width=8,
             fraction=comparison.fraction,

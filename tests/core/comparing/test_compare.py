@@ -19,6 +19,7 @@ from vasomim_core.comparing.settings import Comparison
 from vasomim_core.comparing.work import Work
 from vasomim_core.errors import RunError
 from vasomim_core.locks import locked
+from vasomim_core.models.catalogue import read_card
 from vasomim_core.synthetic import write_samples
 
 SMALLEST = ("--epochs", "1", "--finetuning-epochs", "1", "--seeds", "2", "--fraction", "1", "--input-size", "64")
@@ -153,6 +154,9 @@ def test_a_killed_comparison_ends_with_the_table_of_an_unbroken_one(data, tmp_pa
             assert any(job in line for line in process.stdout), job
             process.kill()
     assert subprocess.run(program, capture_output=True).returncode == 0
+    finetuned = tmp_path / "killed" / "finetuning" / "made"
+    cards = [read_card(finetuned / row / "seed-0" / "model.safetensors") for row in ("mae", "unet")]
+    assert [card.architecture for card in cards] == ["vit", "unet"]
     for name in ("made.csv", "made-differences.csv"):
         texts = [(tmp_path / folder / "tables" / name).read_text() for folder in ("unbroken", "killed")]
         assert texts[0] == texts[1]

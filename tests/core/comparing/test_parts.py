@@ -39,6 +39,8 @@ def test_the_table_has_the_filter_a_network_from_scratch_and_every_method():
     assert all(set(table) == set(ROWS) for table in PUBLISHED.values())
     names = {row.name for rows in VARIANTS.values() for row in rows} | {"vasomim"}
     assert all(set(table) == names for table in ABLATION.values())
+    assert [row.name for row in rows_of([], [])] == list(ROWS)
+    assert [(row.name, row.architecture) for row in rows_of(["vit", "unet"], [])] == [("unet", "unet"), ("vit", "vit")]
     assert published_as("Syntax") == "ARCADE"
     assert published_as("mine") is None
 
