@@ -74,11 +74,26 @@ def faults_of(source: str) -> tuple[Fault, ...]:
         assert node.end_col_offset is not None
         return offset(node.lineno, node.col_offset), offset(node.end_lineno, node.end_col_offset)
 
+    def statement(start: int) -> tuple[int, int]:
+        """Where the statement at the margin stands that holds a place; alone it compiles faster than its file."""
+        line = source.count("\n", 0, start) + 1
+        first, last = next(lines for lines in outermost if lines[0] <= line <= lines[1])
+        return starts[first - 1], starts[last]
+
+    tree = ast.parse(source)
+    outermost = [
+        (
+            min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))]),
+            node.end_lineno or node.lineno,
+        )
+        for node in tree.body
+    ]
     found = []
-    for node in _worked_on(ast.parse(source)):
+    for node in _worked_on(tree):
         for start, end, wrong in _wrongs(node, span, source):
             fault = Fault(source.count("\n", 0, start) + 1, start, end, wrong)
-            if wrong != source[start:end] and _compiles(fault.into(source)):
+            first, last = statement(start)
+            if wrong != source[start:end] and _compiles(source[first:start] + wrong + source[end:last]):
                 found.append(fault)
     return tuple(sorted(found, key=lambda fault: (fault.start, fault.end, fault.wrong)))
 
