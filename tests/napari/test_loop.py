@@ -22,6 +22,8 @@ from vasomim_core.synthetic import synthesize
 
 from .mouse import Mouse
 
+pytestmark = pytest.mark.once  # each of its panels is tried with both bindings
+
 SIZE = 256
 TAUGHT = 20
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt
 
 from napari_vasomim.canvas import frames
 from napari_vasomim.correcting import undo
 
 from .places import FRAME
+
+pytestmark = (
+    pytest.mark.once
+)  # mouse and keys of the tools are tried with both bindings, in test_trace and test_toolbox
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 

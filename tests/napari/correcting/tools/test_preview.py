@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt
 
 from napari_vasomim.canvas import layers
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.session import Session
+
+pytestmark = pytest.mark.once  # as test_join_remove_cut
 
 
 def test_the_preview_is_no_ones_business(desk, branch, tmp_path):

@@ -23,6 +23,8 @@ from ...classes import THREE
 from ...conftest import ROOT
 from .places import FRAME
 
+pytestmark = pytest.mark.once  # as test_join_remove_cut
+
 ALL = [*TOOLS, *(spec.name for spec in CLASS_TOOLS), GROW.name]
 ASKED = ["remove", "recolour piece", "recolour branch"]
 """Those that take the class under the pointer."""
