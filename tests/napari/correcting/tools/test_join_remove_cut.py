@@ -13,7 +13,7 @@ from .places import FRAME
 
 pytestmark = (
     pytest.mark.once
-)  # mouse and keys of the tools are tried with both bindings, in test_trace and test_toolbox
+)  # mouse and keys are tried with both bindings in test_trace, test_toolbox
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 
