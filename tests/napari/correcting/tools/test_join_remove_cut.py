@@ -11,9 +11,7 @@ from napari_vasomim.correcting import undo
 
 from .places import FRAME
 
-pytestmark = (
-    pytest.mark.once
-)  # mouse and keys are tried with both bindings in test_trace, test_toolbox
+pytestmark = pytest.mark.once  # mouse and keys are tried with both bindings in test_trace, test_toolbox
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 
