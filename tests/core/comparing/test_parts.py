@@ -66,6 +66,10 @@ def test_all_methods_pretrain_under_one_protocol(name, comparison, tmp_path):
     assert (training.epochs, training.batch_size, training.seed) == (7, 64, 0)
     rates = {"simmim": 1e-4 * 64 / 512, "chexworld": 2e-4, "mocov3": 1.5e-4 / 4, "dino": 5e-4 / 4}
     assert training.learning_rate == pytest.approx(rates.get(name, 5e-4))
+    assert getattr(config, "segmentor", None) == (str(tmp_path / "s") if name == "vasomim" else None)
+    depths = {"crossmae": 12, "mae": 2, "vasomim": 2, "chexworld": None}
+    assert getattr(config, "decoder_depth", None) == depths.get(name, getattr(config, "decoder_depth", None))
+    assert getattr(config, "predictor_width", 192) == 192
     tokens = {"mae": 49, "simmim": 196, "amt": 29, "mocov3": 392, "dino": 392 + 8 * 36, "vasomim": 98}
     if name in tokens:
         assert tokens_seen(config) == tokens[name]
