@@ -14,7 +14,6 @@ from vasomim_core.errors import RunError
 from vasomim_core.files import open_ordinary, write_json
 from vasomim_core.training.events import read_events
 from vasomim_core.training.result import TrainingResult
-from vasomim_core.training.runs import is_finished
 
 STEPS = 8
 """That are timed; the first is left out, in which memory is taken."""
@@ -85,8 +84,3 @@ def spent(run: Path) -> Spent:
     memory = max((event.get("memory") or 0 for event in events if event["event"] == "step"), default=0)
     epochs = max((event.get("epoch", 0) for event in events if event["event"] == "step"), default=0)
     return Spent(seconds / 60, memory, epochs)
-
-
-def finished(run: Path) -> bool:
-    """Whether a run has come to its end."""
-    return is_finished(run)

@@ -13,18 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vasomim_core.comparing.settings import Comparison
-from vasomim_core.data.pretraining_frame import FRAME_SIZE, pretraining_frame
+from vasomim_core.data.pretraining_frame import FRAME_SIZE, at_scale, pretraining_frame
+from vasomim_core.data.spool import spool
 from vasomim_core.data.store import FrameStore, Pair, build_store
-from vasomim_core.data.unlabelled import open_unlabelled
-from vasomim_core.errors import InputError, LabelError
+from vasomim_core.data.unlabelled import each_frame, open_unlabelled
+from vasomim_core.errors import LabelError
 from vasomim_core.files import open_ordinary, write_json, write_png
 from vasomim_core.labels.labelled import LabelledFrame, open_labels
 from vasomim_core.labels.mask import pixel_sha256
 from vasomim_core.labels.splitting import split_by_group
 from vasomim_core.locks import locked
-from vasomim_core.reading import read_angiogram
 from vasomim_core.reading.folders import Progress
 
+FACTS = "facts.json"
 NEARLY, BEFORE = 0.98, 20
 REPORTED = 0.25
 """Share of the frames of a data set without parts that is kept for the report, by a draw that never changes."""
@@ -108,7 +109,7 @@ def write_held_out(data_set: DataSet) -> None:
 def pretraining_frames(comparison: Comparison, sets: Sequence[DataSet], out: Path, progress: Progress) -> FrameStore:
     """All frames that are pretrained on, with their anatomy, prepared once for every row.
 
-    A frame that is reported on, to the pixel, is left out, and counted in `facts`.
+    A frame that is reported on, to the pixel, is left out, and counted; see `frames_facts`.
 
     Args:
         comparison: the protocol.
@@ -121,24 +122,48 @@ def pretraining_frames(comparison: Comparison, sets: Sequence[DataSet], out: Pat
     """
     folder = out / "frames"
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / ".lock", None):
-        if (folder / "facts.json").is_file():
+    with locked(folder / ".lock", None), spool(folder) as spooled:
+        if (folder / FACTS).is_file():
             return FrameStore(folder)
-        judged = {frame.frame_sha256 for one in sets for frame in one.reported()}
-        skipped: list[str] = []
+        reported = {one.name: {_identity(frame.frame()) for frame in one.reported()} for one in sets}
+        judged = set().union(*reported.values())
+        learned = [(one.name, frame) for one in sets for frame in one.learned()]
+        known = [(name, _identity(frame.frame())) for name, frame in learned]
+        notes: list[str] = []
         left_out: list[str] = []
-        pairs = _unlabelled(comparison, judged, skipped, left_out) if comparison.unlabelled else _labelled(sets, judged)
-        total = _count(comparison, sets)
-        store = build_store(folder, pairs, total, FRAME_SIZE, enlarge=False, progress=progress)
+        if comparison.unlabelled:
+            found = [open_unlabelled(path, keep=spooled) for path in comparison.unlabelled]
+            left_out += [sentence for one in found for sentence in one.left_out]
+            greys = (grey for one in found for grey in each_frame(one, notes, left_out))
+            total = sum(one.frames for one in found)
+        else:
+            greys, total = (frame.frame() for _, frame in learned), len(learned)
+        skipped = 0
+
+        def pairs() -> Iterator[Pair]:
+            nonlocal skipped
+            for grey in greys:
+                if _identity(grey) in judged:
+                    skipped += 1
+                else:
+                    yield pretraining_frame(grey)
+
+        store = build_store(folder, pairs(), total, FRAME_SIZE, enlarge=False, progress=progress)
         facts = {
             "frames": len(store),
             "sha256": store.fingerprint,
             "alike": alike(store),
-            "reported": len(skipped),
+            "reported": skipped,
+            "shared": sum(identity in reported[name] for name, identity in known),
             "left_out": left_out,
         }
-        write_json(folder / "facts.json", facts)
+        write_json(folder / FACTS, facts)
         return store
+
+
+def _identity(grey: NDArray[np.uint8]) -> str:
+    """By what a frame is known here: its pixels at the scale at which it is pretrained on."""
+    return pixel_sha256(at_scale(grey))
 
 
 def frames_facts(out: Path) -> dict[str, object]:
@@ -146,9 +171,10 @@ def frames_facts(out: Path) -> dict[str, object]:
 
     Returns:
         "frames" there are, how many of them nearly equal another ("alike"), how many more are frames that are
-        "reported" on, and a sentence for each file or frame that was "left_out"; "sha256" of all.
+        "reported" on, how many labelled frames to learn from are such too ("shared"), and a sentence for each file or
+        frame that was "left_out"; "sha256" of all.
     """
-    with open_ordinary(out / "frames" / "facts.json") as file:
+    with open_ordinary(out / "frames" / FACTS) as file:
         facts: dict[str, object] = json.load(file)
     return facts
 
@@ -174,34 +200,3 @@ def some_frames(store: FrameStore, count: int, folder: Path) -> FrameStore:
         count = min(count, len(store))
         build_store(folder, ((store[n][0], store[n][1] > 127) for n in range(count)), count, None)
     return FrameStore(folder)
-
-
-def _count(comparison: Comparison, sets: Sequence[DataSet]) -> int:
-    if comparison.unlabelled:
-        return sum(open_unlabelled(folder).frames for folder in comparison.unlabelled)
-    return sum(len(one.learned()) for one in sets)
-
-
-def _labelled(sets: Sequence[DataSet], judged: set[str]) -> Iterator[Pair]:
-    for one in sets:
-        for frame in one.learned():
-            if frame.frame_sha256 not in judged:
-                yield pretraining_frame(frame.frame())
-
-
-def _unlabelled(comparison: Comparison, judged: set[str], skipped: list[str], left_out: list[str]) -> Iterator[Pair]:
-    for folder in comparison.unlabelled:
-        opened = open_unlabelled(folder)
-        left_out += opened.left_out
-        for file in opened.files:
-            angiogram = read_angiogram(file.path)
-            for index in range(file.frames):
-                try:
-                    grey = angiogram.grey(index)
-                except InputError as error:
-                    left_out.append(str(error))
-                    continue
-                if (identity := pixel_sha256(grey)) in judged:
-                    skipped.append(identity)
-                else:
-                    yield pretraining_frame(grey)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,9 +22,11 @@ from vasomim_core.comparing.statistics import Difference, Values, mean_and_sprea
 from vasomim_core.comparing.work import Outcome, Work
 from vasomim_core.files import atomic, write_text
 
+Metric = Literal["dsc", "cldice"]
 NAME = "report.md"
 TABLES = "tables"
 DASH = "–"
+METRICS: tuple[Metric, ...] = ("dsc", "cldice")
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,14 @@ class Scored:
 
     Attributes:
         row: which.
+        seeds: of its runs that are scored; (0,) of a row that knows none.
         dsc: in percent, (seeds, frames).
         cldice: the same.
         groups: a number for each frame.
     """
 
     row: Row
+    seeds: tuple[int, ...]
     dsc: Values
     cldice: Values
     groups: tuple[int, ...]
@@ -72,21 +76,23 @@ def write_report(work: Work, outcome: Outcome) -> Path:
 
 def _scored(work: Work, row: Row, one: DataSet) -> Scored | None:
     seeds = range(1 if row.kind == "filter" else work.comparison.seeds)
-    folders = [work.scored(row, one, seed) for seed in seeds]
-    each = [read_scores(folder) for folder in folders if (folder / "scores.csv").is_file()]
-    if not each:
+    folders = {seed: work.scored(row, one, seed) for seed in seeds}
+    there = tuple(seed for seed, folder in folders.items() if (folder / "scores.csv").is_file())
+    if not there:
         return None
+    each = [read_scores(folders[seed]) for seed in there]
     dsc, cldice = (np.array([[getattr(s, name) for s in scores] for scores in each]) for name in ("dsc", "cldice"))
-    return Scored(row, dsc, cldice, tuple(s.group for s in each[0]))
+    return Scored(row, there, dsc, cldice, tuple(s.group for s in each[0]))
 
 
 def _protocol(work: Work) -> list[str]:
     c = work.comparison
+    labels = "all labels" if c.fraction == 1 else f"{100 * c.fraction:g} % of the labels, others for each seed"
     amount = f"{c.minutes:g} minutes" if c.minutes is not None else f"{c.epochs} epochs"
     lines = [
         f"Each method pretrains a ViT-{c.encoder} for {amount} on the same frames, in crops of {c.input_size} px and "
         f"batches of {c.batch_size}, and is then finetuned in the same way: {c.finetuning_epochs} epochs on "
-        f"{100 * c.fraction:g} % of the labels, at {2 * c.input_size} px, {c.seeds} seeds, each on labels of its own. "
+        f"{labels}, at {2 * c.input_size} px, {c.seeds} seeds. "
         "The epoch is chosen on frames that are not reported on. Scores are means over the reported frames, at their "
         "own size and the threshold 0.5; ± is the standard deviation over seeds.",
     ]
@@ -97,6 +103,8 @@ def _protocol(work: Work) -> list[str]:
             lines[-1] += f" {facts['alike']} of them nearly equal one shortly before, as frames of one run do."
         if facts["reported"]:
             lines[-1] += f" {facts['reported']} more are frames that are reported on, and were left out."
+        if facts["shared"]:
+            lines[-1] += f" **{facts['shared']} frames to learn from are reported on, too**: the parts overlap."
         if facts["left_out"]:
             lines[-1] += (
                 f" {len(facts['left_out'])} files or frames could not be read, the first: {facts['left_out'][0]}"
@@ -122,6 +130,11 @@ def _table(work: Work, one: DataSet, scored: Sequence[Scored]) -> list[str]:
     missing = [row.title for row in work.rows if row.name in TABLE and all(s.row != row for s in scored)]
     _write_csv(work, one, scored, published)
     lines += _markdown(head, rows)
+    if published:
+        lines += [
+            "",
+            "What is published was scored on the data set's own test part, after more training and of all labels.",
+        ]
     if missing:
         lines += ["", f"Not there yet: {', '.join(missing)}."]
     return lines
@@ -150,11 +163,10 @@ def _differences(work: Work, one: DataSet, scored: Sequence[Scored]) -> list[str
     for found in table:
         if found is base:
             continue
-        values = [
-            paired_difference(*pair, base.groups) for pair in ((found.dsc, base.dsc), (found.cldice, base.cldice))
-        ]
-        rows.append([found.row.title, *(_interval(value) for value in values), values[0].verdict])
-        numbers.append((found.row.name, base.row.name, *(f"{n:.4f}" for v in values for n in (v.mean, v.low, v.high))))
+        values = [_difference(found, base, name) for name in METRICS]
+        rows.append([found.row.title, *map(_interval, values), values[0].verdict if values[0] else DASH])
+        low_to_high = (f"{n:.4f}" for v in values if v is not None for n in (v.mean, v.low, v.high))
+        numbers.append((found.row.name, base.row.name, *low_to_high))
     head = ("row", "less", "dsc", "dsc_low", "dsc_high", "cldice", "cldice_low", "cldice_high")
     _csv(work.out / TABLES / f"{one.name}-differences.csv", head, numbers)
     return [
@@ -175,7 +187,7 @@ def _variants(work: Work, one: DataSet, scored: Sequence[Scored]) -> list[str]:
     rows = []
     for found in (*others, full):
         title = "both, β 0 → 0.5 (VasoMIM)" if found is full else found.row.title
-        told = DASH if found is full else _interval(paired_difference(found.dsc, full.dsc, full.groups))
+        told = DASH if found is full else _interval(_difference(found, full, "dsc"))
         rows.append([title, _plus(found.dsc), _plus(found.cldice), told, _number(known.get(found.row.name))])
     head = ["VasoMIM's parts", "DSC", "clDice", "DSC less that of both", "published DSC"]
     return ["### Ablation", "", *_markdown(head, rows), ""]
@@ -245,8 +257,19 @@ def _plus(values: Values) -> str:
     return f"{mean:.2f}" if spread is None else f"{mean:.2f} ± {spread:.2f}"
 
 
-def _interval(d: Difference) -> str:
-    return f"{d.mean:+.2f} ({d.low:+.2f} … {d.high:+.2f})"
+def _difference(found: Scored, base: Scored, name: Metric) -> Difference | None:
+    """One row less another, by the seeds that both have; None = they have none in common yet."""
+    a, b = getattr(found, name), getattr(base, name)
+    if found.row.kind != "filter" and base.row.kind != "filter":  # a filter knows no seeds, and stands beside each
+        both = [seed for seed in found.seeds if seed in base.seeds]
+        if not both:
+            return None
+        a, b = (values[[one.seeds.index(seed) for seed in both]] for values, one in ((a, found), (b, base)))
+    return paired_difference(a, b, base.groups)
+
+
+def _interval(d: Difference | None) -> str:
+    return DASH if d is None else f"{d.mean:+.2f} ({d.low:+.2f} … {d.high:+.2f})"
 
 
 def _number(value: float | None) -> str:
@@ -258,8 +281,7 @@ def _minutes(took: Spent) -> str:
 
 
 def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    line: Callable[[Iterable[str]], str] = lambda cells: f"| {' | '.join(cells)} |"  # noqa: E731
-    return [line(head), line("---" for _ in head), *(line(row) for row in rows)]
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def _csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

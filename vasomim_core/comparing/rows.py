@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,6 @@ from vasomim_core.methods.settings import (
     CheXWorldConfig,
     DINOConfig,
     MoCoV3Config,
-    SimMIMConfig,
     settings_of,
 )
 
@@ -158,20 +156,13 @@ def _fitted(base: Pretraining, comparison: Comparison) -> dict[str, Any]:
 def tokens_seen(config: Pretraining) -> int:
     """Patch tokens of one frame that the learning encoder takes in at a step, without class tokens."""
     whole = (config.input_size // config.patch_size) ** 2
-    counts: dict[type, Callable[[], float]] = {
-        SimMIMConfig: lambda: whole,
-        AMTConfig: partial(_kept, whole, config, ("mask_ratio", "throw_ratio")),
-        MoCoV3Config: lambda: 2 * whole,
-        DINOConfig: lambda: 2 * whole + getattr(config, "small_views", 0) * _small(config),
+    if isinstance(config, DINOConfig):
+        return 2 * whole + config.small_views * (config.small_size // config.patch_size) ** 2
+    if isinstance(config, MoCoV3Config):
+        return 2 * whole
+    if isinstance(config, CheXWorldConfig):
         # Two crops; a context block of .875 in the mean, less what four targets of .175 cover of it.
-        CheXWorldConfig: lambda: 2 * whole * 0.875 * (1 - 0.175) ** 4,
-    }
-    return round(counts.get(type(config), partial(_kept, whole, config, ("mask_ratio",)))())
-
-
-def _kept(whole: int, config: Pretraining, shares: Sequence[str]) -> float:
-    return whole * (1 - sum(getattr(config, name) for name in shares))
-
-
-def _small(config: Pretraining) -> int:
-    return int(getattr(config, "small_size", 0) // config.patch_size) ** 2
+        return round(2 * whole * 0.875 * (1 - 0.175) ** 4)
+    if isinstance(config, AMTConfig):
+        return round(whole * (1 - config.mask_ratio - config.throw_ratio))
+    return round(whole * (1 - config.mask_ratio)) if isinstance(config, MaskedPretraining) else whole

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 
 from vasomim_core.config import Device, EncoderSize
 from vasomim_core.errors import ConfigError
 from vasomim_core.files import open_ordinary, write_text
-from vasomim_core.schema import from_dict, to_dict
+from vasomim_core.schema import Ui, check, from_dict, to_dict
 
 FILE = "compare.yaml"
+MINUTES = 25.0
+"""Of pretraining, where nothing else is said."""
 Task = Literal["vessel", "stenosis"]
 Ablation = Literal["components", "schedule"]
 MAY_GROW = ("methods", "ablation", "clustering", "seeds")
@@ -28,11 +30,12 @@ class Comparison:
         data: data sets, each a folder with `train` and `val` (and `test`, which is then reported on, and `val` chosen
             on), or labelled frames without such parts, a quarter of which is then kept for the report.
         unlabelled: folders of angiograms to pretrain on; none = the frames that are learned from, without their labels.
-        methods: rows of the table, see `rows.TABLE`; none = the published ones.
+        methods: rows of the table; none = all twelve: frangi, unet, mocov3, dino, mae, simmim, amt, deblurring,
+            crossmae, hpm, chexworld, vasomim; besides, vit is the network that the methods pretrain, from scratch.
         seeds: finetuning runs of each row, each on labels of its own.
         fraction: share of the labels that is learned from.
-        minutes: of pretraining for each method; None = `epochs` counts.
-        epochs: of pretraining for each method, where `minutes` is None.
+        minutes: of pretraining for each method; 25 where neither they nor epochs are given.
+        epochs: of pretraining for each method, in the place of minutes.
         finetuning_epochs: of each finetuning run.
         task: what the labels are: vessels, or stenoses.
         ablation: variants of VasoMIM to compare besides: its components, its schedule.
@@ -43,42 +46,36 @@ class Comparison:
         device: auto, cpu or cuda.
     """
 
-    data: tuple[Path, ...]
+    data: tuple[Path, ...] = ()
     unlabelled: tuple[Path, ...] = ()
     methods: tuple[str, ...] = ()
-    seeds: int = 3
-    fraction: float = 0.1
-    minutes: float | None = 25.0
-    epochs: int | None = None
-    finetuning_epochs: int = 14
+    seeds: Annotated[int, Ui(min=1, max=1000)] = 3
+    fraction: Annotated[float, Ui(min=0.001, max=1)] = 0.1
+    minutes: Annotated[float | None, Ui(min=0.01, max=100_000)] = None
+    epochs: Annotated[int | None, Ui(min=1, max=10_000)] = None
+    finetuning_epochs: Annotated[int, Ui(min=1, max=10_000)] = 14
     task: Task = "vessel"
     ablation: tuple[Ablation, ...] = ()
     clustering: bool = False
     encoder: EncoderSize = "tiny"
-    input_size: int = 128
-    batch_size: int = 32
+    input_size: Annotated[int, Ui(min=32, max=1024, step=32, unit="px")] = 128
+    batch_size: Annotated[int, Ui(min=1, max=65_536)] = 32
     device: Device = "auto"
 
-    def check(self) -> None:
-        """Check what no run would.
+    def settled(self) -> Comparison:
+        """The same, checked, with whole paths, and with `MINUTES` where neither time nor epochs are given.
 
         Raises:
-            ConfigError: a setting out of range, or two that contradict each other.
+            ConfigError: a setting out of range, two that contradict each other, or no data.
         """
-        if (self.minutes is None) == (self.epochs is None):
+        check(self)
+        if self.minutes is not None and self.epochs is not None:
             raise ConfigError("equal time or equal epochs: give either --minutes or --epochs")
-        if self.minutes is not None and not 0 < self.minutes <= 100_000:
-            raise ConfigError(f"--minutes is {self.minutes:g}; give a number above 0")
-        for name in ("seeds", "epochs", "finetuning_epochs", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"--{name.replace('_', '-')} is {value}; give 1 or more")
-        if not 0 < self.fraction <= 1:
-            raise ConfigError(f"--fraction is {self.fraction:g}; give a share above 0 and up to 1")
-        if self.input_size < 32 or self.input_size % 32:
-            raise ConfigError(f"--input-size is {self.input_size}; give a multiple of 32")
         if not self.data:
             raise ConfigError("a comparison needs labelled frames: give --data")
+        data, unlabelled = (tuple(path.resolve() for path in paths) for paths in (self.data, self.unlabelled))
+        minutes = MINUTES if self.minutes is None and self.epochs is None else self.minutes
+        return replace(self, data=data, unlabelled=unlabelled, minutes=minutes)
 
 
 def settle_settings(out: Path, given: Comparison) -> Comparison:
@@ -91,13 +88,11 @@ def settle_settings(out: Path, given: Comparison) -> Comparison:
     Raises:
         ConfigError: a setting is out of range or differs from the folder's, or the folder holds something else.
     """
-    given.check()
+    given = given.settled()
     path = out / FILE
     begun = _load(path) if path.is_file() else None
     if begun is None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is no comparison and not empty; give a new folder as --out")
-    data, unlabelled = (tuple(path.resolve() for path in paths) for paths in (given.data, given.unlabelled))
-    given = replace(given, data=data, unlabelled=unlabelled)
     if begun is not None:
         for field in fields(Comparison):
             before, now = getattr(begun, field.name), getattr(given, field.name)

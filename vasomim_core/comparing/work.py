@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from vasomim_core.comparing.budget import Plan, finished, planned, spent
+from vasomim_core.comparing.budget import Plan, planned, spent
 from vasomim_core.comparing.clustering import clustering, tokens_of, write_clustering
 from vasomim_core.comparing.datasets import DataSet, data_sets, pretraining_frames, some_frames, write_held_out
 from vasomim_core.comparing.rows import Row, pretraining, rows_of, takes_segmentor
@@ -24,10 +24,10 @@ from vasomim_core.reading.folders import Progress
 from vasomim_core.training.finetune import finetune
 from vasomim_core.training.pretrain import pretrain
 from vasomim_core.training.result import TrainingResult
-from vasomim_core.training.runs import MODEL, SETTINGS
+from vasomim_core.training.runs import MODEL, SETTINGS, is_finished
 from vasomim_core.training.segmentor import train_segmentor
 
-SEGMENTOR_EPOCHS = 40
+SEGMENTOR_EPOCHS = 20
 SEGMENTOR_SHARE = 0.1
 """Of the minutes of a method that asks a segmentor S, those in which S is trained."""
 BUSY = 5.0
@@ -101,7 +101,7 @@ class Work:
     def run(self) -> Outcome:
         """Do what is missing; a job that fails does not end the others, but for those that need it."""
         outcome = Outcome()
-        waiting = list(self.jobs())
+        waiting = list(self.jobs.values())
         while waiting:
             busy = []
             for job in waiting:
@@ -110,7 +110,7 @@ class Work:
                 if failed := [need for need in job.needs if need in outcome.failures]:
                     outcome.failures[job.name] = f"{failed[0]} failed"
                     continue
-                if not all(self._job(need).done() for need in job.needs):
+                if not all(self.jobs[need].done() for need in job.needs):
                     busy.append(job)
                     continue
                 try:
@@ -132,26 +132,20 @@ class Work:
             waiting = busy
         return outcome
 
-    def jobs(self) -> Iterator[Job]:
-        """All jobs, each after those that it needs."""
-        return iter(self._jobs.values())
-
-    def _job(self, name: str) -> Job:
-        return self._jobs[name]
-
     @cached_property
-    def _jobs(self) -> dict[str, Job]:
+    def jobs(self) -> dict[str, Job]:
+        """All jobs by name, each after those that it needs."""
         return {job.name: job for job in self._all_jobs()}
 
     def _all_jobs(self) -> Iterator[Job]:
         if any(row.kind == "pretrained" and takes_segmentor(row) for row in self.rows):
-            yield Job("segmentor", (), partial(finished, self.out / "segmentor"), self._train_segmentor)
+            yield Job("segmentor", (), partial(is_finished, self.out / "segmentor"), self._train_segmentor)
         for row in self.rows:
             before: tuple[str, ...] = ()
             if row.kind == "pretrained":
                 needs = ("segmentor",) if takes_segmentor(row) else ()
                 run = self.pretrained(row)
-                yield Job(f"pretrain {row.name}", needs, partial(finished, run), partial(self._pretrain, row))
+                yield Job(f"pretrain {row.name}", needs, partial(is_finished, run), partial(self._pretrain, row))
                 before = (f"pretrain {row.name}",)
                 for one in self.sets if self.comparison.clustering else ():
                     path = self.clustered(row, one)
@@ -163,7 +157,7 @@ class Work:
                 for seed in range(self.comparison.seeds):
                     run = self.finetuned(row, one, seed)
                     name = f"finetune {row.name} {one.name} seed {seed}"
-                    yield Job(name, before, partial(finished, run), partial(self._finetune, row, one, seed))
+                    yield Job(name, before, partial(is_finished, run), partial(self._finetune, row, one, seed))
                     yield self._score_job(row, one, seed, (name,))
 
     def _score_job(self, row: Row, one: DataSet, seed: int, needs: tuple[str, ...]) -> Job:

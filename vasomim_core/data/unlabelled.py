@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from vasomim_core.errors import InputError
 from vasomim_core.labels.labelled import Keep
 from vasomim_core.reading import find_angiograms, read_angiogram, stem
 from vasomim_core.reading.folders import all_failed
+
+Grey = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,35 @@ def open_unlabelled(data: Path | str, strict: bool = False, keep: Keep | None = 
     if not files:
         raise all_failed(errors)
     return Unlabelled(tuple(files), tuple(map(str, errors)), _same_names([file.path for file in files]))
+
+
+def each_frame(found: Unlabelled, notes: list[str], left_out: list[str], strict: bool = False) -> Iterator[Grey]:
+    """All frames, uint8 (H, W), one decoded at a time; what `keep` has put away comes from there, scaled.
+
+    Args:
+        found: From `open_unlabelled`.
+        notes: Gets what there is to say of the files.
+        left_out: Gets a sentence for each frame that cannot be read.
+        strict: End at the first that cannot.
+
+    Raises:
+        InputError: with `strict`, a frame that cannot be read.
+    """
+    for file in found.files:
+        if file.kept is not None:
+            yield file.kept()
+            continue
+        angiogram = read_angiogram(file.path)
+        notes.extend(angiogram.notes)
+        for index in range(file.frames):
+            try:
+                grey = angiogram.grey(index)
+            except InputError as error:
+                if strict:
+                    raise
+                left_out.append(str(error))
+                continue
+            yield grey
 
 
 def is_mask(grey: NDArray[np.uint8]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -84,7 +86,8 @@ def cases_of(source: Source, key: Callable[[], bytes], named: bool = False) -> I
 
     Args:
         source: the file.
-        key: gives the key under which a DICOM file's patient is hashed; asked for such a file alone.
+        key: gives the key under which a DICOM file's patient, or the name of a folder within the collection, is
+            hashed; asked for such a file alone.
         named: the name of the file is the id of the frame.
 
     Raises:
@@ -99,6 +102,8 @@ def cases_of(source: Source, key: Callable[[], bytes], named: bool = False) -> I
     run, group = count > 1, source.group
     if group is None and is_dicom(source.path):
         group = patient_group(source.path, key())
+    if group is None and source.folder:
+        group = hmac.new(key(), b"folder " + source.folder.encode(), hashlib.sha256).hexdigest()[:16]
     if group is None and run:  # the frames of a run are near copies of each other
         group = pixel_sha256(angiogram.stored(0))[:16]
     for index in range(count) if source.only is None else source.only:

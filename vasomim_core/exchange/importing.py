@@ -1,7 +1,7 @@
 """Labels of other folders, taken into a label set: first what would come of it, then the writing.
 
     plan = plan_import(folder, labels)
-    print(plan.report())
+    for sentence in plan.report(): print(sentence)
     carry_out(plan, labels)
 
 Every mask that is there already stays, as a revision.
@@ -194,8 +194,9 @@ def carry_out(
 ) -> Imported:
     """Write what a plan says, one label after the other; each is safe when the next begins.
 
-    File names stay outside, since they may name a patient. The group is the one that the folder tells, else a hash of a
-    DICOM file's patient under the set's key; frames of one file share a group.
+    File names stay outside, since they may name a patient. The group is the one that the folder tells, else a hash
+    under the set's key of a DICOM file's patient, or of the folder within `images/` that it lies in; frames of one file
+    share a group.
 
     Args:
         plan: of this set; or of one that was to be made, and was made with the classes of the plan.

@@ -83,8 +83,8 @@ def open_labels(path: Path | str, keep: Keep | None = None, categories: bool = F
 
     Names are compared in composed Unicode (NFC), since those from a Mac are decomposed.
 
-    A group is that of the record, else a DICOM file's patient (or the file itself), else the frame alone;
-    pixel-identical frames are always in one group.
+    Frames are in one group that share that of their record, a DICOM file's patient, their file, a folder within
+    `images/`, or their pixels, directly or through others.
 
     Args:
         path: Where they are.
@@ -115,14 +115,14 @@ def open_sources(sources: Sequence[Source], keep: Keep | None = None) -> list[La
     """`open_labels` of files that are known."""
     key = secrets.token_bytes(32)  # for this call alone: patients are told apart, not named
     frames: list[LabelledFrame] = []
-    members: list[tuple[str | None, str, str]] = []
+    members: list[tuple[str | None, tuple[str, ...], str]] = []
     problems = []
     for source in sources:
         try:
-            tie = patient_group(source.path, key) or str(source.path)
+            ties = (patient_group(source.path, key) or str(source.path), *([source.folder] if source.folder else []))
             for frame in _frames(source, keep):
                 frames.append(frame)
-                members.append((source.group, tie, frame.frame_sha256))
+                members.append((source.group, ties, frame.frame_sha256))
         except VasoMIMError as error:
             problems.append(str(error))
     raise_first(problems, len(sources))
@@ -203,8 +203,8 @@ def _require_page(source: Source, index: int, pages: int) -> None:
         raise LabelError(f"{source.path} or its file of masks has changed and ends at {pages}: open the labels again.")
 
 
-def _groups(members: Sequence[tuple[str | None, str, str]]) -> list[str]:
-    """One group for all frames that share a given group, a tie or their pixels, directly or through others.
+def _groups(members: Sequence[tuple[str | None, tuple[str, ...], str]]) -> list[str]:
+    """One group for all frames that share a given group, one of their ties or their pixels, directly or through others.
 
     Its name is the first given group in it by alphabet, else the first hash of pixels.
     """
@@ -217,8 +217,8 @@ def _groups(members: Sequence[tuple[str | None, str, str]]) -> list[str]:
         return key
 
     names: dict[tuple[str, str], tuple[bool, str]] = {}
-    for group, tie, pixels in members:
-        for kind, value in (("group", group), ("tie", tie)):
+    for group, ties, pixels in members:
+        for kind, value in (("group", group), *(("tie", tie) for tie in ties)):
             if value is not None:
                 parent[root((kind, value))] = root(("pixels", pixels))
     for group, _, pixels in members:

@@ -9,7 +9,6 @@ Names are compared in composed Unicode (NFC), since those from a Mac are decompo
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -47,6 +46,8 @@ class Source:
         only: Which of its frames have a mask; None = all.
         annotator: Who drew the masks; None if the folder does not say.
         model: Which model proposed them; None if none did, or the folder does not say.
+        folder: Of its own, within the collection, in which it lies with others of its run or patient; empty = none.
+            It may name a person.
         opened: Gives the frames where they are not to be read from `path`, such as those that a window shows.
     """
 
@@ -60,6 +61,7 @@ class Source:
     only: tuple[int, ...] | None = None
     annotator: str | None = None
     model: str | None = None
+    folder: str = ""
     opened: Callable[[], Angiogram] | None = None
 
     def angiogram(self) -> Angiogram:
@@ -314,7 +316,14 @@ class MaskFolder:
         for name, image in images.items():
             origin = origins.get(name, UNKNOWN)
             sources.append(
-                Source(name, image, masks[name], group=origin.group or _sequence(name), frame_index=origin.frame_index)
+                Source(
+                    name,
+                    image,
+                    masks[name],
+                    group=origin.group,
+                    folder=name.rpartition("/")[0],
+                    frame_index=origin.frame_index,
+                )
             )
         return sources
 
@@ -343,12 +352,6 @@ class MaskFolder:
         if len(there) > 1:
             raise LabelError(f"{there[0]} and {there[1]} are both there: keep the one whose masks are meant.")
         return there[0] if there else self.path
-
-
-def _sequence(name: str) -> str | None:
-    """A group, unnamed, for the folder that a file lies in, its run's or patient's; None = in none of its own."""
-    folder = name.rpartition("/")[0]
-    return hashlib.sha256(folder.encode()).hexdigest()[:16] if folder else None
 
 
 def mask_files(folder: Path | str, classes: tuple[LabelClass, ...] = VESSEL) -> Mapping[str, Callable[[], MaskFile]]:

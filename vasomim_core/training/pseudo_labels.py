@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vasomim_core.config import Mode
 from vasomim_core.data.pretraining_frame import FRAME_SIZE, pretraining_frame
 from vasomim_core.data.spool import spool
-from vasomim_core.data.store import FrameStore, Pair, build_store
-from vasomim_core.data.unlabelled import open_unlabelled
-from vasomim_core.errors import InputError
+from vasomim_core.data.store import FrameStore, build_store
+from vasomim_core.data.unlabelled import each_frame, open_unlabelled
 from vasomim_core.files import open_ordinary
-from vasomim_core.reading import find_angiograms, read_angiogram
+from vasomim_core.reading import find_angiograms
 from vasomim_core.training.events import EventLog
 from vasomim_core.training.processes import Processes
 from vasomim_core.training.run_data import Items, RunData, settle
@@ -53,26 +52,10 @@ def anatomy_store(
             found = open_unlabelled(data, strict, spooled)
             notes, left_out = list(found.notes), list(found.left_out)
 
-            def pairs() -> Iterator[Pair]:
-                for file in found.files:
-                    if file.kept is not None:
-                        yield pretraining_frame(file.kept(), mode)
-                        continue
-                    angiogram = read_angiogram(file.path)
-                    notes.extend(angiogram.notes)
-                    for index in range(file.frames):
-                        try:
-                            grey = angiogram.grey(index)
-                        except InputError as error:
-                            if strict:
-                                raise
-                            left_out.append(str(error))
-                            continue
-                        yield pretraining_frame(grey, mode)
-
+            pairs = (pretraining_frame(grey, mode) for grey in each_frame(found, notes, left_out, strict))
             progress = progress_events(log)
             try:
-                store = build_store(run / CACHE, pairs(), found.frames, FRAME_SIZE, enlarge=False, progress=progress)
+                store = build_store(run / CACHE, pairs, found.frames, FRAME_SIZE, enlarge=False, progress=progress)
             finally:
                 _warn(log, notes, 0)
                 _warn(log, left_out, 1)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.core.reading.files import write_dicom
 from vasomim_core.comparing.datasets import data_sets, frames_facts, pretraining_frames, write_held_out
 from vasomim_core.comparing.settings import Comparison
 from vasomim_core.data.unlabelled import open_unlabelled
+from vasomim_core.exchange.formats import labelled
+from vasomim_core.exchange.importing import import_labels
 from vasomim_core.files import write_png
 from vasomim_core.labels.labelled import open_labels
+from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.labels.splitting import split_by_group
 from vasomim_core.synthetic import synthesize
 
@@ -42,6 +46,7 @@ def test_frames_of_a_sequence_of_xcav_stay_together(tmp_path):
     frames = open_labels(tmp_path / "XCAV")
     assert len({f.group for f in frames}) == len({(f.group, f.name.partition("/")[0]) for f in frames}) == 4
     assert not any("CVAI" in f.group for f in frames)  # a folder may be called like a person
+    assert {f.group for f in open_labels(tmp_path / "XCAV")} == {f.group for f in frames}  # the split is repeated
     for seed in range(5):
         for part in split_by_group(frames, 0.3, seed):
             assert all(sum(f.name.startswith(run) for f in part) in (0, 3) for run in ("CVAI-1", "CVAI-2"))
@@ -76,3 +81,21 @@ def test_frames_of_one_run_are_counted(tmp_path, shift, alike):
     given = comparison(tmp_path / "labelled", unlabelled=(tmp_path / "run",))
     pretraining_frames(given, data_sets(given, tmp_path / "out"), tmp_path / "out", none)
     assert frames_facts(tmp_path / "out")["alike"] == alike
+
+
+def test_a_patient_in_two_folders_is_one_group_and_a_folder_s_name_stays_outside(tmp_path):
+    folder = tmp_path / "collection"
+    drawn(folder, ["Doe/0", "Doe/1", "Roe/0"])
+    for series in ("a", "b"):  # two series of one patient, each in a folder of its own
+        made = synthesize((3, ord(series)), size=64)
+        (folder / "images" / series).mkdir()
+        write_dicom(folder / "images" / series / "run.dcm", made.frame[None], PatientID="7")
+        write_png(folder / "masks" / series / "run.png", made.mask.astype(np.uint8) * 255)
+    learned = {f.name: f.group for f in open_labels(folder)}
+    labels = LabelSet.create(tmp_path / "set", "set")
+    import_labels(labelled(folder), labels)
+    kept = [record.group for record in labels.records()]
+    assert learned["a/run"] == learned["b/run"]
+    assert learned["Doe/0"] == learned["Doe/1"] != learned["Roe/0"]
+    assert sorted(kept.count(group) for group in set(kept)) == [1, 2, 2]
+    assert not any(word in str(group) for group in (*kept, *learned.values()) for word in ("Doe", "Roe"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +18,7 @@ from vasomim_core.cli import run as command
 from vasomim_core.comparing import work as work_module
 from vasomim_core.comparing.report import write_report
 from vasomim_core.comparing.settings import Comparison
-from vasomim_core.comparing.work import Work
+from vasomim_core.comparing.work import Outcome, Work
 from vasomim_core.errors import RunError
 from vasomim_core.locks import locked
 from vasomim_core.models.catalogue import read_card
@@ -90,14 +92,30 @@ def test_every_row_is_scored_and_told(compared):
     assert len(told) == len(set(told))
 
 
+def test_rows_are_compared_by_the_seeds_that_both_have(compared, comparison, tmp_path):
+    """One row lacks its first seed: its second one must not stand beside the first of the other."""
+    out = tmp_path / "out"
+    shutil.copytree(compared[0], out)
+    for row, value in (("mae", "10"), ("vasomim", "50")):
+        for seed, more in ((0, 0), (1, 5)):
+            path = out / "scores" / "made" / row / f"seed-{seed}" / "scores.csv"
+            lines = [f"{n},{n},{int(value) + more},{int(value) + more}" for n in range(3)]
+            path.write_text("\n".join(["frame,group,dsc,cldice", *lines]) + "\n")
+    (out / "scores" / "made" / "mae" / "seed-0" / "scores.csv").unlink()
+    work = Work(out, comparison)
+    write_report(work, Outcome())
+    difference = next(row for row in rows_of(out / "tables" / "made-differences.csv") if row["row"] == "mae")
+    assert float(difference["dsc"]) == pytest.approx(-40)
+
+
 def test_what_is_done_is_not_done_again(compared, comparison, capsys):
     told = []
     work = Work(compared[0], comparison, told.append)
     assert work.run().failures == {}
     assert told == []
     before = (compared[0] / "tables" / "made.csv").read_text()
-    assert command(["compare", "--out", str(compared[0])]) == 0  # with the settings that the folder has
-    assert capsys.readouterr().out.splitlines() == [str(compared[0] / "report.md")]
+    assert command(["compare", "--out", str(compared[0]), "--json"]) == 0  # with the settings that the folder has
+    assert json.loads(capsys.readouterr().out)["report"] == str(compared[0] / "report.md")
     assert (compared[0] / "tables" / "made.csv").read_text() == before
 
 
@@ -145,9 +163,10 @@ def test_a_job_of_another_process_is_left_to_it(compared, comparison, monkeypatc
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are killed by a signal")
-def test_a_killed_comparison_ends_with_the_table_of_an_unbroken_one(data, tmp_path):
+def test_a_killed_comparison_ends_with_the_table_of_an_unbroken_one(data, tmp_path, capsys):
     arguments = ["--data", str(data), "--methods", "mae", "unet", *SMALLEST, "--seeds", "1"]
-    assert command(["compare", "--out", str(tmp_path / "unbroken"), *arguments]) == 0
+    assert command(["compare", "--out", str(tmp_path / "unbroken"), *arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["failed"] == []  # what is told on the way is not in it
     program = [sys.executable, "-m", "vasomim_core", "compare", "--out", str(tmp_path / "killed"), *arguments]
     for job in ("pretrain mae", "score mae"):
         with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:

@@ -16,7 +16,7 @@ from vasomim_core.comparing.datasets import data_sets, frames_facts, pretraining
 from vasomim_core.comparing.published import ABLATION, PUBLISHED, published_as
 from vasomim_core.comparing.rows import ROWS, VARIANTS, pretraining, rows_of, takes_segmentor, tokens_seen
 from vasomim_core.comparing.scoring import shown
-from vasomim_core.comparing.settings import Comparison, load_settings, settle_settings
+from vasomim_core.comparing.settings import MINUTES, Comparison, load_settings, settle_settings
 from vasomim_core.comparing.statistics import mean_and_spread, paired_difference
 from vasomim_core.errors import ConfigError, InputError, LabelError, RunError
 from vasomim_core.methods.settings import METHODS
@@ -120,16 +120,20 @@ def test_a_folder_with_something_else_is_left_alone(comparison, tmp_path):
         load_settings(tmp_path / "out")
 
 
+def test_where_neither_time_nor_epochs_are_given_it_is_time(comparison, tmp_path):
+    assert settle_settings(tmp_path / "out", replace(comparison, epochs=None)).minutes == MINUTES
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"minutes": 1.0}, "either"),
-        ({"epochs": None}, "either"),
-        ({"epochs": 0}, "--epochs is 0"),
-        ({"fraction": 1.5}, "--fraction"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"seeds": 0}, "seeds is 0"),
+        ({"fraction": 1.5}, "fraction is 1.5"),
         ({"input_size": 100}, "multiple of 32"),
         ({"data": ()}, "--data"),
-        ({"epochs": None, "minutes": -1.0}, "--minutes"),
+        ({"epochs": None, "minutes": -1.0}, "minutes is -1"),
     ],
 )
 def test_settings_that_cannot_be_are_told(comparison, tmp_path, change, words):
@@ -165,9 +169,17 @@ def test_frames_that_are_reported_on_are_neither_learned_from_nor_pretrained_on(
     write_held_out(one)
     assert {path.stem for path in one.held_out.iterdir()} == {f.name for f in reported}
     frames = pretraining_frames(comparison, [one], tmp_path / "out", lambda done, total: None)
-    assert len(frames) == 6
+    assert (len(frames), frames_facts(tmp_path / "out")["shared"]) == (6, 0)
     pixels = {frames[n][0].tobytes() for n in range(6)}
     assert not {f.frame().tobytes() for f in reported} & pixels
+
+
+def test_parts_that_overlap_are_told(tmp_path, comparison):
+    write_samples(tmp_path / "data" / "train", 5, size=64)
+    write_samples(tmp_path / "data" / "val", 3, size=64)  # three of the five
+    sets = data_sets(comparison, tmp_path / "out")
+    pretraining_frames(comparison, sets, tmp_path / "out", lambda done, total: None)
+    assert frames_facts(tmp_path / "out")["shared"] == 3
 
 
 def test_unlabelled_folders_give_no_frame_that_is_reported_on(tmp_path, comparison):
