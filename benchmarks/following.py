@@ -62,6 +62,7 @@ def main() -> None:
     rows: dict[tuple[str, int, str], list[tuple[float, float]]] = defaultdict(list)
     flicker: dict[tuple[str, str], list[tuple[float, float, float]]] = defaultdict(list)
     trusted: list[tuple[float, float]] = []
+    beside: list[tuple[float, float]] = []
     for seed in range(options.first, options.first + options.seeds):
         table = 15.0 * (seed % 2)
         run = synthesize_cine((2026, seed), frames=options.frames, size=options.size, injection_ms=1500, table=table)
@@ -75,6 +76,7 @@ def main() -> None:
                 ):
                     flicker[rate, arm].append(steadiness(frames, truth, p, model.threshold))
                 continue
+            beside.append(scores(list(np.roll(truth, 1, axis=2)), truth))
             n = len(frames)
             opened = Frames(lambda i, frames=frames: frames[i], frames.shape, frames.dtype, Path("run"))
             seen = [evidence(frame, p) for frame, p in zip(frames, q, strict=True)]
@@ -106,6 +108,7 @@ def main() -> None:
         for count in (1, 3):
             cells = [np.mean(rows[rate, count, arm], axis=0) for arm in ARMS]
             print(f"| {rate} | {count} | " + " | ".join(f"{a:.1f} / {b:.1f}" for a, b in cells) + " |")
+    print("\nThe truth itself, moved by one pixel: {:.1f} / {:.1f}".format(*np.mean(beside, axis=0)))
     trust, right = np.array(trusted).T
     order = np.argsort(trust)
     quarters = ", ".join(f"{100 * part.mean():.0f}" for part in np.array_split(right[order], 4))

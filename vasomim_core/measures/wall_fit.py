@@ -16,16 +16,25 @@ Explained = tuple[Profile, Floats]
 
 # τ of what is smooth along the vessel. Second differences, per px²: of the centre (px), of the radius over the usual
 # one, of log contrast. First ones, per px: of log contrast, and in noise levels of ground and slope.
-BEND, TAPER, CONTRAST = 0.03, 0.05, 0.02
+BEND, TAPER, CONTRAST = 0.03, 0.01, 0.02
 CONTRAST_DRIFT, GROUND, SLOPE = 0.05, 1.0, 0.2
+KINK = 0.3
+"""In τ of the radius: what bends less is noise and costs its square; a lesion bends more and costs in proportion."""
 SATURATION, SATURATION_SPREAD = 0.5, 0.4  # 1: grey levels are light; 0: its logarithm
 TRUST = 0.5  # share of the pixels that noise makes independent
 OUTLIER = 3.0  # in noise levels, from where on other things than this vessel are seen
 LEAST_NOISE = 0.3  # grey levels: those of 8 bits are rounded
 ROUNDS, ENOUGH = 40, 2e-3
 LEAST_RADIUS = 0.15
-PRIORS = ((0, 2), (1, 2), (2, 2), (2, 1), (3, 1), (4, 1))
-"""(unknown, order of the difference) of each thing that is smooth along the vessel."""
+PRIORS: tuple[tuple[int, int, float | None], ...] = (
+    (0, 2, None),
+    (1, 2, KINK),
+    (2, 2, None),
+    (2, 1, None),
+    (3, 1, None),
+    (4, 1, None),
+)
+"""(unknown, order of the difference, kink) of each thing that is smooth along the vessel."""
 MASKS = {1: (-1.0, 1.0), 2: (1.0, -2.0, 1.0)}
 
 
@@ -152,8 +161,8 @@ class WallFit:
         z2 = (rest[self.seen] / (OUTLIER * noise)) ** 2
         data = OUTLIER**2 * self._share * float((z2 / (1 + z2)).sum())
         rough = sum(
-            weight * float((np.diff(self._smooth(at, place)[0], order) ** 2).sum())
-            for (place, order), weight in zip(PRIORS, self._stiffness(noise), strict=True)
+            self._rough(np.diff(self._smooth(at, place)[0], order), stiff, kink)[0]
+            for (place, order, kink), stiff in zip(PRIORS, self._stiffness(noise), strict=True)
         )
         belief = ((at.log_blur - np.log(self.belief.blur)) / self.belief.blur_spread) ** 2
         belief += ((at.saturation - SATURATION) / SATURATION_SPREAD) ** 2
@@ -180,7 +189,18 @@ class WallFit:
     def _stiffness(self, noise: float) -> tuple[float, ...]:
         s = self.step  # ∫ (∂ᵏv / τ)² ds, with differences of order k over steps s
         taus = (BEND, TAPER, CONTRAST, CONTRAST_DRIFT, GROUND * noise, SLOPE * noise)
-        return tuple(s / (tau * s**order) ** 2 for tau, (_, order) in zip(taus, PRIORS, strict=True))
+        return tuple(s / (tau * s**order) ** 2 for tau, (_, order, _) in zip(taus, PRIORS, strict=True))
+
+    def _rough(self, difference: Floats, stiff: float, kink: float | None) -> tuple[float, Floats]:
+        """What differences cost, and how stiff springs would have to be that pull them as much.
+
+        Up to the kink (in τ) the square, then in proportion: 2k²(√(1 + (d/k)²) − 1) (Charbonnier et al., IEEE TIP
+        6(2), 1997).
+        """
+        if kink is None:
+            return stiff * float((difference**2).sum()), np.full(len(difference), stiff)
+        root = np.sqrt(1 + stiff / self.step * (difference / kink) ** 2)
+        return 2 * kink**2 * self.step * float((root - 1).sum()), stiff / root
 
     def _step(self, at: Unknowns, state: Explained, noise: float, damping: float) -> tuple[Floats, float, float]:
         """The Gauss-Newton step: a band for the five unknowns of each point, and a border for those of all."""
@@ -204,9 +224,10 @@ class WallFit:
         for i in range(k):
             for j in range(i + 1):
                 bands[i - j, j::k] += blocks[:, i, j]
-        for (place, order), stiff in zip(PRIORS, self._stiffness(noise), strict=True):
+        for (place, order, kink), unbent in zip(PRIORS, self._stiffness(noise), strict=True):
             values, gain = self._smooth(at, place)
             difference = np.diff(values, order)
+            stiff = self._rough(difference, unbent, kink)[1]
             for a, first in enumerate(MASKS[order]):
                 own = np.arange(a, a + len(difference))
                 gradient[own, place] -= stiff * first * difference * gain[own]

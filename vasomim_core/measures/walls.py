@@ -6,10 +6,11 @@ change smoothly along the vessel, with one blur and one grey curve for all of th
 blur, its width and its depth are told apart by what the wider parts say of blur and contrast. It is the maximum a
 posteriori of
 
-    Σ ρ((y − b₀ − b₁x + r·q·G(x; c, r, σ, κ)) / noise) + ∫ (c″/τ_c)² + ((r/r̄)″/τ_r)² + ((log q)″/τ_q)² + … ds
+    Σ ρ((y − b₀ − b₁x + r·q·G(x; c, r, σ, κ)) / noise) + ∫ (c″/τ_c)² + h((r/r̄)″/τ_r) + ((log q)″/τ_q)² + … ds
 
 by damped Gauss-Newton steps (`wall_fit`); ρ is Geman & McClure's, by which other vessels lose their say (Black &
-Rangarajan, IJCV 19(1), 1996).
+Rangarajan, IJCV 19(1), 1996); h is a square for small bends and grows in proportion to large ones, so that noise does
+not read as a lesion and a lesion is not smoothed away.
 """
 
 from __future__ import annotations
