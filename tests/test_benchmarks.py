@@ -23,6 +23,8 @@ SMALLEST = {
     "following": "--first 0 --seeds 1 --size 64 --frames 16 --model vasomim-demo",
     "few_labels": "--output few --domains synthetic --models vasomim-demo --labels 3 --scored 1 --epochs 1",
     "measures": "--smallest",
+    "pretrained_unet": "--output unet --labels data/train --report data/val --fractions 1 --seeds 1 --frame-size 64 "
+    "--input-size 64 --batch-size 2 --pretraining-epochs 1 --segmentor-epochs 1 --epochs 1",
     "learning_curve": "--stages stage --runs curve --shares 0.5 --picture curve.png",
     "robustness": "--data data/val --frames 1 --model vasomim-demo",
 }
