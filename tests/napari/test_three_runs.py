@@ -19,6 +19,8 @@ from vasomim_core.synthetic import synthesize_cine
 
 from .mouse import Mouse, click, settle
 
+pytestmark = pytest.mark.once  # what of Qt it uses others try with both bindings
+
 LENGTHS = {"first": 20, "second": 8, "third": 16}
 SIZES = {"first": 256, "second": 256, "third": 192}
 

@@ -12,6 +12,8 @@ from vasomim_core.errors import InputError
 
 from ..mouse import settle
 
+pytestmark = pytest.mark.once  # what of Qt it uses others try with both bindings
+
 
 class Asked:
     """A sequencer over some items, its futures, and what it told."""

@@ -10,6 +10,8 @@ from qtpy.QtCore import QObject
 from napari_vasomim.background.threads import LatestRequest, run_in_background
 from vasomim_core.errors import InputError
 
+pytestmark = pytest.mark.once  # what of Qt it uses others try with both bindings
+
 
 @pytest.fixture
 def parent(qapp):

@@ -27,6 +27,8 @@ from vasomim_core.training.runs import load_config, save_config
 
 from ..mouse import settle
 
+pytestmark = pytest.mark.once  # what of Qt it uses others try with both bindings
+
 
 @pytest.fixture
 def labels(tmp_path) -> Path:

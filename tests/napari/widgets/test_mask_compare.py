@@ -24,6 +24,8 @@ from vasomim_core.models.catalogue import ENCODER
 from ..mouse import click
 from .test_mask_preview import settled, shown
 
+pytestmark = pytest.mark.once  # what of Qt it uses others try with both bindings
+
 
 def wait_for(qtbot, panel):
     """All answers to what the panel says now."""

@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QFileDialog
 from napari_vasomim.widgets.model_choice import FILE, ModelChoice
 from vasomim_core.models.catalogue import ENCODER, SEGMENTING, WEIGHTS
 
+pytestmark = pytest.mark.once  # what of Qt it uses others try with both bindings
+
 DEMO = WEIGHTS / "vasomim-demo.safetensors"
 
 

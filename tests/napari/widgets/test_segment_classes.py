@@ -16,6 +16,8 @@ from vasomim_core.models.registry import build, load_model
 from ..mouse import click
 from .test_segment import done
 
+pytestmark = pytest.mark.once  # what of Qt it uses others try with both bindings
+
 CLASSES = (
     LabelClass(1, "main branch", "#ff0000"),
     LabelClass(2, "other branch", "#0000ff"),

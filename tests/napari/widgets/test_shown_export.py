@@ -22,6 +22,8 @@ from vasomim_core.reading import GreyLevels
 from ...core.reading.files import write_dicom
 from ..mouse import click
 
+pytestmark = pytest.mark.once  # what of Qt it uses others try with both bindings
+
 
 @pytest.fixture
 def run(tmp_path, cine):

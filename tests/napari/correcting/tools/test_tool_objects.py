@@ -22,6 +22,8 @@ from vasomim_core.errors import InputError
 from ...conftest import ROOT
 from .places import FRAME
 
+pytestmark = pytest.mark.once  # what of Qt it uses others try with both bindings
+
 
 @pytest.fixture
 def frame(model, cine):
