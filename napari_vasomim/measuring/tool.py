@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,21 +18,18 @@ from napari_vasomim.correcting.keys import bind_key
 from napari_vasomim.correcting.tools.mouse import Mouse
 from napari_vasomim.correcting.tools.preview import Preview
 from napari_vasomim.measuring.drawing import AT_POINTER, CLICKED, MARKED, Drawing, Look
-from napari_vasomim.measuring.entry import Entry
 from napari_vasomim.measuring.frame import ClickedFrame
 from napari_vasomim.measuring.handles import Handle, handle_at, handles, nearest, place_of, with_marker, with_via
+from napari_vasomim.measuring.making import Making
 from napari_vasomim.measuring.measures import Measures
 from napari_vasomim.napari_compat import camera
-from napari_vasomim.notify import report_error, report_errors
+from napari_vasomim.notify import report_errors
 from napari_vasomim.session import Session
 from vasomim_core.correction.paths import MinimalPaths
 from vasomim_core.correction.points import Point
-from vasomim_core.errors import VasoMIMError
-from vasomim_core.measures.kept import KeptMeasure
 from vasomim_core.measures.measuring import Measure
 from vasomim_core.measures.reference import Reference
-from vasomim_core.measures.scale import Scale, beside_the_file, scale_from_catheter
-from vasomim_core.measures.segment import Segment
+from vasomim_core.measures.scale import Scale
 
 Purpose = Literal["measure", "catheter"]
 REACH = 8.0
@@ -69,7 +65,6 @@ class MeasureTool:
     Attributes:
         purpose: what is up: a measure, the scale by a catheter, or nothing.
         reference: of new measures.
-        busy: how many measures are being computed.
     """
 
     changed = Signal(object)
@@ -82,16 +77,15 @@ class MeasureTool:
     def __init__(self, session: Session, measures: Measures, drawing: Callable[[Image], Drawing]):
         self._session, self._measures, self._drawing = session, measures, drawing
         self._owner = QObject()
+        self._making = Making(session, measures, self._under_way)
         self.purpose: Purpose | None = None
         self.reference: Reference = "interpolated"
-        self.busy = 0
         self._french = 0.0
         self._source: Image | None = None
         self._keys: Points | None = None
         self._mouse: Mouse | None = None
         self._preview: Preview | None = None
         self._begun: Begun | None = None
-        self._clicked: ClickedFrame | None = None
         self._held: Handle | None = None
         self._pressed: Point = (0.0, 0.0)
         self._dragged_to: Point | None = None
@@ -102,6 +96,11 @@ class MeasureTool:
         for event in (viewer.dims.events.current_step, viewer.dims.events.ndisplay, viewer.dims.events.order):
             event.connect(report_errors(self._view_changed))
         session.pixels_changed.connect(report_errors(self._pixels_changed))
+
+    @property
+    def busy(self) -> int:
+        """How many measures are being computed."""
+        return self._making.busy
 
     # Taking up and putting down
 
@@ -125,7 +124,7 @@ class MeasureTool:
         keys = self._drawing(source).points
         self._session.canvas.show(keys)
         keys.mode = "pan_zoom"
-        preview = Preview(viewer, source, keys)
+        preview = Preview(viewer, source, keys, "measure preview")
         preview.appear(PREVIEW)
         preview.taken_away.connect(self._end_soon)
         mouse = Mouse(keys, self)
@@ -138,7 +137,7 @@ class MeasureTool:
         viewer.help = HELP[purpose]
         self.draw_points()
         # What the first path needs, before the pointer is there.
-        clicked = self._frame_of(source, self._session.index)
+        clicked = self._making.frame(source, self._session.index)
         run_in_background(self._owner, clicked.read, lambda _: None, lambda _: None)
 
     def _put_down(self) -> None:
@@ -202,7 +201,7 @@ class MeasureTool:
             return
         begun, entry = self._begun, self._measures.current
         if begun is None and shift and self.purpose == "measure" and entry is not None and entry.measure is not None:
-            self._measure_again(layer, entry, with_via(entry.measure.segment.clicks, point))
+            self._making.again(layer, entry, with_via(entry.measure.segment.clicks, point))
         elif begun is None or begun.frame.index != index:
             self._begin(layer, index, point)
         elif shift:
@@ -255,7 +254,7 @@ class MeasureTool:
     # Clicks
 
     def _begin(self, layer: Image, index: int, point: Point) -> None:
-        self._begun = Begun(self._frame_of(layer, index), [point])
+        self._begun = Begun(self._making.frame(layer, index), [point])
         if self._mouse is not None:
             self._mouse.set_drags(False)
         self._look_ahead(self._begun)
@@ -263,83 +262,20 @@ class MeasureTool:
         self.said.emit(BEGUN)
 
     def _finish(self, clicked: ClickedFrame, clicks: list[Point]) -> None:
-        layer = clicked.layer
         if self.purpose == "catheter":
-            french, of_file = self._french, self._measures.scale_of_file(layer)
+            self._making.scale(clicked, clicks, self._french, self._take_scale)
+        else:
+            self._making.new(clicked, clicks, self.reference)
 
-            def trace() -> Scale:
-                return beside_the_file(scale_from_catheter(clicked.read()[1], clicks, french), of_file)
-
-            self._work(clicked, trace, lambda scale: self._take_scale(layer, scale))
-            return
-        reference = self.reference
-
-        def new(found: tuple[Segment, str]) -> None:
-            segment, model = found
-            measure = Measure.of(segment, reference, self._measures.scale(layer), self._measures.new_name(layer))
-            kept = KeptMeasure.of(measure, clicked.index, clicked.grey_sha256, model)
-            self._measures.put(layer, Entry(clicked.index, clicked.frame_sha256, clicked.grey_sha256, kept, measure))
-
-        self._work(clicked, lambda: clicked.segment(clicks, self._prediction(layer)), new)
-
-    def _measure_again(self, layer: Image, entry: Entry, clicks: list[Point]) -> None:
-        """Measure along other clicks; name, reference and the shares at which the markers stand stay."""
-        clicked = self._frame_of(layer, entry.index)
-
-        def again(found: tuple[Segment, str]) -> None:
-            segment, model = found
-            now = self._measures.get(layer, entry.id)
-            if now is None or now.measure is None:
-                return  # it was deleted meanwhile
-            before, measure = now.measure, Measure.of(segment, now.measure.reference, now.measure.scale, now.name)
-            first, last = (px * measure.length_px / before.length_px for px in before.markers)
-            with suppress(VasoMIMError):  # too near to each other in a shorter segment: they stand as in a new one
-                measure = measure.with_(markers=(first, min(last, measure.length_px)))
-            self._measures.put(layer, now.measured(measure, model))
-
-        self._work(clicked, lambda: clicked.segment(clicks, self._prediction(layer)), again)
-
-    def _take_scale(self, layer: Image, scale: Scale) -> None:
-        self._measures.set_scale(layer, scale)
+    def _take_scale(self, scale: Scale) -> None:
         if self.purpose == "catheter":
             self.take(None)
         self.said.emit(f"Scale: {scale.mm_per_px:.4f} mm per px from {scale.source}.")
 
-    def _work(self, clicked: ClickedFrame, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Compute in a thread; what comes of it counts while the angiogram is as it was when it was clicked."""
-
-        def done(found: Any) -> None:
-            self._landed()
-            if clicked.is_still(self._session.viewer):
-                then(found)
-            elif clicked.layer in self._session.viewer.layers:
-                self.said.emit("The angiogram has changed meanwhile: measure again.")
-
-        def failed(error: Exception) -> None:
-            self._landed()
-            self.draw_points()
-            report_error(error)
-            self.said.emit(str(error) if isinstance(error, VasoMIMError) else "")
-
-        self.busy += 1
-        self.said.emit("Measuring…")
+    def _under_way(self, sentence: str | None) -> None:
+        help = HELP[self.purpose] if self.purpose else ""
+        self.said.emit(help if sentence is None else sentence)
         self.draw_points()
-        run_in_background(self._owner, work, done, failed)
-
-    def _landed(self) -> None:
-        self.busy -= 1
-        self.said.emit(HELP[self.purpose] if self.purpose else "")
-
-    def _frame_of(self, layer: Image, index: int) -> ClickedFrame:
-        """The frame, computed once however often it is clicked."""
-        known = self._clicked
-        same = known is not None and known.layer is layer and known.index == index
-        if known is None or not same or not known.is_still(self._session.viewer):
-            known = self._clicked = ClickedFrame(layer, index)
-        return known
-
-    def _prediction(self, layer: Image) -> Any:
-        return self._session.predictions.get(layer)
 
     # Handles
 
@@ -374,7 +310,7 @@ class MeasureTool:
         else:
             clicks: list[Point] = list(entry.measure.segment.clicks)
             clicks[held.place] = point
-            self._measure_again(self._source, entry, clicks)
+            self._making.again(self._source, entry, clicks)
         self.draw_points()
 
     # What is seen

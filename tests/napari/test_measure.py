@@ -166,7 +166,7 @@ def test_the_angiogram_gets_other_pixels_of_another_size(bench):
 
 
 def test_layers_of_ours_that_are_deleted_by_hand_are_made_anew(desk):
-    for number, which in enumerate(("measures", "measure points", "tool preview"), 1):
+    for number, which in enumerate(("measures", "measure points", "measure preview"), 1):
         entry = desk.measure(at(25 + 10 * number), at(155))
         desk.viewer.layers.remove(next(layer for layer in desk.viewer.layers if layer.name.startswith(which)))
         settle()

@@ -21,13 +21,14 @@ class Preview:
         viewer: where.
         source: the angiogram.
         keys: the layer on which the tool works, which is to stay the one that is selected.
+        name: of the preview's own layer.
     """
 
     taken_away = Signal()
     """A person deleted the layer."""
 
-    def __init__(self, viewer: ViewerModel, source: Image, keys: Layer):
-        self._viewer, self._source, self._keys = viewer, source, keys
+    def __init__(self, viewer: ViewerModel, source: Image, keys: Layer, name: str = "tool preview"):
+        self._viewer, self._source, self._keys, self._name = viewer, source, keys, name
         self._layer: Labels | None = None
         self._viewer.layers.events.removed.connect(self._layer_removed)
         self._viewer.layers.selection.events.active.connect(self._keep_keys)
@@ -37,7 +38,7 @@ class Preview:
         placed = self._place()
         if self._layer is None:
             empty = np.zeros(frames.frame_size(self._source), np.uint8)
-            made = Labels(empty, name="tool preview", opacity=0.75, **placed)
+            made = Labels(empty, name=self._name, opacity=0.75, **placed)
             layers.tag(made, "preview", self._source)
             layers.add(self._viewer, made)
             made.editable = False
