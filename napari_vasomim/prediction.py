@@ -101,6 +101,10 @@ class Prediction:
         plane = self.rules.main + 1 if self.seen == "main" and self.rules.main is not None else 0
         return self._levels[index][plane].astype(np.float32) / np.float32(LEVELS)
 
+    def vessel_levels(self, index: int) -> NDArray[np.uint8]:
+        """Probability (H, W) of vessel in a computed frame, whatever is shown of it, in `LEVELS` steps."""
+        return self._levels[index][0]
+
     def class_mask(self, index: int) -> ClassMask:
         """What is shown of a computed frame, uint8 (H, W): class values, 0 = nothing."""
         planes = self._levels[index].astype(np.float32) / np.float32(LEVELS)

@@ -21,6 +21,7 @@ COLOURS = {
     "anatomy": "#e2604f",
     "prediction": "#1fc8db",
     "correction": "#ffb000",
+    "proposal": "#f06fd0",
     "revision": "#b98cff",
     "truth": "#7bd88f",
     "mask": "#ff9d3c",

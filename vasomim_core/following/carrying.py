@@ -12,7 +12,7 @@ not believed elsewhere either. a to e come from a logistic regression on six syn
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -24,6 +24,7 @@ from vasomim_core.classes import ClassMask
 from vasomim_core.errors import ConfigError, InputError, LabelError
 from vasomim_core.following.flicker import mean_along
 from vasomim_core.following.motion import Evidence, Map, Way, disagreement, evidence, motion
+from vasomim_core.reading import Frames
 
 # a, b, c, d, e.
 WITH_MODEL = (4.44, 2.17, 1.14, 0.58, 2.64)
@@ -63,8 +64,16 @@ class Followed:
     anchor: bool = False
 
 
+def unsure(found: Iterable[Followed]) -> list[Followed]:
+    """The frames to look at first: those that are not trusted, the least trusted first.
+
+    Where no vessel was found comes last: before the contrast agent arrives that is as it should be.
+    """
+    return sorted((one for one in found if one.reason), key=lambda one: (not one.mask.any(), one.trust))
+
+
 def follow(
-    frames: Sequence[NDArray[np.uint8]],
+    frames: Sequence[NDArray[np.uint8]] | Frames,
     anchors: Mapping[int, ClassMask],
     probabilities: Sequence[NDArray[np.floating]] | None = None,
     others: Collection[int] = (),
@@ -123,7 +132,7 @@ class _Run:
 
     def __init__(
         self,
-        frames: Sequence[NDArray[np.uint8]],
+        frames: Sequence[NDArray[np.uint8]] | Frames,
         probabilities: Sequence[NDArray[np.floating]] | None,
         shape: tuple[int, ...],
     ) -> None:
