@@ -50,6 +50,14 @@ def rename_results(viewer: ViewerModel, angiogram: Layer) -> None:
             made.name = layer.name  # napari may have added a number
 
 
+def call(layer: Layer | None, what: str) -> None:
+    """Call a result something else, unless a person has named it."""
+    made = None if layer is None else layers.result(layer)
+    if layer is not None and made is not None and layer.name == made.name:
+        layer.name = result_name(what, made.source)
+        made.name = layer.name  # napari may have added a number
+
+
 def put_frame(
     viewer: ViewerModel,
     source: Image,

@@ -247,8 +247,8 @@ class Following(PerViewer):
             known = self._said[layer] = Said(asked, version)
         if prediction is not None and (prediction.asked, prediction.version) == (asked, version):
             known.model = prediction.model
-            for index in prediction.frames:
-                known.levels.setdefault(index, prediction.vessel_levels(index))
+            for index, planes in prediction.each_by_itself().items():
+                known.levels.setdefault(index, planes[0])
         return known
 
     def _carry(self, job: _Job) -> None:

@@ -134,7 +134,7 @@ class CorrectPanel(Panel):
         prediction = self.session.predictions.get(source)
         if prediction is None or index not in prediction:
             raise InputError("This frame has no prediction yet; segment it first (Segment panel).")
-        self._begin(index, prediction.class_mask(index), prediction.classes, prediction.model)
+        self._begin(index, prediction.class_mask(index), prediction.classes, prediction.said_by)
 
     def take_proposal(self) -> None:
         """Copy what following found in the shown frame into the correction; asks before anything drawn is replaced.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from napari.layers import Image
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vasomim.background.threads import LatestRequest
@@ -21,7 +22,10 @@ from vasomim_core.models.catalogue import model_name
 
 MOST_LISTED = 6
 """Anchors that are named one by one."""
-WORDS = {"anchor": "corrected, an anchor", "draft": "taken as proposed, not corrected or accepted yet"}
+WORDS = {
+    "anchor": "drawn by you, an anchor",
+    "draft": "a proposal that was taken, no anchor until it is corrected or accepted",
+}
 
 
 class FollowRun(QWidget):
@@ -57,8 +61,6 @@ class FollowRun(QWidget):
         column.addWidget(self.progress)
         self.strip = FrameStrip(self._go)
         column.addWidget(self.strip)
-        self.about = hint()
-        column.addWidget(self.about)
         self.next = button(
             "Next unsure", self._go_to_next, "Goes to the frames that are to be trusted least, the worst one first"
         )
@@ -66,6 +68,9 @@ class FollowRun(QWidget):
             "Take proposal", take, "Copies the proposal of this frame into the correction, to be corrected and accepted"
         )
         column.addLayout(row(self.next, self.take))
+        self.about = hint()
+        self.about.setAlignment(Qt.AlignmentFlag.AlignTop)
+        column.addWidget(self.about)
         self._chosen_of: weakref.ref[Image] | None = None
         self._choosing = LatestRequest(self, self._chosen, self._not_chosen)
         follow(self, self.following.changed, self._show)
@@ -132,6 +137,9 @@ class FollowRun(QWidget):
         self.setVisible(run or busy)
         self.progress.setVisible(busy)
         self.start.setEnabled(run and not busy)
+        self.choose.setEnabled(run)
+        self.strip.setVisible(run)
+        self.about.setVisible(run)
         if self._chosen_of is not None and self._chosen_of() is not layer:
             self.why.clear()
         self.why.setVisible(bool(self.why.text()))
@@ -143,15 +151,19 @@ class FollowRun(QWidget):
         self.next.setEnabled(bool(self.following.unsure(layer)))
         self.take.setEnabled(self.following.shown(layer, here) is not None)
         anchors = self.following.anchors(layer)
-        self.about.setText(self._in_words(layer, anchors, found, here))
-        drawn = {index: "draft" for index in self.following.drawn(layer)}
+        drawn = dict.fromkeys(self.following.drawn(layer), "draft")
         drawn |= dict.fromkeys(anchors.masks if anchors is not None else (), "anchor")
         cells = [drawn.get(index) or _status(found, index) for index in range(frames.frame_count(layer))]
-        self.strip.set_cells(
-            cells, here, lambda cell: f"frame {cell + 1}: {WORDS.get(cells[cell]) or _about(found, cell)}"
-        )
 
-    def _in_words(self, layer: Image, anchors: Anchors | None, found: Proposals | None, here: int) -> str:
+        def words(cell: int) -> str:
+            return WORDS[drawn[cell]] if cell in drawn else _about(found, cell)
+
+        self.strip.set_cells(cells, here, lambda cell: f"frame {cell + 1}: {words(cell)}")
+        # What stands below must not move from frame to frame.
+        self.about.setMinimumHeight((2 if found is None else 4) * self.about.fontMetrics().lineSpacing())
+        self.about.setText(self._in_words(layer, anchors, found, words(here)))
+
+    def _in_words(self, layer: Image, anchors: Anchors | None, found: Proposals | None, here: str) -> str:
         if found is None:
             if anchors is None:
                 return "Correct a frame, and Follow carries it to the others. Nothing that is drawn is changed."
@@ -159,9 +171,8 @@ class FollowRun(QWidget):
             return f"Follow starts from {_listed(anchors.masks)}; vessels are found by {by}."
         unsure = len(self.following.unsure(layer))
         words = f"Proposals from {_listed(found.anchors.masks)}, vessels found by {found.model}; "
-        words += f"{counted(unsure, 'frame')} unsure." if unsure else "none is unsure."
-        if here not in self.following.drawn(layer):
-            words += f" This one: {_about(found, here)}."
+        words += f"{counted(unsure, 'frame')} unsure. " if unsure else "none is unsure. "
+        words += f"This one: {here}."
         if anchors is None or not anchors.same(found.anchors):
             words += " Something else is drawn by now: Follow again takes it into account."
         return words
@@ -180,7 +191,7 @@ def _about(found: Proposals | None, index: int) -> str:
         return "nothing drawn"
     one = found.frames[index]
     if one.anchor:
-        return "an anchor, which was cleared since"
+        return "an anchor that was cleared since"
     what = "proposal" if one.mask.any() else "no vessel found"
     return f"{what}, trust {one.trust:.2f}" + (f", {one.reason}" if one.reason else "")
 
