@@ -169,7 +169,8 @@ class Editor:
     def _accepted(self, layer: Labels, index: int) -> None:
         if layer is self.layer and index in self.unsaved:
             self.unsaved.discard(index)
-            self.drafts.pop(index, None)
+            if self.drafts.pop(index, None) is not None:
+                self._session.drawn.emit(self.layer)
             if not self.unsaved:  # what is kept in a label set is not offered as unfinished
                 journal().done(layer)
                 journal().follow(layer, self._about())

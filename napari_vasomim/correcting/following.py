@@ -8,7 +8,6 @@ proposed once is not to prove itself.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
-from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
@@ -27,10 +25,11 @@ from napari_vasomim.background.sequencer import Sequencer
 from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.correcting.corrections import correction_of
 from napari_vasomim.correcting.editing import editor_of
+from napari_vasomim.correcting.proposals import Anchors, Proposals, Said
 from napari_vasomim.notify import report_error, report_errors
 from napari_vasomim.prediction import LEVELS
 from napari_vasomim.session import Session
-from vasomim_core.classes import ClassMask, LabelClass, vessel_of
+from vasomim_core.classes import ClassMask, vessel_of
 from vasomim_core.errors import InputError
 from vasomim_core.following import Followed, follow, unsure
 from vasomim_core.inference.requests import Segment, Segmentation
@@ -39,66 +38,6 @@ from vasomim_core.models import catalogue
 ROLE = "proposal"
 OUTLINE = 2
 """Width in px of the outlines by which proposals are told from what is drawn."""
-
-
-class Said(Sequence[NDArray[np.float32]]):
-    """What a model says of vessels in the frames of a run, kept in 256 levels.
-
-    Attributes:
-        asked: name or path by which the model was asked for.
-        version: by which another file under the same name or path is seen.
-        model: its name.
-        levels: uint8 (H, W), by the index of the frame.
-    """
-
-    def __init__(self, asked: str, version: int) -> None:
-        self.asked, self.version, self.model = asked, version, catalogue.model_name(asked)
-        self.levels: dict[int, NDArray[np.uint8]] = {}
-
-    def __len__(self) -> int:
-        return len(self.levels)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.levels[index].astype(np.float32) / np.float32(LEVELS)
-
-
-@dataclass(frozen=True, eq=False)
-class Anchors:
-    """What a person drew on the frames of a run.
-
-    Attributes:
-        masks: copies, uint8 (H, W), by the index of the frame.
-        classes: what their values mean.
-    """
-
-    masks: dict[int, ClassMask]
-    classes: tuple[LabelClass, ...]
-
-    def same(self, other: Anchors) -> bool:
-        """Whether the same is drawn in the same classes."""
-        alike = self.classes == other.classes and self.masks.keys() == other.masks.keys()
-        return alike and all(np.array_equal(mask, other.masks[index]) for index, mask in self.masks.items())
-
-
-@dataclass(frozen=True, eq=False)
-class Proposals:
-    """What came of following.
-
-    Attributes:
-        anchors: from which it was done.
-        model: which found the vessels.
-        frames: what each frame shows, by its index; anchors are among them.
-    """
-
-    anchors: Anchors
-    model: str
-    frames: dict[int, Followed]
-
-    def provenance(self) -> str:
-        """What a draft that was taken from here began with, for its label's record."""
-        numbers = [index + 1 for index in sorted(self.anchors.masks)]
-        which = f"frame {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} frames"
-        return f"{self.model}, followed from {which}"
 
 
 @dataclass(eq=False)
@@ -123,6 +62,7 @@ class Following(PerViewer):
         self._found: weakref.WeakKeyDictionary[Image, Proposals] = weakref.WeakKeyDictionary()
         self._said: weakref.WeakKeyDictionary[Image, Said] = weakref.WeakKeyDictionary()
         self._drawn: weakref.WeakKeyDictionary[Image, set[int]] = weakref.WeakKeyDictionary()
+        self._corrected: weakref.WeakKeyDictionary[Image, dict[int, ClassMask]] = weakref.WeakKeyDictionary()
         self._job: _Job | None = None
         self._asking: Sequencer[int, Segmentation] | None = None
         self._work = LongWork(self._owner, lambda: None)
@@ -130,7 +70,6 @@ class Following(PerViewer):
         self._work.stepped.connect(report_errors(self._carried_step))
         session = self.session
         session.drawn.connect(report_errors(self._drawn_on))
-        session.accepted.connect(report_errors(lambda *_: self._look()))
         session.angiogram_changed.connect(report_errors(lambda _: self._look()))
         session.pixels_changed.connect(report_errors(self._forget))
         viewer.layers.events.removed.connect(report_errors(self._removed))
@@ -148,7 +87,7 @@ class Following(PerViewer):
         if correction is None or correction.ndim == 2:
             return None
         editor = editor_of(self.session, correction)
-        masks = {i: np.array(correction.data[i]) for i in sorted(self.drawn(angiogram)) if not editor.is_draft(i)}
+        masks = self._corrected.get(angiogram)
         return Anchors(masks, editor.classes.palette.classes) if masks else None
 
     def drawn(self, angiogram: Image) -> set[int]:
@@ -156,10 +95,12 @@ class Following(PerViewer):
         return self._drawn.get(angiogram, set())
 
     def shown(self, angiogram: Image, index: int) -> Followed | None:
-        """The proposal that is seen on a frame: one with vessels, where nothing is drawn."""
+        """The proposal that is seen on a frame: one with vessels, where nothing is drawn, and was when it was made."""
         found = self.proposals(angiogram)
         one = found.frames.get(index) if found is not None else None
-        return one if one is not None and index not in self.drawn(angiogram) and one.mask.any() else None
+        if one is None or one.anchor or index in self.drawn(angiogram):
+            return None
+        return one if one.mask.any() else None
 
     def unsure(self, angiogram: Image) -> list[int]:
         """The frames to look at first, on which nothing is drawn yet; the least trusted first."""
@@ -313,8 +254,11 @@ class Following(PerViewer):
         layer = layer or self.session.angiogram
         if layer is not None and layer.ndim == 3:
             correction = correction_of(self.session.viewer, layer)
-            now = set() if correction is None else editor_of(self.session, correction).drawn()
+            editor = None if correction is None else editor_of(self.session, correction)
+            now = set() if editor is None else editor.drawn()
             before, self._drawn[layer] = self._drawn.get(layer, set()), now
+            corrected = [] if editor is None else [index for index in sorted(now) if not editor.is_draft(index)]
+            self._corrected[layer] = {index: np.array(editor.layer.data[index]) for index in corrected if editor}
             shown = layers.find(self.session.viewer, ROLE, layer)
             if shown is not None and layer in self._found and now != before:
                 for index in now ^ before:

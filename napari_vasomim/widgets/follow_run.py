@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.canvas import frames
-from napari_vasomim.correcting.following import Anchors, Following, Proposals
+from napari_vasomim.correcting.following import Following
+from napari_vasomim.correcting.proposals import Anchors, Proposals
 from napari_vasomim.notify import counted, report_error
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.frame_strip import FrameStrip
