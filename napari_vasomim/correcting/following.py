@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,9 @@ class _Job:
     layer: Image
     anchors: Anchors
     said: Said
-    wanted: bool = field(default=True)
+    asked: int
+    """Frames about which the model is asked first."""
+    wanted: bool = True
 
 
 class Following(PerViewer):
@@ -146,8 +148,8 @@ class Following(PerViewer):
                     "draw its vessels, or clear the frame."
                 )
         said = self._said_of(layer)
-        self._job = job = _Job(layer, anchors, said)
         missing = [index for index in range(count) if index not in said.levels]
+        self._job = job = _Job(layer, anchors, said, len(missing))
 
         def ask(index: int) -> Future[Segmentation]:
             return engine.shared().call(Segment(frames.grey(layer, index), said.asked, False))
@@ -209,8 +211,8 @@ class Following(PerViewer):
         self.changed.emit()
 
     def _carried_step(self, done: int, total: int) -> None:
-        if total:
-            self.stepped.emit(done, total)
+        if total and self._job is not None:
+            self.stepped.emit(self._job.asked + done, self._job.asked + total)
 
     def _over(self) -> None:
         self._job = None
@@ -234,8 +236,7 @@ class Following(PerViewer):
         viewer, found = self.session.viewer, self._found[layer]
         colours = results.colormap(ROLE, found.anchors.classes)
         nothing = np.zeros(frames.frame_size(layer), np.uint8)
-        shown = results.put_frame(viewer, layer, ROLE, 0, nothing, ROLE, colormap=colours, opacity=0.9)
-        assert isinstance(shown, Labels)
+        shown: Any = results.put_frame(viewer, layer, ROLE, 0, nothing, ROLE, colormap=colours, opacity=0.9)
         for index in found.frames:
             shown.data[index] = self._plane(layer, index)
         shown.colormap, shown.contour = colours, OUTLINE

@@ -54,6 +54,8 @@ class CorrectPanel(Panel):
         self.empty = button("Start empty", self.start_empty, "Makes an empty correction layer to draw on")
         self.body.addLayout(row(self.begin, self.empty))
         self.state = hint()
+        self.state.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.state.setMinimumHeight(2 * self.state.fontMetrics().lineSpacing())  # what is below stays where it is
         self.body.addWidget(self.state)
         self.strangers = Strangers()
         self.body.addWidget(self.strangers)

@@ -8,7 +8,7 @@ import pytest
 
 from vasomim_core.errors import ConfigError, InputError, LabelError
 from vasomim_core.evaluation.metrics import dsc
-from vasomim_core.following import Followed, carrying, follow
+from vasomim_core.following import Followed, carrying, follow, unsure
 
 from .conftest import Run
 
@@ -204,3 +204,15 @@ def test_of_two_anchors_the_one_that_fits_counts_more(run: Run):
     masks = {0: run.masks[6].astype(np.uint8), 2: run.masks[6].T.astype(np.uint8)}
     both = list(follow(frames, masks))[1]
     assert dsc(both.mask, run.masks[7]) > 0.75
+
+
+def test_the_least_trusted_come_first_and_what_is_empty_last():
+    some, none = np.ones((2, 2), np.uint8), np.zeros((2, 2), np.uint8)
+    found = [
+        Followed(0, none, 0.0, "contrast"),
+        Followed(1, some, 0.7, "motion"),
+        Followed(2, some, 1.0, anchor=True),
+        Followed(3, some, 0.4, "motion"),
+        Followed(4, some, 0.9),
+    ]
+    assert [one.index for one in unsure(found)] == [3, 1, 0]
