@@ -127,6 +127,33 @@ def missing_branch(truth: np.ndarray, found: np.ndarray) -> tuple[tuple[float, f
     return tuple(start), tuple(end)
 
 
+def follow_run(window: Window) -> None:
+    from napari_vasomim.canvas import frames
+    from napari_vasomim.correcting import undo
+    from napari_vasomim.correcting.editing import editor_of
+    from napari_vasomim.widgets.correct import CorrectPanel
+    from vasomim_core.synthetic import synthesize_cine
+
+    drawn = synthesize_cine((2026, 3), frames=16, frame_time_ms=150, size=384, side="left", injection_ms=1500)
+    run = window.viewer.add_image(drawn.frames, name="run")
+    session = window.bench.session
+    before, session.model = session.model, "vasomim-every"
+    panel = window.bench.show_panel(CorrectPanel)
+    panel.run.choose.click()
+    window.wait(60, lambda: "moves by" in panel.run.why.text())
+    chosen = session.index
+    undo.apply_values(panel.need_correction(), chosen, drawn.masks[chosen].astype(np.uint8))
+    panel.run.start.click()
+    window.wait(300, lambda: not panel.run.following.busy)
+    window.viewer.layers.selection.active = panel.correction
+    frames.show_frame(window.viewer, run, chosen + 1)
+    window.save("follow")
+    editor_of(session, panel.correction).discard()
+    window.viewer.layers.remove(panel.correction)
+    window.viewer.layers.remove(run)
+    session.model, session.angiogram = before, window.source
+
+
 def labels(window: Window) -> None:
     from napari_vasomim.widgets.label_set import LabelSetPanel
     from vasomim_core.labels.labelset import LabelSet
@@ -184,6 +211,7 @@ PICTURES = {
     "vesselness": vesselness,
     "masking": masking,
     "correct": correct,
+    "follow": follow_run,
     "labels": labels,
     "measure": measure,
     "finetune": finetune,

@@ -32,6 +32,16 @@ Reader = Callable[[str | Sequence[str]], list[Any]]
 NOTHING: list[Any] = [(None,)]
 MOST_FILES = 32
 KEPT_FRAMES = 8
+STATED = {
+    "spacing": "the size of its pixels",
+    "calibration": "the size of its pixels",
+    "frame_time_ms": "the time between frames",
+    "angles": "the angles of the C-arm",
+    "stated_window": "a display window",
+    "inverted": "a word on whether they are stored inverted",
+    "has_alpha": "an alpha channel",
+}
+"""What a file may say of a run, and how a person calls it."""
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
@@ -79,13 +89,14 @@ def read(path: str | Sequence[str]) -> list[Any]:
                 opened.append(read_angiogram(file))
             except Exception as error:
                 report_error(error)
+    found, told = list[Any](), ""
     if len(opened) == len(given) > 1 and _one_stack(opened):
-        opened = [_stacked(opened)]
-    found = []
+        stack, told = _stacked(opened)
+        opened = [stack]
     for angiogram in opened:
         try:
             found.append(layer_data(angiogram))
-            for note in angiogram.notes:
+            for note in filter(None, (told, *angiogram.notes)):
                 warn(note)
         except Exception as error:
             report_error(error)
@@ -184,9 +195,19 @@ def _one_stack(angiograms: list[Angiogram]) -> bool:
     return all(a.frames.shape == (1, *first.shape[1:]) and a.frames.dtype == first.dtype for a in angiograms)
 
 
-def _stacked(angiograms: list[Angiogram]) -> Angiogram:
-    """Single frames as one run, as a cine is often exported."""
+def _stacked(angiograms: list[Angiogram]) -> tuple[Angiogram, str]:
+    """Single frames as one run, as a cine is often exported.
+
+    Returns:
+        The run, of which is known what all files say alike; and a sentence about what they do not, "" if there is none.
+    """
     first = angiograms[0]
     shape = (len(angiograms), *first.frames.shape[1:])
     frames = Frames(lambda index: angiograms[index].frames[0], shape, first.frames.dtype, first.source)
-    return Angiogram(frames, first.source, angles=first.angles, stated_window=first.stated_window)
+    alike = {fact for fact in STATED if all(getattr(one, fact) == getattr(first, fact) for one in angiograms)}
+    run = Angiogram(frames, first.source, **{fact: getattr(first, fact) for fact in alike})
+    apart = list(dict.fromkeys(words for fact, words in STATED.items() if fact not in alike))
+    if not apart:
+        return run, ""
+    listed = ", ".join(apart)
+    return run, f"These {len(angiograms)} files are one run now, which is left without {listed}: there they differ."

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_vasomim.background import engine
 from napari_vasomim.correcting.editing import Editor, editors
+from napari_vasomim.correcting.following import Following
 from napari_vasomim.measuring.desk import MeasuringDesk
 from napari_vasomim.napari_compat import main_window
 from napari_vasomim.notify import report_error, report_errors
@@ -84,6 +85,8 @@ class ClosingGuard(QObject):
             report_errors(act)()
         for editor in editors(self._session):
             editor.close()
+        if (following := Following.known(self._session.viewer)) is not None:
+            following.cancel()  # else the process would wait for it
         if (desk := MeasuringDesk.known(self._session.viewer)) is not None:
             desk.measures.keeping.flush()
         _open.discard(self)

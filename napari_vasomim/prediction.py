@@ -30,7 +30,7 @@ class Prediction:
         version: by which another file under the same name or path is seen.
         device: on which the last frame was computed.
         seconds: that it took.
-        uncertainty: mean uncertainty in bits of each computed frame.
+        uncertainty: mean uncertainty in bits of each computed frame, by itself.
     """
 
     model: str
@@ -46,6 +46,7 @@ class Prediction:
     seconds: float = 0.0
     uncertainty: dict[int, float] = field(default_factory=dict)
     _levels: dict[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    _steady: dict[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
     @property
     def threshold(self) -> float:
@@ -78,6 +79,7 @@ class Prediction:
         classes: NDArray[np.float32] | None = None,
     ) -> None:
         """Keep the probability (H, W) of vessel in a frame, and those of classes (C, H, W), in 256 levels each."""
+        self._steady = {}  # the neighbours would say something else now
         planes = probability[None]
         if classes is not None and len(self.classes) > 1:
             planes = np.concatenate([planes, classes])
@@ -86,7 +88,29 @@ class Prediction:
 
     def as_shown(self) -> Prediction:
         """A prediction of its own that stays as this one is shown now."""
-        return replace(self, thresholds=dict(self.thresholds), uncertainty={}, _levels=dict(self._levels))
+        return replace(self, thresholds=dict(self.thresholds), uncertainty={}, _levels=dict(self._seen))
+
+    @property
+    def steadied(self) -> bool:
+        """Whether the frames before and after each have a say in what is shown of it."""
+        return bool(self._steady)
+
+    @property
+    def said_by(self) -> str:
+        """The model, and that its neighbours had a say, for what is made of this."""
+        return f"{self.model}, steadied by its neighbours" if self.steadied else self.model
+
+    def each_by_itself(self) -> dict[int, NDArray[np.uint8]]:
+        """What the model said of each computed frame: uint8 (1 + C, H, W) in `LEVELS` steps, the first of vessel."""
+        return dict(self._levels)
+
+    def steady(self, planes: dict[int, NDArray[np.uint8]]) -> None:
+        """Show these instead of what the model said of each frame by itself; {} = show that again."""
+        self._steady = planes
+
+    @property
+    def _seen(self) -> dict[int, NDArray[np.uint8]]:
+        return self._steady or self._levels
 
     def __contains__(self, index: int) -> bool:
         return index in self._levels
@@ -99,11 +123,11 @@ class Prediction:
     def probability(self, index: int) -> NDArray[np.float32]:
         """Probability (H, W) in [0, 1] of what is shown of a computed frame: vessel, or a main branch."""
         plane = self.rules.main + 1 if self.seen == "main" and self.rules.main is not None else 0
-        return self._levels[index][plane].astype(np.float32) / np.float32(LEVELS)
+        return self._seen[index][plane].astype(np.float32) / np.float32(LEVELS)
 
     def class_mask(self, index: int) -> ClassMask:
         """What is shown of a computed frame, uint8 (H, W): class values, 0 = nothing."""
-        planes = self._levels[index].astype(np.float32) / np.float32(LEVELS)
+        planes = self._seen[index].astype(np.float32) / np.float32(LEVELS)
         found = Probabilities(planes[0], planes[1:] if len(planes) > 1 else planes)
         least = float(np.float32(max(1, round(self.threshold * LEVELS))) / np.float32(LEVELS))
         if self.seen == "main" and self.rules.main is not None:

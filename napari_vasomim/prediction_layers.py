@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from napari.layers import Image
+from numpy.typing import NDArray
 
 from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.prediction import Prediction
@@ -65,6 +67,7 @@ class PredictionLayers:
             results.clear_results(self._viewer, layer, ROLES)
             if (shown := layers.find(self._viewer, "prediction", layer)) is not None:
                 shown.colormap = results.colormap("prediction", _told_apart(prediction))
+        steadied = prediction.steadied
         prediction.keep(index, answer.probability, float(answer.uncertainty.mean()), answer.classes)
         prediction.seconds, prediction.device = answer.seconds, answer.device
         self.paint(layer, index)
@@ -73,6 +76,8 @@ class PredictionLayers:
         put(self._viewer, layer, "probability", index, prediction.probability(index), "probability", **style)
         style = {"visible": self.uncertain, "colormap": "yellow", "opacity": 0.8, **ON_TOP}
         put(self._viewer, layer, "uncertainty", index, answer.uncertainty, "uncertainty", **style)
+        if steadied:
+            self._repaint(layer, prediction)
         self._session.predicted.emit(prediction)
 
     def paint(self, layer: Image, index: int) -> None:
@@ -102,14 +107,27 @@ class PredictionLayers:
             if (prediction.vessels, prediction.hidden) == (vessels, hidden):
                 continue
             prediction.vessels, prediction.hidden = vessels, hidden
-            measured = layers.find(self._viewer, "probability", layer)
-            for index in prediction.frames:
-                self._put(layer, index, prediction)
-                if measured is not None:
-                    measured.data[... if measured.ndim == 2 else index] = prediction.probability(index)
-            if measured is not None:
-                measured.refresh()
+            self._repaint(layer, prediction)
             self._session.predicted.emit(prediction)
+
+    def steady(self, layer: Image, planes: dict[int, NDArray[np.uint8]]) -> None:
+        """Show what is said of a run when neighbouring frames have a say; {} = what is said of each frame by itself."""
+        prediction = self._session.predictions[layer]
+        prediction.steady(planes)
+        self._repaint(layer, prediction)
+        self._session.predicted.emit(prediction)
+
+    def _repaint(self, layer: Image, prediction: Prediction) -> None:
+        """Show vessels and probability of all frames, on layers that say whether they were steadied."""
+        measured = layers.find(self._viewer, "probability", layer)
+        for index in prediction.frames:
+            self._put(layer, index, prediction)
+            if measured is not None:
+                measured.data[... if measured.ndim == 2 else index] = prediction.probability(index)
+        if measured is not None:
+            measured.refresh()
+        for role in ("prediction", "probability"):
+            results.call(layers.find(self._viewer, role, layer), f"{role}, steadied" if prediction.steadied else role)
 
     def style(self, layer: Image | None) -> None:
         """Show outline and uncertainty, or not."""

@@ -16,7 +16,9 @@ from .evaluation.metrics import cldice as cldice
 from .evaluation.metrics import dsc as dsc
 from .evaluation.metrics import hd95 as hd95
 from .figures import overlay as overlay
+from .following import ChosenFrame as ChosenFrame
 from .following import Followed as Followed
+from .following import choose_frame as choose_frame
 from .following import follow as follow
 from .following import steady as steady
 from .inference.folders import SegmentedFolder as SegmentedFolder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_vasomim.canvas import layers
 from vasomim_core.errors import InputError
+from vasomim_core.reading import Frames
 
 
 def frame_count(layer: Layer) -> int:
@@ -83,6 +85,15 @@ def grey(layer: Image, index: int) -> NDArray[np.uint8]:
         InputError: the frame cannot be read or used.
     """
     return layers.facts(layer).levels.grey(pixels_of(layer, index))
+
+
+def seen(layer: Image) -> Frames:
+    """All frames of an angiogram as the engine sees them now, each read when it is asked for: uint8, vessels dark.
+
+    Any thread may ask; what a person says of the grey levels later changes nothing here.
+    """
+    levels, shape = layers.facts(layer).levels, (frame_count(layer), *frame_size(layer))
+    return Frames(lambda index: levels.grey(pixels_of(layer, index)), shape, "uint8", Path(layer.name))
 
 
 def stored(layer: Image, index: int) -> NDArray[Any]:

@@ -21,6 +21,7 @@ COLOURS = {
     "anatomy": "#e2604f",
     "prediction": "#1fc8db",
     "correction": "#ffb000",
+    "proposal": "#f06fd0",
     "revision": "#b98cff",
     "truth": "#7bd88f",
     "mask": "#ff9d3c",
@@ -47,6 +48,14 @@ def rename_results(viewer: ViewerModel, angiogram: Layer) -> None:
         if made is not None and made.source is angiogram and layer.name == made.name:
             layer.name = result_name(made.name.partition(OF)[0], angiogram)
             made.name = layer.name  # napari may have added a number
+
+
+def call(layer: Layer | None, what: str) -> None:
+    """Call a result something else, unless a person has named it."""
+    made = None if layer is None else layers.result(layer)
+    if layer is not None and made is not None and layer.name == made.name:
+        layer.name = result_name(what, made.source)
+        made.name = layer.name  # napari may have added a number
 
 
 def put_frame(

@@ -27,6 +27,7 @@ from vasomim_core.classes import VESSEL, LabelClass
 from vasomim_core.correction.mask_tools import grow
 from vasomim_core.errors import InputError
 from vasomim_core.labels.class_list import classes_from, classes_to
+from vasomim_core.labels.labelset import pixel_sha256
 
 
 @cache
@@ -47,6 +48,8 @@ class Editor:
         unsaved: frames that were changed since they were last accepted.
         grow_threshold: probability down to which growing goes; None = the model's own threshold.
         models: which model's mask the correction of a frame began with, by frame; drawn from nothing where none is.
+        drafts: the pixels that a model or a followed correction proposed and a person took, by frame, as their
+            `pixel_sha256`, until that person accepts them.
     """
 
     unsaved_changed = Signal()
@@ -58,6 +61,7 @@ class Editor:
         self.unsaved: set[int] = set(continues.frames) if continues else set()
         self.grow_threshold: float | None = None
         self.models: dict[int, str] = _models_of(continues)
+        self.drafts: dict[int, str] = _drafts_of(continues)
         self.classes = DrawnClasses(session, layer, _classes_of(continues))
         self.frame = ShownFrame(session.viewer, layer, source, self._probability, lambda: self.classes.palette)
         self.tools = VesselTools(self.frame)
@@ -90,13 +94,33 @@ class Editor:
         """The person does not want what is not accepted."""
         self.unsaved.clear()
 
-    def propose(self, index: int, model: str | None) -> None:
-        """Remember that the correction of a frame begins with what a model found; None = with nothing."""
-        if model != self.models.get(index):
-            self.models.pop(index, None)
-            if model is not None:
-                self.models[index] = model
+    def propose(self, index: int, model: str | None, draft: bool = False) -> None:
+        """Remember that the correction of a frame begins with what is drawn there now.
+
+        Args:
+            index: of the frame.
+            model: who found it; None = a person drew it.
+            draft: nobody has said that it is right.
+        """
+        before = self.models.get(index), self.drafts.get(index)
+        values = np.asarray(self.layer.data if self.layer.ndim == 2 else self.layer.data[index])
+        for known, new in ((self.models, model), (self.drafts, pixel_sha256(values) if draft else None)):
+            known.pop(index, None)
+            if new is not None:
+                known[index] = new
+        if before != (self.models.get(index), self.drafts.get(index)):
             journal().describe(self.layer, self._about())
+            self._session.drawn.emit(self.layer)
+
+    def drawn(self) -> set[int]:
+        """Frames with anything on them."""
+        data = np.asarray(self.layer.data)
+        return {int(i) for i in np.flatnonzero((data[None] if data.ndim == 2 else data).max(axis=(1, 2)))}
+
+    def is_draft(self, index: int) -> bool:
+        """Whether what is drawn on a frame is just what was proposed: nobody has corrected or accepted it."""
+        values = np.asarray(self.layer.data if self.layer.ndim == 2 else self.layer.data[index])
+        return index in self.drafts and self.drafts[index] == pixel_sha256(values)
 
     def _probability(self, index: int) -> NDArray[np.float32] | None:
         prediction = self._session.predictions.get(self.source)
@@ -110,6 +134,7 @@ class Editor:
             "frame": list(frames.frame_size(self.source)),
             "frames": frames.frame_count(self.source),
             "models": {str(index): model for index, model in self.models.items()},
+            "drafts": {str(index): sha for index, sha in self.drafts.items()},
             "classes": classes_to(self.classes.palette.classes),
         }
 
@@ -144,6 +169,8 @@ class Editor:
     def _accepted(self, layer: Labels, index: int) -> None:
         if layer is self.layer and index in self.unsaved:
             self.unsaved.discard(index)
+            if self.drafts.pop(index, None) is not None:
+                self._session.drawn.emit(self.layer)
             if not self.unsaved:  # what is kept in a label set is not offered as unfinished
                 journal().done(layer)
                 journal().follow(layer, self._about())
@@ -201,6 +228,12 @@ def _models_of(entry: Entry | None) -> dict[int, str]:
     one = entry.about.get("model")
     known = {str(index): one for index in entry.frames} if one else {}
     return {int(index): str(model) for index, model in (known | entry.about.get("models", {})).items()}
+
+
+def _drafts_of(entry: Entry | None) -> dict[int, str]:
+    """By frame, from a journal's entry; older ones do not tell."""
+    known = {} if entry is None else entry.about.get("drafts", {})
+    return {int(index): str(sha) for index, sha in known.items()}
 
 
 def editor_of(session: Session, layer: Labels, continues: Entry | None = None) -> Editor:

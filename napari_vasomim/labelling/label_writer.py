@@ -18,6 +18,7 @@ from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.canvas import frames
 from napari_vasomim.correcting.corrections import correction_of, drawn, drawn_values
 from napari_vasomim.correcting.editing import editor_of
+from napari_vasomim.correcting.following import Following
 from napari_vasomim.correcting.palette import Palette
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.groups import Groups
@@ -93,12 +94,18 @@ class LabelWriter:
         """Keep the mask of the shown frame as a label to learn from; about an empty one, ask first.
 
         Raises:
-            LabelError: no label set is open, or nothing can be drawn on this angiogram yet.
+            LabelError: no label set is open, nothing can be drawn on this angiogram yet, or what is seen on the frame
+                is a proposal that nobody has taken.
             InputError: no angiogram is open, or its frame is not what is seen.
         """
         self._watched.need_label_set()
         layer, index = self.session.need_shown()
         mask = drawn(correction_of(self.session.viewer, layer), index)
+        if (following := Following.known(self.session.viewer)) is not None and following.shown(layer, index):
+            raise LabelError(
+                "What is seen on this frame is a proposal and no label: press “Take proposal” in the panel Correct, "
+                "look at it, then accept."
+            )
         if mask is None:
             raise LabelError("Nothing is drawn on this angiogram yet; start one in the panel Correct, then accept.")
         if mask.any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -21,11 +22,12 @@ from napari_vasomim.correcting.palette import Palette
 from napari_vasomim.correcting.tools.spec import CLASS_TOOLS, GROW, NAPARI_TOOLS, TOOLS, ToolSpec
 from napari_vasomim.plain import Marked, message_box, plain_label
 from napari_vasomim.widgets.class_choice import ClassChoice
+from napari_vasomim.widgets.follow_run import FollowRun
 from napari_vasomim.widgets.forms import Fold
 from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
 from napari_vasomim.widgets.strangers import Strangers
 from napari_vasomim.widgets.unfinished_work import Offer
-from vasomim_core.classes import of_value, recoded
+from vasomim_core.classes import ClassMask, LabelClass, of_value, recoded
 from vasomim_core.errors import InputError
 
 COLUMNS = 3
@@ -52,9 +54,13 @@ class CorrectPanel(Panel):
         self.empty = button("Start empty", self.start_empty, "Makes an empty correction layer to draw on")
         self.body.addLayout(row(self.begin, self.empty))
         self.state = hint()
+        self.state.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.state.setMinimumHeight(2 * self.state.fontMetrics().lineSpacing())  # what is below stays where it is
         self.body.addWidget(self.state)
         self.strangers = Strangers()
         self.body.addWidget(self.strangers)
+        self.run = FollowRun(self.session, self.take_proposal)
+        self.body.addWidget(self.run)
 
         self.section("Tools")
         self.classes = ClassChoice(self._choose_class)
@@ -130,17 +136,35 @@ class CorrectPanel(Panel):
         prediction = self.session.predictions.get(source)
         if prediction is None or index not in prediction:
             raise InputError("This frame has no prediction yet; segment it first (Segment panel).")
+        self._begin(index, prediction.class_mask(index), prediction.classes, prediction.said_by)
+
+    def take_proposal(self) -> None:
+        """Copy what following found in the shown frame into the correction; asks before anything drawn is replaced.
+
+        Raises:
+            InputError: nothing was found there.
+        """
+        source, index = self.session.need_shown()
+        found, one = self.run.following.proposals(source), self.run.following.shown(source, index)
+        if found is None or one is None:
+            raise InputError("This frame has no proposal that could be taken.")
+        self._begin(index, one.mask, found.anchors.classes, found.provenance())
+
+    def _begin(self, index: int, mask: ClassMask, classes: Sequence[LabelClass], model: str) -> None:
+        """Begin the correction of a frame with what was found in it."""
         layer = self.need_correction()
         editor = editor_of(self.session, layer)
-        values = recoded(prediction.class_mask(index), prediction.classes, editor.classes.palette.classes)
+        values = recoded(mask, classes, editor.classes.palette.classes)
         drawn = editor.frame.plane
+        whole = True
         if drawn.any() and not np.array_equal(drawn, values):
             answer = self._ask_replace()
             if answer == "cancel":
                 return
-            values = np.where(drawn != 0, drawn, values) if answer == "add" else values
-        undo.apply_values(layer, None if layer.ndim == 2 else index, values)
-        editor.propose(index, prediction.model)
+            whole = answer != "add"
+            values = values if whole else np.where(drawn != 0, drawn, values)
+        changed = undo.apply_values(layer, None if layer.ndim == 2 else index, values)
+        editor.propose(index, model, draft=whole and (changed > 0 or editor.is_draft(index)))
         self.show_correction(layer)
 
     def start_empty(self) -> None:

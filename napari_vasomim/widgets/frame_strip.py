@@ -13,9 +13,11 @@ from napari_vasomim.notify import report_errors
 from napari_vasomim.plain import tooltip
 
 COLOURS = {"accepted": "#4caf7a", "skipped": "#8d8d8d", "flagged": "#ffb000"}
+COLOURS |= {"anchor": "#ffb000", "draft": "#ffb000", "followed": "#f06fd0", "unsure": "#e2604f"}
 HEIGHT, WIDEST = 18, 26
 # Small marks besides the colours, for those who cannot tell them apart: share of the cell's height that is filled.
 FILLED = {"accepted": 1.0, "skipped": 0.35, "flagged": 0.65}
+FILLED |= {"anchor": 1.0, "draft": 0.65, "followed": 0.65, "unsure": 0.35}
 
 
 class FrameStrip(QWidget):

@@ -20,6 +20,7 @@ from napari_vasomim.widgets.kit import Panel, Progress, button, hint, row, slide
 from napari_vasomim.widgets.model_choice import ModelChoice
 from napari_vasomim.widgets.shown_classes import ClassToggles, ShownVessels, classes_of
 from napari_vasomim.widgets.shown_export import ShownExport, ShownMasks
+from napari_vasomim.widgets.steadying import Steadying
 from vasomim_core.errors import InputError, VasoMIMError
 from vasomim_core.inference.requests import Segment, Segmentation
 from vasomim_core.labels.mask import LEAST_VESSEL
@@ -49,6 +50,9 @@ class SegmentPanel(Panel):
         self.mirrored = QCheckBox("average with its mirror image (2 × time)")
         self.mirrored.setToolTip("Segments the frame and its mirror image: a little better, half as fast")
         self.body.addWidget(self.mirrored)
+        self._shown = PredictionLayers(self.session)
+        self.steady = Steadying(self.session, self._shown)
+        self.body.addWidget(self.steady)
         self.now = button("This frame", self.segment_frame, "Segment the frame that is shown", primary=True)
         self.all = button("Whole cine", self.segment_cine, "Segment every frame, the shown one first")
         self.body.addLayout(row(self.now, self.all))
@@ -77,9 +81,10 @@ class SegmentPanel(Panel):
         self.export = ShownExport(self._shown_masks, lambda: self.session.index, self.outline.isChecked)
         self.body.addWidget(self.export)
 
-        self._shown = PredictionLayers(self.session)
         self._task: Sequencer[int, Segmentation] | None = None
         self._task_of: Image | None = None
+        self.follow(self.steady.stepped, lambda done, total: self.progress.show_step(done, total, "steadied %v of %m"))
+        self.follow(self.steady.changed, self._angiogram_changed)
         self._paint_all_soon = qdebounced(report_errors(self._shown.paint_all), timeout=REST_MS, parent=self)
         self.vessels.chosen.connect(report_errors(self._shown_chosen))
         self.classes.toggled.connect(report_errors(self._shown_chosen))
@@ -110,12 +115,13 @@ class SegmentPanel(Panel):
 
     def cancel(self) -> None:
         """Stop; the frames that are done stay, and what the engine still works at is dropped."""
+        self.steady.cancel()
         if self._task is not None:
             self._finish("Cancelled; the frames that are done stay.")
 
     def _start(self, indices: list[int]) -> None:
         layer = self.session.need_angiogram()
-        if self._task is not None or not self._may_replace(layer, indices):
+        if not self._idle or not self._may_replace(layer, indices):
             return
         model, mirrored = self.session.model, self.mirrored.isChecked()  # of the click, whatever is chosen meanwhile
 
@@ -130,7 +136,8 @@ class SegmentPanel(Panel):
             if layer not in self.viewer.layers:
                 self._finish()
 
-        self._task_of, self._task = layer, Sequencer(self, indices, ask, keep, self._finish, self._failed, self._step)
+        self._task_of = layer
+        self._task = Sequencer(self, indices, ask, keep, self._segmented, self._failed, self._step)
         self.now.setEnabled(False)
         self.all.setEnabled(False)
         what = "Starting the model for" if engine.shared().state == "off" else "Segmenting"
@@ -144,11 +151,20 @@ class SegmentPanel(Panel):
         self._finish(str(error) if isinstance(error, VasoMIMError) else "")
         report_error(error)
 
+    def _segmented(self) -> None:
+        layer = self._task_of
+        self._finish()
+        if layer is not None:
+            self.steady.settle(layer)
+
+    @property
+    def _idle(self) -> bool:
+        return self._task is None and not self.steady.busy
+
     def _finish(self, sentence: str = "") -> None:
         if self._task is not None:
             self._task.cancel()
         self._task = self._task_of = None
-        self.progress.hide()
         self._angiogram_changed()
         if sentence:
             self.state.setText(sentence)
@@ -240,7 +256,9 @@ class SegmentPanel(Panel):
 
     def _angiogram_changed(self, *_: Any) -> None:
         layer = self.session.angiogram
-        idle = self._task is None
+        idle = self._idle
+        self.progress.setVisible(not idle)
+        self.steady.setVisible(layer is not None and frames.frame_count(layer) > 1)
         self.now.setEnabled(layer is not None and idle)
         self.all.setEnabled(layer is not None and idle and frames.frame_count(layer) > 1)
         self._offer_classes()
@@ -249,7 +267,7 @@ class SegmentPanel(Panel):
         self._describe()
 
     def _describe(self, *_: Any) -> None:
-        if self._task is not None:
+        if not self._idle:
             return
         layer, prediction = self.session.angiogram, self._prediction()
         self.export.enable(prediction is not None)
@@ -261,7 +279,7 @@ class SegmentPanel(Panel):
             count, total = len(prediction.frames), frames.frame_count(layer)
             which = "This frame" if total == 1 else f"{count} of {total} frames"
             here = _about_the_shown(prediction, self.session.index, layer)
-            how = f"by {prediction.model} on {prediction.device}, {prediction.seconds:.2f} s a frame"
+            how = f"by {prediction.said_by} on {prediction.device}, {prediction.seconds:.2f} s a frame"
             self.state.setText(f"{which} segmented {how}.{here}")
 
 

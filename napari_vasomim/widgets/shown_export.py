@@ -59,7 +59,7 @@ class ShownMasks:
     def sources(self) -> list[Source]:
         """The one angiogram, with the frames that were segmented."""
         masks, path = FoundMasks(self.prediction), layers.path_of(self.layer) or Path(self.layer.name)
-        only, model = tuple(self.prediction.frames), self.prediction.model
+        only, model = tuple(self.prediction.frames), self.prediction.said_by
         return [Source(path.stem, path, lambda: masks, only=only, model=model, opened=self._angiogram)]
 
     def masks(self) -> Mapping[str, OpenMasks]:

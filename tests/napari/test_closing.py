@@ -19,6 +19,7 @@ from napari_vasomim.background import engine
 from napari_vasomim.closing import PROPERTY, ClosingGuard, guard
 from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.editing import editors, journal
+from napari_vasomim.correcting.following import Following
 from napari_vasomim.correcting.unfinished import restore, unfinished
 from napari_vasomim.runs import jobs
 from napari_vasomim.session import Session
@@ -98,12 +99,15 @@ def test_a_window_has_one_guard(windows):
     assert guard(Session.of(other)) is not guard(Session.of(viewer))
 
 
-def test_without_work_nothing_is_asked(windows, still):
+def test_without_work_nothing_is_asked_and_no_run_is_followed_any_longer(windows, still, monkeypatch):
+    ended = []
+    monkeypatch.setattr(Following, "cancel", lambda self: ended.append(self))
     viewer = windows(still)
     layer = draw(viewer)
     Session.of(viewer).accepted.emit(layer, 0)
     assert close(viewer)
     assert unfinished(journal().folder) == []
+    assert len(ended) == 1
 
 
 def test_cancel_stays_and_goes_on(windows, still, monkeypatch):

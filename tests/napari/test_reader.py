@@ -220,6 +220,47 @@ def test_single_frames_can_be_stacked(model, cine, tmp_path):
     np.testing.assert_array_equal(np.asarray(layer.data), cine)
 
 
+def single_frames(folder, cine, *headers):
+    """A DICOM file of one frame for each header."""
+    alike = {
+        "ImagerPixelSpacing": [0.3, 0.3],
+        "PixelSpacing": [0.2, 0.2],
+        "PixelSpacingCalibrationType": "FIDUCIAL",
+        "FrameTime": 66.7,
+        "PositionerPrimaryAngle": -30,
+        "PositionerSecondaryAngle": 20,
+        "WindowCenter": 128,
+        "WindowWidth": 200,
+    }
+    return [
+        str(write_dicom(folder / f"{i}.dcm", frame[None], **(alike | header)))
+        for i, (frame, header) in enumerate(zip(cine, headers, strict=False))
+    ]
+
+
+def test_a_stack_of_files_is_known_by_what_they_say_alike(cine, tmp_path, notifications):
+    paths = single_frames(tmp_path, cine, {}, {}, {})
+    [(data, how, _)] = _reader.read(paths)
+    known, one = how["metadata"][KEY], read_angiogram(paths[1])
+    assert data.shape == (3, 256, 256)
+    assert known.calibration == one.calibration is not None
+    assert known.spacing == (0.3, 0.3)
+    assert known.frame_time_ms == pytest.approx(66.7)
+    assert (known.angles, known.window) == ((-30, 20), (128, 200))
+    assert how["name"] == "XA RAO 30 CRA 20"
+    assert notifications == []
+
+
+def test_where_the_files_of_a_stack_differ_it_is_said_and_not_taken_from_one(cine, tmp_path, notifications):
+    paths = single_frames(tmp_path, cine, {}, {"PixelSpacing": [0.25, 0.25], "PositionerPrimaryAngle": 10}, {})
+    [(_, how, _)] = _reader.read(paths)
+    known = how["metadata"][KEY]
+    assert (known.calibration, known.angles, how["name"]) == (None, None, "XA")
+    assert (known.spacing, known.window) == ((0.3, 0.3), (128, 200))  # in which they do not differ
+    (told,) = notifications
+    assert "without the size of its pixels, the angles of the C-arm: there they differ" in told.message
+
+
 def test_a_file_that_is_not_ours_is_refused_before_reading(tmp_path):
     (tmp_path / "README").write_text("no angiogram")
     assert _reader.get_reader(str(tmp_path / "README")) is None

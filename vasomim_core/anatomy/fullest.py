@@ -18,7 +18,20 @@ SIGMAS = (1.0, 2.0)
 
 
 def fullest_frame(frames: Frames) -> int | None:
-    """The frame with most vessel in it, among at most 24 spread over the run.
+    """The frame with most vessel in it, among at most 24 spread over the run; see `vessel_amounts`.
+
+    Args:
+        frames: grey, vessels dark, of any range; those that cannot be decoded are passed over.
+
+    Returns:
+        Its index from 0, the first of equals; None if no frame can be decoded.
+    """
+    amounts = vessel_amounts(frames)
+    return max(amounts, key=amounts.__getitem__) if amounts else None
+
+
+def vessel_amounts(frames: Frames) -> dict[int, float]:
+    """How much vessel there is in at most 24 frames spread over a run.
 
     Each is reduced to 192 px and filtered at two scales. What its own noise would give is taken off: a frame with less
     dose has no more vessel in it. The catheter and the ribs are in all of them.
@@ -27,9 +40,9 @@ def fullest_frame(frames: Frames) -> int | None:
         frames: grey, vessels dark, of any range; those that cannot be decoded are passed over.
 
     Returns:
-        Its index from 0, the first of equals; None if no frame can be decoded.
+        The mean response of the filter, in grey levels, by the index of the frame from 0, in their order.
     """
-    best, most = None, -1.0
+    amounts: dict[int, float] = {}
     for index in np.unique(np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)):
         try:
             frame = np.float32(frames[int(index)])
@@ -38,9 +51,8 @@ def fullest_frame(frames: Frames) -> int | None:
         shrink = min(1.0, SIDE / max(frame.shape))
         frame = cv2.resize(frame, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
         vessel = sato(frame, sigmas=SIGMAS) - noise_level(frame) * _response_to_noise()
-        if (amount := float(vessel.clip(min=0).mean())) > most:
-            best, most = int(index), amount
-    return best
+        amounts[int(index)] = float(vessel.clip(min=0).mean())
+    return amounts
 
 
 def noise_level(frame: NDArray[np.float32]) -> float:

@@ -49,7 +49,7 @@ class Follow(Options):
 
     def run(self) -> dict[str, Any]:
         """Write the masks and how far each is to be trusted."""
-        from vasomim_core.following import Followed, follow
+        from vasomim_core.following import Followed, follow, unsure
 
         angiogram = read_angiogram(self.run_file)
         count = len(angiogram.frames)
@@ -86,6 +86,7 @@ class Follow(Options):
                 {"frame": one.index, "trust": round(one.trust, 3), "reason": one.reason, "anchor": one.anchor}
                 for one in followed
             ],
+            "look_at_first": [one.index for one in unsure(followed)],
             "model": None if self.model is None else model.name,
             "notes": list(angiogram.notes),
         }
@@ -115,7 +116,7 @@ class Follow(Options):
     def summary(self, result: dict[str, Any]) -> str:
         """What was written, and the frames to look at first."""
         frames = result["frames"]
-        unsure = sorted((one for one in frames if one["reason"]), key=lambda one: one["trust"])
+        unsure = [frames[index] for index in result["look_at_first"]]
         by = "vesselness alone" if result["model"] is None else result["model"]
         drawn = sum(one["anchor"] for one in frames)
         lines = [f"{len(frames)} frames followed from {drawn} by {by}, masks in {result['written'][0]}"]

@@ -12,7 +12,7 @@ not believed elsewhere either. a to e come from a logistic regression on six syn
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -24,6 +24,7 @@ from vasomim_core.classes import ClassMask
 from vasomim_core.errors import ConfigError, InputError, LabelError
 from vasomim_core.following.flicker import mean_along
 from vasomim_core.following.motion import Evidence, Map, Way, disagreement, evidence, motion
+from vasomim_core.reading import Frames
 
 # a, b, c, d, e.
 WITH_MODEL = (4.44, 2.17, 1.14, 0.58, 2.64)
@@ -34,6 +35,10 @@ RESIDUAL, ASTRAY, FAR = 0.05, 5.0, 8.0
 back by so many px (of the reduced size) better, and which is so many frames nearer."""
 SPREAD = 6.0  # σ in px of the reduced size, over which contrast is compared
 LEAST_CONTRAST = 2.0  # grey levels, below which the anchor's own contrast says nothing
+SHAKEN = 0.5
+"""Power of the share of vessels whose flow comes back, by which trust falls without a model: rank correlation with DSC
+0.904 → 0.912 on seeds 0 to 4, 0.863 → 0.887 on 10 to 13. With a model it only falls (0.883 → 0.866): what the model
+does not see where the flow has led has taken from trust already."""
 UNSURE = 0.8
 """Trust below which a reason is given."""
 LEAST = 0.2
@@ -63,8 +68,16 @@ class Followed:
     anchor: bool = False
 
 
+def unsure(found: Iterable[Followed]) -> list[Followed]:
+    """The frames to look at first: those that are not trusted, the least trusted first.
+
+    Where no vessel was found comes last: before the contrast agent arrives that is as it should be.
+    """
+    return sorted((one for one in found if one.reason), key=lambda one: (not one.mask.any(), one.trust))
+
+
 def follow(
-    frames: Sequence[NDArray[np.uint8]],
+    frames: Sequence[NDArray[np.uint8]] | Frames,
     anchors: Mapping[int, ClassMask],
     probabilities: Sequence[NDArray[np.floating]] | None = None,
     others: Collection[int] = (),
@@ -123,7 +136,7 @@ class _Run:
 
     def __init__(
         self,
-        frames: Sequence[NDArray[np.uint8]],
+        frames: Sequence[NDArray[np.uint8]] | Frames,
         probabilities: Sequence[NDArray[np.floating]] | None,
         shape: tuple[int, ...],
     ) -> None:
@@ -222,6 +235,9 @@ def _reached(run: _Run, index: int, anchors: list[_Anchor], others: tuple[int, .
     p = 1 / (1 + np.exp(-(m * (a + b * _sized(r, shape)) + c * odds - d * before - e)))
     vessel = p >= 0.5
     trust = float(2 * p[vessel].sum() / (vessel.sum() + p.sum()))
+    same = float(np.mean([(v * s).sum() / max(v.sum(), 1e-6) for v, s in alike]))
+    if run.probabilities is None:
+        trust *= same**SHAKEN
     if trust < LEAST:
         vessel[:] = False
 
@@ -237,7 +253,6 @@ def _reached(run: _Run, index: int, anchors: list[_Anchor], others: tuple[int, .
         mask[(lies > 0.5) & ~vessel] = value
 
     visible = float((union * r).sum() / max(union.sum(), 1e-6))
-    same = float(np.mean([(v * s).sum() / max(v.sum(), 1e-6) for v, s in alike]))
     return Followed(index, mask, trust, "" if trust >= UNSURE else _reason(trust, min(stays), visible, same))
 
 

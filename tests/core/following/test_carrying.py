@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
+import cv2
 import numpy as np
 import pytest
 
 from vasomim_core.errors import ConfigError, InputError, LabelError
 from vasomim_core.evaluation.metrics import dsc
-from vasomim_core.following import Followed, carrying, follow
+from vasomim_core.following import Followed, carrying, follow, unsure
 
 from .conftest import Run
 
@@ -152,3 +155,64 @@ def test_bad_anchors_are_said_before_any_work(run: Run):
         follow(run.frames, {6: mask, 0: np.zeros_like(mask)})
     with pytest.raises(InputError, match="10 frames and 9"):
         follow(run.frames, {6: mask}, run.said[1:])
+
+
+def swirled(plane: np.ndarray, by: float) -> np.ndarray:
+    """Moved by up to so many px, back and forth from place to place, as no vessel moves."""
+    y, x = np.mgrid[:192, :192].astype(np.float32)
+    columns, rows = x + by * np.sin(y / 15), y + by * np.cos(x / 11)
+    return cv2.remap(plane, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def on_a_frame_like(run: Run, frame: np.ndarray, said: np.ndarray | None = None) -> Followed:
+    """What comes of the anchor 6 on a frame, its neighbours like it."""
+    q = None if said is None else np.stack([run.said[6], said, said, said])
+    return list(follow(np.stack([run.frames[6], frame, frame, frame]), {0: run.masks[6].astype(np.uint8)}, q))[2]
+
+
+@pytest.mark.parametrize("by_model", [True, False])
+def test_the_less_contrast_is_left_the_less_is_trusted(run: Run, by_model: bool):
+    empty, full = run.frames[0].astype(np.float32), run.frames[7].astype(np.float32)
+    trusts = [
+        on_a_frame_like(
+            run, (empty + left * (full - empty)).astype(np.uint8), run.said[7] * left if by_model else None
+        ).trust
+        for left in (1, 0.3, 0.15, 0)
+    ]
+    assert all(more > less + 0.08 for more, less in pairwise(trusts))
+    assert trusts[-1] < 0.3
+
+
+def test_without_a_model_less_is_trusted_where_the_flow_does_not_come_back(run: Run):
+    well, badly = (on_a_frame_like(run, frame).trust for frame in (run.frames[7], swirled(run.frames[7], 10)))
+    assert badly < well - 0.1
+
+
+def test_vessels_that_leave_the_frame_are_the_reason(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(carrying, "UNSURE", 1)  # what is left of them is followed well
+    away = np.roll(run.frames[6], 90, 1)
+    away[:, :90] = 128
+    one = on_a_frame_like(run, away, np.where(np.arange(192) < 90, 0, np.roll(run.said[6], 90, 1)))
+    assert one.reason == "vessels leave the frame"
+    assert one.mask[:, 100:].any()
+
+
+def test_of_two_anchors_the_one_that_fits_counts_more(run: Run):
+    """The other one is of a tree that the frame does not show."""
+    other = run.frames[6].T.copy()
+    frames = np.stack([run.frames[6], run.frames[7], other])
+    masks = {0: run.masks[6].astype(np.uint8), 2: run.masks[6].T.astype(np.uint8)}
+    both = list(follow(frames, masks))[1]
+    assert dsc(both.mask, run.masks[7]) > 0.75
+
+
+def test_the_least_trusted_come_first_and_what_is_empty_last():
+    some, none = np.ones((2, 2), np.uint8), np.zeros((2, 2), np.uint8)
+    found = [
+        Followed(0, none, 0.0, "contrast"),
+        Followed(1, some, 0.7, "motion"),
+        Followed(2, some, 1.0, anchor=True),
+        Followed(3, some, 0.4, "motion"),
+        Followed(4, some, 0.9),
+    ]
+    assert [one.index for one in unsure(found)] == [3, 1, 0]

@@ -55,3 +55,12 @@ def test_what_comes_from_outside_is_nothing():
     way = Way.along(flow, (8, 8))
     np.testing.assert_array_equal(way.bring(np.ones((8, 8), np.float32))[:, 0] > 0.5, np.arange(8) < 5)
     np.testing.assert_array_equal(way.inside[:, 0], np.arange(8) < 5)
+
+
+def test_vesselness_and_the_model_have_an_equal_say_in_what_flow_is_taken_of():
+    drawn = synthesize(3, size=192)
+    by_itself, full, none = (evidence(drawn.frame, p) for p in (None, np.ones((192, 192)), np.zeros((192, 192))))
+    vesselness = 255 * by_itself.vesselness
+    np.testing.assert_allclose(by_itself.vessels, vesselness, atol=0.51)
+    np.testing.assert_allclose(full.vessels, (vesselness + 255) / 2, atol=0.51)
+    np.testing.assert_allclose(none.vessels, vesselness / 2, atol=0.51)
