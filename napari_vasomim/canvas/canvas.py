@@ -135,7 +135,7 @@ class Canvas(PerViewer):
             if self._owner(layer) is not angiogram and _covers(layer):
                 return (
                     f"The image {layer.name!r} lies over the angiogram {name!r}: hide it, lower its opacity, "
-                    "or choose it under Angiogram."
+                    "or choose it as the angiogram."
                 )
         return ""
 

@@ -12,10 +12,11 @@ from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.finetune import FinetunePanel
-from napari_vasomim.widgets.kit import WIDTH, AngiogramChoice, Panel
+from napari_vasomim.widgets.kit import WIDTH, Panel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.measure import MeasurePanel
+from napari_vasomim.widgets.open_files import OpenAndChoose
 from napari_vasomim.widgets.pretrain import PretrainPanel
 from napari_vasomim.widgets.segment import SegmentPanel
 from napari_vasomim.widgets.unfinished_work import Offer
@@ -53,7 +54,8 @@ class Workbench(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(AngiogramChoice(self.session))
+        self.opening = OpenAndChoose(self.session)
+        layout.addWidget(self.opening)
         self.offer = Offer(self.session, self._show_restored)
         layout.addWidget(self.offer)
         grid = QGridLayout()
