@@ -19,7 +19,7 @@ from psygnal import Signal
 
 from napari_vasomim.attached import PerViewer
 from napari_vasomim.canvas import frames, layers
-from napari_vasomim.napari_compat import grid, keep_graphics_apart, set_playback_rate
+from napari_vasomim.napari_compat import grid, keep_graphics_apart, play_or_pause, set_playback_rate
 
 SOLID = ("opaque", "translucent", "translucent_no_depth")
 """How an image is laid over others that it hides them."""
@@ -117,6 +117,12 @@ class Canvas(PerViewer):
         self._frames[angiogram] = index
         if viewer is not None and angiogram is self.chosen:
             frames.show_frame(viewer, angiogram, index)
+
+    def play_or_pause(self) -> None:
+        """Play the chosen run at its own speed, or stop it."""
+        viewer, angiogram = self._viewer(), self.chosen
+        if viewer is not None and angiogram is not None and angiogram.ndim == 3:
+            play_or_pause(viewer, viewer.dims.ndim - 3)
 
     def hindrance(self) -> str:
         """Why a frame of the chosen angiogram is not what is seen on the canvas, in one sentence; empty if it is."""

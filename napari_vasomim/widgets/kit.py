@@ -107,10 +107,10 @@ class AngiogramChoice(QWidget):
 
     Args:
         session: of the viewer.
-        labelled: say before it what is chosen.
+        first: stands before the choice, instead of a word on what is chosen.
     """
 
-    def __init__(self, session: Session, labelled: bool = True):
+    def __init__(self, session: Session, first: QWidget | None = None):
         super().__init__()
         self._session = session
         self.choice = QComboBox()
@@ -122,8 +122,7 @@ class AngiogramChoice(QWidget):
         )
         row = QHBoxLayout(self)
         row.setContentsMargins(8, 6, 8, 2)
-        if labelled:
-            row.addWidget(plain_label("Angiogram"))
+        row.addWidget(plain_label("Angiogram") if first is None else first)
         row.addWidget(self.choice, 1)
         self.window = button(
             "as shown",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_vasomim.notify import report_errors
 from napari_vasomim.session import Session
@@ -35,15 +35,10 @@ class OpenAndChoose(QWidget):
         menu.addAction("Folder or disc…", report_errors(self.choose_folder))
         self.button.setMenu(menu)
         self.progress = Progress(self.opener.work.cancel)
-        line = QHBoxLayout()
-        line.setContentsMargins(8, 0, 0, 0)
-        line.setSpacing(0)
-        line.addWidget(self.button)
-        line.addWidget(AngiogramChoice(session, labelled=False), 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addLayout(line)
+        column.addWidget(AngiogramChoice(session, first=self.button))
         column.addWidget(self.progress)
         follow(self, self.opener.work.stepped, self._stepped)
         follow(self, self.opener.work.ended, self.progress.hide)

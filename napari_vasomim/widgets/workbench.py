@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, 
 
 from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.session import Session
+from napari_vasomim.viewing.screen_text import ScreenText
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.finetune import FinetunePanel
 from napari_vasomim.widgets.kit import WIDTH, Panel
@@ -21,8 +22,10 @@ from napari_vasomim.widgets.pretrain import PretrainPanel
 from napari_vasomim.widgets.segment import SegmentPanel
 from napari_vasomim.widgets.unfinished_work import Offer
 from napari_vasomim.widgets.vesselness import VesselnessPanel
+from napari_vasomim.widgets.view import ViewPanel
 
 PANELS: tuple[type[Panel], ...] = (
+    ViewPanel,
     VesselnessPanel,
     MaskPreviewPanel,
     SegmentPanel,
@@ -32,7 +35,7 @@ PANELS: tuple[type[Panel], ...] = (
     FinetunePanel,
     PretrainPanel,
 )
-COLUMNS = 4
+COLUMNS = 5
 P = TypeVar("P", bound=Panel)
 TAB = """
 QPushButton { padding: 5px 2px; }
@@ -76,6 +79,7 @@ class Workbench(QWidget):
         layout.addWidget(self._stack, 1)
         self._buttons.idClicked.connect(lambda place: self.show_panel(PANELS[place]))
         self.setMinimumWidth(WIDTH)
+        ScreenText.of(self.session.viewer)  # with it, what the right button does on the canvas
         LabellingDesk.of(self.session.viewer)  # hears the key for accepting before the panel for it was looked at
         self.show_panel(SegmentPanel)
 
