@@ -78,12 +78,12 @@ def set_playback_rate(viewer: Any, axis: int, rate: float) -> None:
 
 
 def play_or_pause(viewer: Any, axis: int) -> None:
-    """Play along an axis, or stop what is played. Nothing happens without a window, or where the axis has no slider."""
+    """Play along an axis, or stop what is played. Nothing happens without a window."""
     with contextlib.suppress(AttributeError, IndexError, RuntimeError):
         dims = viewer.window._qt_viewer.dims
         if dims.is_playing:
             dims.stop()
-        elif dims.slider_widgets[axis].isVisibleTo(dims):
+        else:
             dims.play(axis)
 
 

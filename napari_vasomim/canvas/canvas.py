@@ -121,7 +121,7 @@ class Canvas(PerViewer):
     def play_or_pause(self) -> None:
         """Play the chosen run at its own speed, or stop it."""
         viewer, angiogram = self._viewer(), self.chosen
-        if viewer is not None and angiogram is not None and angiogram.ndim == 3:
+        if viewer is not None and angiogram is not None and frames.frame_count(angiogram) > 1:
             play_or_pause(viewer, viewer.dims.ndim - 3)
 
     def hindrance(self) -> str:

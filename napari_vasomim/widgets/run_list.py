@@ -19,6 +19,7 @@ from napari_vasomim.widgets.kit import follow
 COLUMN, LINES, MOST_ROWS = SIDE + 15, 3, 3
 SMALL = 0.9
 """Of the usual letters, so that angles fit below a picture."""
+MARKED = "QListWidget::item:selected { background: palette(highlight); color: palette(highlighted-text); }"
 
 
 class RunList(QListWidget):
@@ -41,6 +42,7 @@ class RunList(QListWidget):
         font = self.font()
         font.setPointSizeF(SMALL * font.pointSizeF())
         self.setFont(font)
+        self.setStyleSheet(MARKED)
         self._cell = QSize(COLUMN, SIDE + LINES * self.fontMetrics().lineSpacing() + 12)
         self.setGridSize(self._cell)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -68,11 +70,8 @@ class RunList(QListWidget):
             self.addItem(QListWidgetItem())
         for number, layer in enumerate(known):
             item, lines = self.item(number), words(layer)
-            shown = "\n".join(
-                self.fontMetrics().elidedText(line, Qt.TextElideMode.ElideMiddle, COLUMN - 6) for line in lines
-            )
             picture = self._pictures.get(layer)
-            item.setText(shown)
+            item.setText("\n".join(map(self._fitting, lines)))
             item.setToolTip(plain.tooltip("\n".join(lines)))
             item.setIcon(_icon(picture))
             if layer is self._session.angiogram:
@@ -80,6 +79,9 @@ class RunList(QListWidget):
         rows = min(-(-max(len(known), 1) // 3), MOST_ROWS)
         self.setFixedHeight(rows * self._cell.height() + 2 * self.frameWidth())
         self.setVisible(bool(known))
+
+    def _fitting(self, line: str) -> str:
+        return self.fontMetrics().elidedText(line, Qt.TextElideMode.ElideMiddle, COLUMN - 6)
 
     def _clicked(self, item: QListWidgetItem) -> None:
         """Show it alone, also where it was hidden by hand."""

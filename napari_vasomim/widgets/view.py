@@ -15,14 +15,10 @@ from napari_vasomim.widgets.kit import Panel, button, hint, row
 from napari_vasomim.widgets.run_list import RunList
 
 PRESETS: tuple[tuple[Preset, str, str], ...] = (
-    ("opened", "as opened", "The window of the file, or the contrast limits with which it was opened"),
+    ("opened", "opened", "As it was opened: the window of the file, or its first contrast limits"),
     ("full", "full", "From the darkest to the brightest pixel of this frame"),
     ("usual", "1–99 %", "Between these percentiles of this frame's pixels"),
-    (
-        "vessels",
-        "vessels",
-        "Narrow, over the darker grey levels of this frame, where contrast agent is",
-    ),
+    ("vessels", "vessels", "Narrower: lungs and what is beside the heart go white, vessels towards black"),
 )
 
 
@@ -53,11 +49,11 @@ class ViewPanel(Panel):
         self.body.addWidget(
             hint(
                 "On the canvas, drag with the right button: ←→ changes the width, ↑↓ the level. "
-                "A double click with it goes back to as opened."
+                "A double click with it goes back to how it was opened."
             )
         )
-        self.section("On the canvas")
-        self.shown = QCheckBox("angles, frame, time, window, scale as text")
+        self.section("Text on the canvas")
+        self.shown = QCheckBox("angles, frame, time, window, scale")
         self.shown.setChecked(self.text.is_on)
         self.shown.clicked.connect(self._text_clicked)
         self.body.addWidget(self.shown)

@@ -29,6 +29,7 @@ def two(model, cine):
 def beside(model, two, qtbot):
     session = Session.of(model)
     session.angiogram = two[0]
+    model.dims.set_current_step(0, 0)
     made = Beside(session)
     qtbot.addWidget(made)
     made.resize(300, 400)

@@ -74,7 +74,7 @@ class TestRuns:
         first, second = add(model, cine), add(model, still, name="second", angles=None)
         runs = panel.runs
         assert [runs.item(row).text().splitlines()[-1] for row in range(runs.count())] == ["8 frames", "still"]
-        assert runs.item(0).text().splitlines()[:2] == ["XA", "LAO 30 CRA 20"]
+        assert runs.item(0).toolTip().splitlines()[:2] == ["XA", "LAO 30 CRA 20"]
         assert runs.currentRow() == 1
         runs.itemClicked.emit(runs.item(0))
         assert panel.session.angiogram is first
@@ -112,7 +112,8 @@ class TestRuns:
         panel.negative.click()
         panel.presets["full"].click()
         assert (first.colormap.name, second.colormap.name) == ("gray", "gray_r")
-        assert tuple(second.contrast_limits) == (cine[0].min(), cine[0].max())
+        shown = cine[panel.session.index]
+        assert tuple(second.contrast_limits) == (shown.min(), shown.max())
         panel.session.angiogram = first
         assert not panel.negative.isChecked()
 
@@ -134,13 +135,13 @@ def test_the_next_run_and_the_one_before(model, cine, still):
         assert [run.visible for run in runs] == [run is runs[there] for run in runs]
 
 
-def test_play_and_pause(viewer, cine):
+def test_play_and_pause(viewer, qtbot, cine):
     session, run = Session.of(viewer), add(viewer, cine)
     dims = viewer.window._qt_viewer.dims
     session.canvas.play_or_pause()
-    assert dims.is_playing
+    qtbot.waitUntil(lambda: dims.is_playing)
     session.canvas.play_or_pause()
-    assert not dims.is_playing
+    qtbot.waitUntil(lambda: not dims.is_playing)
     add(viewer, cine[0])
     session.canvas.play_or_pause()  # a still
     assert not dims.is_playing
