@@ -18,7 +18,7 @@ from napari_vasomim.background.threads import run_in_background
 from napari_vasomim.canvas import frames, layers
 from napari_vasomim.notify import counted
 
-SIDE = 88
+SIDE = 84
 """Of the square into which a picture fits, in px."""
 
 

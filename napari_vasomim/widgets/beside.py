@@ -20,12 +20,12 @@ from superqt.utils import signals_blocked
 
 from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.canvas import frames, layers
-from napari_vasomim.napari_compat import camera, main_window
+from napari_vasomim.napari_compat import camera, canvas_widget, main_window
 from napari_vasomim.notify import report_errors
 from napari_vasomim.session import Session
 from napari_vasomim.viewing.screen_text import words
 from napari_vasomim.viewing.windowing import NEGATIVE, Windowing
-from napari_vasomim.widgets.kit import SPACE, choice, follow, hint, row, whole_slider
+from napari_vasomim.widgets.kit import SPACE, choice, follow, hint, whole_slider
 from vasomim_core.reading.grey import to_grey
 
 SIDE = 300
@@ -148,7 +148,8 @@ class Beside(QWidget):
         self.words = hint()
         column = QVBoxLayout(self)
         column.setContentsMargins(SPACE, SPACE, SPACE, SPACE)
-        column.addLayout(row(self.run, self.together))
+        column.addWidget(self.run)
+        column.addWidget(self.together)
         column.addWidget(self.picture, 1)
         column.addWidget(self.slider)
         column.addWidget(self.words)
@@ -164,8 +165,12 @@ class Beside(QWidget):
 
     @property
     def shown(self) -> tuple[Image | None, int]:
-        """The angiogram and the frame that are shown here, or will be in a moment."""
-        return self._layer, self._index
+        """The angiogram and the frame that are shown here, or will be in a moment.
+
+        Beyond an end of its run it waits there, and keeps how far ahead or behind it is.
+        """
+        last = frames.frame_count(self._layer) - 1 if self._layer is not None else 0
+        return self._layer, min(max(self._index, 0), last)
 
     def _fill(self, *_: object) -> None:
         """Another angiogram is on the canvas, or one has come or gone."""
@@ -196,7 +201,7 @@ class Beside(QWidget):
         self._show()
 
     def _show(self, *_: object) -> None:
-        layer = self._layer
+        layer, index = self.shown
         self.setEnabled(layer is not None)
         if layer is None:
             self._rendering.forget()
@@ -204,8 +209,6 @@ class Beside(QWidget):
             self.words.setText("No angiogram is open.")
             return
         count = frames.frame_count(layer)
-        # Beyond an end it waits at it, and keeps how far ahead or behind it is.
-        index = min(max(self._index, 0), count - 1)
         with signals_blocked(self.slider):
             self.slider.setRange(1, count)
             self.slider.setValue(index + 1)
@@ -241,5 +244,7 @@ def dock_beside(session: Session, workbench: QWidget) -> Beside:
     while ours is not None and not isinstance(ours, QDockWidget):
         ours = ours.parentWidget()
     if ours is not None:
+        half = canvas_widget(viewer).width() // 2
         window.splitDockWidget(dock, ours, Qt.Orientation.Horizontal)
+        window.resizeDocks([dock], [half], Qt.Orientation.Horizontal)
     return beside

@@ -14,10 +14,10 @@ from napari_vasomim.canvas import layers
 from napari_vasomim.notify import report_errors
 from napari_vasomim.session import Session
 from napari_vasomim.viewing.thumbnails import SIDE, Thumbnails, words
-from napari_vasomim.widgets.kit import follow
+from napari_vasomim.widgets.kit import SPACE, follow
 
-COLUMN, LINES, MOST_ROWS = SIDE + 15, 3, 3
-SMALL = 0.9
+COLUMN, LINES, MOST_ROWS = SIDE + 13, 3, 3
+SMALL = 0.85
 """Of the usual letters, so that angles fit below a picture."""
 MARKED = "QListWidget::item:selected { background: palette(highlight); color: palette(highlighted-text); }"
 
@@ -77,11 +77,11 @@ class RunList(QListWidget):
             if layer is self._session.angiogram:
                 self.setCurrentItem(item)
         rows = min(-(-max(len(known), 1) // 3), MOST_ROWS)
-        self.setFixedHeight(rows * self._cell.height() + 2 * self.frameWidth())
+        self.setFixedHeight(rows * self._cell.height() + 2 * self.frameWidth() + SPACE)
         self.setVisible(bool(known))
 
     def _fitting(self, line: str) -> str:
-        return self.fontMetrics().elidedText(line, Qt.TextElideMode.ElideMiddle, COLUMN - 6)
+        return self.fontMetrics().elidedText(line, Qt.TextElideMode.ElideMiddle, COLUMN - 4)
 
     def _clicked(self, item: QListWidgetItem) -> None:
         """Show it alone, also where it was hidden by hand."""

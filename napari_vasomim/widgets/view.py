@@ -15,7 +15,7 @@ from napari_vasomim.widgets.kit import Panel, button, hint, row
 from napari_vasomim.widgets.run_list import RunList
 
 PRESETS: tuple[tuple[Preset, str, str], ...] = (
-    ("opened", "opened", "As it was opened: the window of the file, or its first contrast limits"),
+    ("opened", "as opened", "As it was opened: the window of the file, or its first contrast limits"),
     ("full", "full", "From the darkest to the brightest pixel of this frame"),
     ("usual", "1–99 %", "Between these percentiles of this frame's pixels"),
     ("vessels", "vessels", "Narrower: lungs and what is beside the heart go white, vessels towards black"),
@@ -41,11 +41,11 @@ class ViewPanel(Panel):
         self.presets = {
             preset: button(text, partial(self.windowing.apply, preset), tooltip) for preset, text, tooltip in PRESETS
         }
-        self.body.addLayout(row(*self.presets.values()))
-        self.negative = QCheckBox("negative, for the eye alone")
+        self.body.addLayout(row(*(self.presets[preset] for preset in ("full", "usual", "vessels"))))
+        self.negative = QCheckBox("negative, for the eye")
         self.negative.setToolTip("Show black as white; segmentation, filters and labels see it as before")
         self.negative.clicked.connect(self._negative_clicked)
-        self.body.addWidget(self.negative)
+        self.body.addLayout(row(self.presets["opened"], self.negative))
         self.body.addWidget(
             hint(
                 "On the canvas, drag with the right button: ←→ changes the width, ↑↓ the level. "

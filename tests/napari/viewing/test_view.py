@@ -98,13 +98,13 @@ class TestRuns:
         layers.set_facts(run, AngiogramFacts(fullest_frame=6))
         model.dims.set_current_step(0, 6)
         qtbot.waitUntil(lambda: made == [4, 6])
-        assert panel.runs._pictures.get(run).shape == (88, 88)
+        assert panel.runs._pictures.get(run).shape == (84, 84)
         panel.session.set_bright_vessels(True)
         qtbot.waitUntil(lambda: len(made) == 3)
 
     def test_a_long_and_narrow_frame_fits_the_square(self, model):
         layer = model.add_image(np.zeros((20, 400), np.uint8))
-        assert thumbnails.small(layer, 0).shape == (4, 88)
+        assert thumbnails.small(layer, 0).shape == (4, 84)
 
     def test_presets_and_the_negative_are_of_the_run_that_is_shown(self, model, panel, cine):
         assert not panel.presets["full"].isEnabled()
