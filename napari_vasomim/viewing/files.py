@@ -59,8 +59,8 @@ def look_through(paths: Sequence[Path], progress: Progress) -> Found:
             files += find_angiograms(path) if several else [path]
         except VasoMIMError as error:
             refused.append(str(error))
-        disc = contents(path if path.is_dir() else path.parent) if several else None
-        refused += [f"{missing} is listed on this disc, but is not there." for missing in disc.missing] if disc else []
+        missing = contents(path if path.is_dir() else path.parent).missing if several else ()
+        refused += [f"{image} is listed on this disc, but is not there: copy the disc again." for image in missing]
     angiograms: list[Angiogram] = []
     looked, alike = 0, True
     for looked, file in enumerate(files):

@@ -121,7 +121,8 @@ class Windowing(PerViewer):
 
     @report_errors
     def _double_clicked(self, viewer: ViewerModel, event: Any) -> None:
-        if event.button == RIGHT and has_window(self._session.angiogram) and self._is_free(viewer):
+        heard = getattr(viewer.layers.selection.active, "cursor", "") == "crosshair"  # by a tool that it ends
+        if event.button == RIGHT and not heard and has_window(self._session.angiogram) and self._is_free(viewer):
             self.apply("opened")
 
     def _is_free(self, viewer: ViewerModel) -> bool:

@@ -16,6 +16,8 @@ from napari_vasomim.widgets.open_files import OpenAndChoose
 from tests.core.reading.files import NAMING, write_dicom
 from vasomim_core.files import write_png
 
+from ..mouse import next_turn
+
 pytestmark = pytest.mark.once
 
 
@@ -65,6 +67,17 @@ def test_stills_of_one_size_are_one_run_if_a_person_says_so(opened, stills, cine
     np.testing.assert_array_equal(np.asarray(run.data), cine)
     opened(stills, answer=None)  # cancelled
     assert len(opened.viewer.layers) == 1
+
+
+def test_a_still_that_is_open_does_not_stand_for_the_run_that_begins_with_it(viewer, stills, qtbot, monkeypatch):
+    monkeypatch.setattr(Opener, "_are_one_run", lambda self, found: True)
+    head = OpenAndChoose(Session.of(viewer))
+    qtbot.addWidget(head)
+    for given in (stills / "0.png", stills, stills / "0.png"):
+        head.opener.open([given])
+        qtbot.waitUntil(lambda: not head.opener.work.busy, timeout=20_000)
+        next_turn(qtbot)
+    assert [layer.data.shape[:-2] for layer in viewer.layers] == [(), (8,)]
 
 
 def test_or_they_are_single(opened, stills, cine, notifications, monkeypatch):
