@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
-from qtpy.QtCore import QPointF, QSize, Qt
+from qtpy.compat import isalive
+from qtpy.QtCore import QPointF, QSize, Qt, QTimer
 from qtpy.QtGui import QColor, QImage, QPainter, QTransform
 from qtpy.QtWidgets import QCheckBox, QDockWidget, QSizePolicy, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
@@ -246,5 +247,6 @@ def dock_beside(session: Session, workbench: QWidget) -> Beside:
     if ours is not None:
         half = canvas_widget(viewer).width() // 2
         window.splitDockWidget(dock, ours, Qt.Orientation.Horizontal)
-        window.resizeDocks([dock], [half], Qt.Orientation.Horizontal)
+        # Once the dock is there: before, Qt gives it the least that it needs.
+        QTimer.singleShot(0, lambda: isalive(dock) and window.resizeDocks([dock], [half], Qt.Orientation.Horizontal))
     return beside

@@ -17,7 +17,7 @@ from napari_vasomim.viewing.thumbnails import SIDE, Thumbnails, words
 from napari_vasomim.widgets.kit import SPACE, follow
 
 COLUMN, LINES, MOST_ROWS = SIDE + 13, 3, 3
-SMALL = 0.85
+SMALL = 0.8
 """Of the usual letters, so that angles fit below a picture."""
 MARKED = "QListWidget::item:selected { background: palette(highlight); color: palette(highlighted-text); }"
 
@@ -37,7 +37,6 @@ class RunList(QListWidget):
         self.setViewMode(QListWidget.ViewMode.IconMode)
         self.setResizeMode(QListWidget.ResizeMode.Adjust)
         self.setMovement(QListWidget.Movement.Static)
-        self.setWordWrap(True)
         self.setIconSize(QSize(SIDE, SIDE))
         font = self.font()
         font.setPointSizeF(SMALL * font.pointSizeF())
@@ -81,7 +80,7 @@ class RunList(QListWidget):
         self.setVisible(bool(known))
 
     def _fitting(self, line: str) -> str:
-        return self.fontMetrics().elidedText(line, Qt.TextElideMode.ElideMiddle, COLUMN - 4)
+        return self.fontMetrics().elidedText(line, Qt.TextElideMode.ElideMiddle, COLUMN - 8)
 
     def _clicked(self, item: QListWidgetItem) -> None:
         """Show it alone, also where it was hidden by hand."""
