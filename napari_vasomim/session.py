@@ -138,7 +138,7 @@ class Session(PerViewer):
             InputError: none is open.
         """
         if self._angiogram is None:
-            raise InputError("No angiogram is open; drop a file onto the window, or use File ▸ Open Sample.")
+            raise InputError("No angiogram is open; use Open… in the workbench, or drop a file onto the window.")
         return self._angiogram
 
     def need_shown(self) -> tuple[Image, int]:

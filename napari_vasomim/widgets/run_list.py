@@ -80,7 +80,7 @@ class RunList(QListWidget):
         self.setVisible(bool(known))
 
     def _fitting(self, line: str) -> str:
-        return self.fontMetrics().elidedText(line, Qt.TextElideMode.ElideMiddle, COLUMN - 8)
+        return self.fontMetrics().elidedText(line, Qt.TextElideMode.ElideMiddle, COLUMN - 4)
 
     def _clicked(self, item: QListWidgetItem) -> None:
         """Show it alone, also where it was hidden by hand."""
