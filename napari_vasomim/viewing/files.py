@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtWidgets import QMessageBox, QWidget
@@ -164,7 +165,7 @@ class Opener:
         first = None
         for angiogram, (data, keywords, _) in read:
             frames = angiogram.frames
-            when_added(data, (lambda frames=frames: fullest_frame(frames)) if len(frames) > 1 else None)
+            when_added(data, partial(fullest_frame, frames) if len(frames) > 1 else None)
             layer = viewer.add_image(data, **keywords)
             first = first if first is not None else layer
             for note in angiogram.notes:

@@ -136,6 +136,11 @@ def has_window(angiogram: Image | None) -> TypeGuard[Image]:
     return angiogram is not None and not angiogram.rgb
 
 
+def is_negative(angiogram: Image) -> bool:
+    """Whether black is shown as white."""
+    return bool(getattr(angiogram.colormap, "name", "") == NEGATIVE)
+
+
 class Drag:
     """A drag from some contrast limits on, over the grey levels of a frame.
 

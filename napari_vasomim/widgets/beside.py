@@ -25,7 +25,7 @@ from napari_vasomim.napari_compat import camera, canvas_widget, main_window
 from napari_vasomim.notify import report_errors
 from napari_vasomim.session import Session
 from napari_vasomim.viewing.screen_text import words
-from napari_vasomim.viewing.windowing import NEGATIVE, Windowing
+from napari_vasomim.viewing.windowing import Windowing, is_negative
 from napari_vasomim.widgets.kit import SPACE, choice, follow, hint, whole_slider
 from vasomim_core.reading.grey import to_grey
 
@@ -215,7 +215,7 @@ class Beside(QWidget):
             self.slider.setValue(index + 1)
         self.slider.setVisible(count > 1)
         low, high = layer.contrast_limits
-        negative = layer.colormap.name == NEGATIVE
+        negative = is_negative(layer)
         self._rendering.ask(partial(_render, layer, index, float(low), float(high), negative))
 
     def _arrived(self, rendered: tuple[Image, int, NDArray[np.uint8]]) -> None:

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox
 from superqt.utils import signals_blocked
 
 from napari_vasomim.viewing.screen_text import ScreenText
-from napari_vasomim.viewing.windowing import NEGATIVE, Preset, Windowing, has_window
+from napari_vasomim.viewing.windowing import Preset, Windowing, has_window, is_negative
 from napari_vasomim.widgets.beside import Beside, dock_beside
 from napari_vasomim.widgets.kit import Panel, button, hint, row
 from napari_vasomim.widgets.run_list import RunList
@@ -74,7 +74,7 @@ class ViewPanel(Panel):
         for widget in (*self.presets.values(), self.negative):
             widget.setEnabled(has_window(layer))
         with signals_blocked(self.negative):
-            self.negative.setChecked(layer is not None and layer.colormap.name == NEGATIVE)
+            self.negative.setChecked(layer is not None and is_negative(layer))
 
     def _negative_clicked(self, on: bool) -> None:
         self.windowing.set_negative(on)
