@@ -65,6 +65,29 @@ def _workbench() -> type:
     return Workbench
 
 
+def view(window: Window) -> None:
+    from napari_vasomim._reader import angulation
+    from napari_vasomim.canvas.facts import AngiogramFacts
+    from napari_vasomim.canvas.layers import KEY
+    from napari_vasomim.widgets.view import ViewPanel
+    from vasomim_core.synthetic import synthesize_cine
+
+    panel = window.bench.show_panel(ViewPanel)
+    opened = []
+    for seed, side in ((20, "left"), (21, "right"), (22, "left")):
+        run = synthesize_cine(seed, frames=12, frame_time_ms=66.7, side=side, size=384)
+        facts = AngiogramFacts(angles=run.angles, frame_time_ms=66.7, fullest_frame=8)
+        name = " ".join(["XA", *angulation(run.angles)])
+        opened.append(window.viewer.add_image(run.frames, name=name, metadata={KEY: facts}))
+        window.viewer.dims.set_current_step(0, 8)
+    window.wait(2)
+    panel.presets["usual"].click()
+    window.save("view")
+    for layer in opened:
+        window.viewer.layers.remove(layer)
+    window.bench.session.angiogram = window.source
+
+
 def segment(window: Window) -> None:
     from napari_vasomim.widgets.segment import SegmentPanel
 
@@ -207,6 +230,7 @@ MEASURED = (250, 126), (430, 232)
 """Two ends of a piece of vessel, (row, column)."""
 
 PICTURES = {
+    "view": view,
     "segment": segment,
     "vesselness": vesselness,
     "masking": masking,

@@ -22,6 +22,7 @@ from vasomim_core.anatomy.fullest import fullest_frame
 from vasomim_core.errors import InputError, VasoMIMError
 from vasomim_core.reading import SUFFIXES, Angiogram, Frames, GreyLevels, find_angiograms, read_angiogram, stem
 from vasomim_core.reading.dicom import is_dicom
+from vasomim_core.reading.dicom.disc import is_table_of_contents
 from vasomim_core.reading.grey import Window, window_limits
 from vasomim_core.reading.levels import AS_IN_THE_FILE
 
@@ -75,7 +76,8 @@ def read(path: str | Sequence[str]) -> list[Any]:
     opened: list[Angiogram] = []
     for part in given:
         try:
-            files = find_angiograms(part) if Path(part).is_dir() else [Path(part)]
+            several = Path(part).is_dir() or is_table_of_contents(part)
+            files = find_angiograms(part) if several else [Path(part)]
             if len(files) > MOST_FILES:
                 raise InputError(
                     f"{part} holds {len(files)} angiograms; open up to {MOST_FILES} at once, "

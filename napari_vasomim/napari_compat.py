@@ -77,6 +77,21 @@ def set_playback_rate(viewer: Any, axis: int, rate: float) -> None:
         viewer.window._qt_viewer.dims.slider_widgets[axis].fps = rate
 
 
+def play_or_pause(viewer: Any, axis: int) -> None:
+    """Play along an axis, or stop what is played. Nothing happens without a window."""
+    with contextlib.suppress(AttributeError, IndexError, RuntimeError):
+        dims = viewer.window._qt_viewer.dims
+        if dims.is_playing:
+            dims.stop()
+        else:
+            dims.play(axis)
+
+
+def text_overlay(viewer: Any) -> Any:
+    """The text on the canvas; napari 0.9 has moved it."""
+    return viewer.canvas.overlays.text if hasattr(viewer, "canvas") else viewer.text_overlay
+
+
 def show_colorbar(layer: Any) -> None:
     """Have a layer's colours explained on the canvas, for as long as the layer is there; not in every napari."""
     if hasattr(layer, "colorbar"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -14,6 +14,8 @@ from napari.utils.notifications import Notification, NotificationSeverity, notif
 from vasomim_core.errors import VasoMIMError
 
 F = TypeVar("F", bound=Callable[..., Any])
+MOST_SHOWN = 6
+"""Sentences that fit into one notification."""
 
 
 def counted(count: int, noun: str) -> str:
@@ -34,6 +36,20 @@ def inform(sentence: str) -> None:
 def warn(sentence: str) -> None:
     """Something needs the person."""
     show_warning(untagged(sentence))
+
+
+def warn_of_several(heading: str, sentences: Sequence[str]) -> None:
+    """Several things need the person: the first of them are shown, and all can be copied."""
+    shown = [f"{heading}:", *sentences[:MOST_SHOWN]]
+    if len(sentences) > MOST_SHOWN:
+        shown.append(f"… and {len(sentences) - MOST_SHOWN} more.")
+    notification_manager.dispatch(
+        Notification(
+            untagged("\n".join(shown)),
+            NotificationSeverity.WARNING,
+            actions=(("Copy the list", lambda _: copy("\n".join(sentences))),),
+        )
+    )
 
 
 def report_error(error: BaseException) -> None:

@@ -116,6 +116,16 @@ class Session(PerViewer):
             self.angiogram_changed.emit(layer)
             self.frame_changed.emit()
 
+    def next_angiogram(self, step: int = 1) -> None:
+        """Show the angiogram after the one that is shown, in the order of the layers, or with -1 that before it.
+
+        After the last one comes the first. Nothing happens where none is open.
+        """
+        known = layers.angiograms(self.viewer)
+        if known:
+            here = known.index(self._angiogram) if self._angiogram in known else -1
+            self.angiogram = known[(here + step) % len(known)]
+
     @property
     def index(self) -> int:
         """The frame of the angiogram that is shown, from 0."""
@@ -128,7 +138,7 @@ class Session(PerViewer):
             InputError: none is open.
         """
         if self._angiogram is None:
-            raise InputError("No angiogram is open; drop a file onto the window, or use File ▸ Open Sample.")
+            raise InputError("No angiogram is open; use Open… in the workbench, or drop a file onto the window.")
         return self._angiogram
 
     def need_shown(self) -> tuple[Image, int]:

@@ -40,7 +40,7 @@ def test_the_wheel_has_the_licence(site):
 
 def test_napari_finds_the_plugin_once_installed(run_installed, tmp_path):
     done = run_installed("-c", FIND, cwd=tmp_path)
-    assert done.stdout.split()[:2] == ["VasoMIM", "9"], done.stderr
+    assert done.stdout.split()[:2] == ["VasoMIM", "10"], done.stderr
 
 
 def test_napari_finds_the_plugin_in_an_editable_install(tmp_path):
@@ -57,7 +57,7 @@ def test_napari_finds_the_plugin_in_an_editable_install(tmp_path):
     load = f"import site, sys; site.addsitedir('site'); sys.path.append({sysconfig.get_path('purelib')!r})"
     command = [sys.executable, "-S", "-c", f"{load}\n{FIND}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.split()[:2] == ["VasoMIM", "9"], done.stderr
+    assert done.stdout.split()[:2] == ["VasoMIM", "10"], done.stderr
 
 
 def test_the_window_is_a_command_of_the_command_line(run_installed, tmp_path):

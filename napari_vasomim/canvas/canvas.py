@@ -19,7 +19,7 @@ from psygnal import Signal
 
 from napari_vasomim.attached import PerViewer
 from napari_vasomim.canvas import frames, layers
-from napari_vasomim.napari_compat import grid, keep_graphics_apart, set_playback_rate
+from napari_vasomim.napari_compat import grid, keep_graphics_apart, play_or_pause, set_playback_rate
 
 SOLID = ("opaque", "translucent", "translucent_no_depth")
 """How an image is laid over others that it hides them."""
@@ -118,6 +118,12 @@ class Canvas(PerViewer):
         if viewer is not None and angiogram is self.chosen:
             frames.show_frame(viewer, angiogram, index)
 
+    def play_or_pause(self) -> None:
+        """Play the chosen run at its own speed, or stop it."""
+        viewer, angiogram = self._viewer(), self.chosen
+        if viewer is not None and angiogram is not None and frames.frame_count(angiogram) > 1:
+            play_or_pause(viewer, viewer.dims.ndim - 3)
+
     def hindrance(self) -> str:
         """Why a frame of the chosen angiogram is not what is seen on the canvas, in one sentence; empty if it is."""
         viewer, angiogram = self._viewer(), self.chosen
@@ -135,7 +141,7 @@ class Canvas(PerViewer):
             if self._owner(layer) is not angiogram and _covers(layer):
                 return (
                     f"The image {layer.name!r} lies over the angiogram {name!r}: hide it, lower its opacity, "
-                    "or choose it under Angiogram."
+                    "or choose it as the angiogram."
                 )
         return ""
 

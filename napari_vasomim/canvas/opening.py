@@ -74,7 +74,8 @@ def _is_open_already(viewer: Any, layer: Image) -> bool:
     """
     path = layers.facts(layer).path
     known = layers.opened_from(viewer, path, besides=layer) if path else None
-    if known is None:
+    # A run that was made of stills bears the path of the first of them.
+    if known is None or frames.frame_count(known) != frames.frame_count(layer):
         return False
     layers.remove(viewer, layer)
     if (canvas := Canvas.known(viewer)) is not None:

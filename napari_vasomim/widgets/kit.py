@@ -103,13 +103,18 @@ class Panel(QWidget):
 
 
 class AngiogramChoice(QWidget):
-    """Which image is worked on, and whether its vessels are bright."""
+    """Which image is worked on, and whether its vessels are bright.
 
-    def __init__(self, session: Session):
+    Args:
+        session: of the viewer.
+        first: stands before the choice, instead of a word on what is chosen.
+    """
+
+    def __init__(self, session: Session, first: QWidget | None = None):
         super().__init__()
         self._session = session
         self.choice = QComboBox()
-        self.choice.setToolTip("The image that is worked on: a still (y, x) or a cine (t, y, x)")
+        self.choice.setToolTip("The angiogram that is worked on: a still (y, x) or a cine (t, y, x)")
         self.choice.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.bright = QCheckBox("inverted")
         self.bright.setToolTip(
@@ -117,7 +122,7 @@ class AngiogramChoice(QWidget):
         )
         row = QHBoxLayout(self)
         row.setContentsMargins(8, 6, 8, 2)
-        row.addWidget(plain_label("Angiogram"))
+        row.addWidget(plain_label("Angiogram") if first is None else first)
         row.addWidget(self.choice, 1)
         self.window = button(
             "as shown",

@@ -10,18 +10,22 @@ from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, 
 
 from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.session import Session
+from napari_vasomim.viewing.screen_text import ScreenText
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.finetune import FinetunePanel
-from napari_vasomim.widgets.kit import WIDTH, AngiogramChoice, Panel
+from napari_vasomim.widgets.kit import WIDTH, Panel
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.measure import MeasurePanel
+from napari_vasomim.widgets.open_files import OpenAndChoose
 from napari_vasomim.widgets.pretrain import PretrainPanel
 from napari_vasomim.widgets.segment import SegmentPanel
 from napari_vasomim.widgets.unfinished_work import Offer
 from napari_vasomim.widgets.vesselness import VesselnessPanel
+from napari_vasomim.widgets.view import ViewPanel
 
 PANELS: tuple[type[Panel], ...] = (
+    ViewPanel,
     VesselnessPanel,
     MaskPreviewPanel,
     SegmentPanel,
@@ -31,7 +35,7 @@ PANELS: tuple[type[Panel], ...] = (
     FinetunePanel,
     PretrainPanel,
 )
-COLUMNS = 4
+COLUMNS = 5
 P = TypeVar("P", bound=Panel)
 TAB = """
 QPushButton { padding: 5px 2px; }
@@ -53,7 +57,8 @@ class Workbench(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(AngiogramChoice(self.session))
+        self.opening = OpenAndChoose(self.session)
+        layout.addWidget(self.opening)
         self.offer = Offer(self.session, self._show_restored)
         layout.addWidget(self.offer)
         grid = QGridLayout()
@@ -74,6 +79,7 @@ class Workbench(QWidget):
         layout.addWidget(self._stack, 1)
         self._buttons.idClicked.connect(lambda place: self.show_panel(PANELS[place]))
         self.setMinimumWidth(WIDTH)
+        ScreenText.of(self.session.viewer)  # with it, what the right button does on the canvas
         LabellingDesk.of(self.session.viewer)  # hears the key for accepting before the panel for it was looked at
         self.show_panel(SegmentPanel)
 

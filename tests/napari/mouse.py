@@ -58,23 +58,23 @@ class Mouse:
         QTest.mouseClick(self.native, button, modifier, self.point(pixel), 5)
         settle()
 
-    def double_click(self, pixel) -> None:
+    def double_click(self, pixel, button=LEFT) -> None:
         """As a hand does it: a click, and the second press of it comes as a double click."""
-        self.click(pixel)
-        QTest.mouseDClick(self.native, LEFT, PLAIN, self.point(pixel), 5)
+        self.click(pixel, button)
+        QTest.mouseDClick(self.native, button, PLAIN, self.point(pixel), 5)
         settle()
 
-    def drag(self, start, end, steps=6, release=True) -> None:
+    def drag(self, start, end, steps=6, release=True, button=LEFT) -> None:
         self.move(start)
         a, b = self.point(start), self.point(end)
-        QTest.mousePress(self.native, LEFT, PLAIN, a, 5)
+        QTest.mousePress(self.native, button, PLAIN, a, 5)
         for k in range(1, steps + 1):
-            self._move(a + (b - a) * k / steps, LEFT)
+            self._move(a + (b - a) * k / steps, button)
         if release:
-            self.release(end)
+            self.release(end, button)
 
-    def release(self, pixel) -> None:
-        QTest.mouseRelease(self.native, LEFT, PLAIN, self.point(pixel), 5)
+    def release(self, pixel, button=LEFT) -> None:
+        QTest.mouseRelease(self.native, button, PLAIN, self.point(pixel), 5)
         settle()
 
     def _move(self, point: QPoint, held, modifier=PLAIN) -> None:

@@ -19,6 +19,7 @@ COMMANDS = {command.id: command.python_name for command in MANIFEST.contribution
 WIDGETS = {widget.display_name: widget.command for widget in MANIFEST.contributions.widgets}
 PANELS = [
     "Workbench",
+    "View",
     "Vesselness",
     "Mask preview",
     "Segment",

@@ -10,6 +10,7 @@ from typing import Any
 
 from vasomim_core.errors import InputError
 from vasomim_core.reading.dicom import is_dicom
+from vasomim_core.reading.dicom.disc import NAME, contents, is_table_of_contents
 from vasomim_core.reading.formats import KINDS, SUFFIXES
 
 LABEL_SET_INDEX = "labelset.json"
@@ -27,6 +28,7 @@ def find_angiograms(path: Path | str, suffix: str | None = None) -> list[Path]:
       DICOM by its content.
     - Of a label set only `frames/` is looked through, and of a folder with `images/` beside masks not the masks.
     - Linked folders are followed, each real folder once; links back to where one came from are not.
+    - A DICOMDIR means the disc, or folder, that it lies in; files that it does not list as images are left out.
 
     Args:
         path: A file or folder.
@@ -39,6 +41,8 @@ def find_angiograms(path: Path | str, suffix: str | None = None) -> list[Path]:
         InputError: the path is missing, or nothing readable was found.
     """
     path = Path(path)
+    if is_table_of_contents(path):
+        path = path.parent
     if path.is_file():
         if not _is_readable(path):
             raise InputError(f"{path} is of an unknown kind: {KINDS} files can be read.")
@@ -46,7 +50,8 @@ def find_angiograms(path: Path | str, suffix: str | None = None) -> list[Path]:
     if not path.is_dir():
         what = "is a pipe or a device: give a file" if path.exists() else "does not exist: check the path"
         raise InputError(f"{path} {what}.")
-    found = sorted(filter(_is_readable, _files(path)), key=_natural)
+    others = contents(path).others
+    found = sorted((file for file in _files(path) if file not in others and _is_readable(file)), key=_natural)
     if suffix is not None:
         wanted = "." + suffix.removeprefix(".").lower()
         found = [file for file in found if file.suffix.lower() == wanted]
@@ -94,8 +99,7 @@ def _of_frames(folders: list[str], names: list[str]) -> list[str]:
 def _is_readable(path: Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return True
-    # A DICOMDIR is a table of contents: DICOM by its magic, but no image.
-    return path.name.upper() != "DICOMDIR" and is_dicom(path)
+    return path.name.upper() != NAME and is_dicom(path)  # a DICOMDIR is DICOM, too, but no image
 
 
 def _natural(path: Path) -> tuple[list[list[Any]], str]:

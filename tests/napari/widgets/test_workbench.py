@@ -28,6 +28,7 @@ from napari_vasomim.widgets.label_set import LabelSetPanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.segment import SegmentPanel
 from napari_vasomim.widgets.vesselness import VesselnessPanel
+from napari_vasomim.widgets.view import ViewPanel
 from napari_vasomim.widgets.workbench import PANELS, Workbench
 from vasomim_core.config import FinetuneConfig
 from vasomim_core.labels.labelset import LabelSet
@@ -188,12 +189,12 @@ def test_a_panel_is_made_when_it_is_first_looked_at(qtbot):
     assert list(bench.panels) == [SegmentPanel]
     button = choices(bench)[0]
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    assert set(bench.panels) == {SegmentPanel, VesselnessPanel}
-    assert bench.panels[VesselnessPanel].isVisible()
+    assert set(bench.panels) == {SegmentPanel, ViewPanel}
+    assert bench.panels[ViewPanel].isVisible()
     assert not bench.panels[SegmentPanel].isVisible()
-    first = bench.panels[VesselnessPanel]
+    first = bench.panels[ViewPanel]
     bench.show_panel(SegmentPanel)
-    assert bench.show_panel(VesselnessPanel) is first
+    assert bench.show_panel(ViewPanel) is first
 
 
 def test_one_choice_of_the_angiogram_for_all_panels(qtbot, still):
