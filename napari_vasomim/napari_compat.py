@@ -89,3 +89,19 @@ def history(layer: Any, which: Literal["undo", "redo"]) -> Any:
     The journal writes down what an undo changes, and no event tells of one.
     """
     return getattr(layer, f"_{which}_history", None)
+
+
+def own_keys(layer: Any) -> list[str]:
+    """The keys that napari and others have bound for a layer of this kind, as people write them: "Shift+A"."""
+    maps = [layer.keymap, *(vars(kind).get("class_keymap", {}) for kind in type(layer).__mro__)]
+    return sorted({str(key) for keymap in maps for key in keymap if key is not Ellipsis})
+
+
+def toggle_playing(viewer: Any, axis: int) -> None:
+    """Play along an axis, or stop; nothing happens without a window, or where the axis has no slider."""
+    with contextlib.suppress(AttributeError, IndexError, RuntimeError):
+        slider = viewer.window._qt_viewer.dims
+        if slider.is_playing:
+            slider.stop()
+        else:
+            slider.play(axis, slider.slider_widgets[axis].fps)

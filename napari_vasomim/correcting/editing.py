@@ -1,4 +1,4 @@
-"""What goes with a correction layer as long as it is in the viewer: vessel tools, keys, journal, undo that is seen."""
+"""What goes with a correction layer as long as it is in the viewer: vessel tools, journal, undo that is seen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_vasomim.canvas import frames, layers
 from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.drawn_classes import DrawnClasses
 from napari_vasomim.correcting.journal import Journal
-from napari_vasomim.correcting.keys import bind_class_keys, bind_keys
+from napari_vasomim.correcting.keys import bind_tool_keys
 from napari_vasomim.correcting.tools.shown_frame import ShownFrame
 from napari_vasomim.correcting.tools.toolbox import VesselTools
 from napari_vasomim.correcting.unfinished import Entry
@@ -70,8 +70,7 @@ class Editor:
         session.predicted.connect(self._predicted)
         session.pixels_changed.connect(self._pixels_changed)
         session.viewer.layers.events.removed.connect(self._removed)
-        bind_keys(layer, self.tools, {"G": self.grow, "A": session.request_accept})
-        bind_class_keys(layer, self.tools, self.classes)
+        bind_tool_keys(layer, self.tools)
 
     def close(self) -> None:
         """Let go of the layer; what was drawn and not accepted is kept to be offered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import Any
 
 from napari.layers import Image
@@ -12,6 +13,7 @@ from superqt.utils import qdebounced, signals_blocked
 from napari_vasomim.background import engine
 from napari_vasomim.background.sequencer import Sequencer
 from napari_vasomim.canvas import frames, layers
+from napari_vasomim.keys import with_key
 from napari_vasomim.notify import counted, report_error, report_errors
 from napari_vasomim.plain import message_box
 from napari_vasomim.prediction import Prediction
@@ -34,6 +36,7 @@ class SegmentPanel(Panel):
 
     title = "Segment"
     purpose = "Let a model find the vessels."
+    keys = MappingProxyType({"segment": "segment_frame"})
 
     def build(self) -> None:
         """Make the widgets."""
@@ -49,7 +52,9 @@ class SegmentPanel(Panel):
         self.mirrored = QCheckBox("average with its mirror image (2 × time)")
         self.mirrored.setToolTip("Segments the frame and its mirror image: a little better, half as fast")
         self.body.addWidget(self.mirrored)
-        self.now = button("This frame", self.segment_frame, "Segment the frame that is shown", primary=True)
+        self.now = button(
+            with_key("This frame", "segment"), self.segment_frame, "Segment the frame that is shown", primary=True
+        )
         self.all = button("Whole cine", self.segment_cine, "Segment every frame, the shown one first")
         self.body.addLayout(row(self.now, self.all))
         self.progress = Progress(self.cancel)

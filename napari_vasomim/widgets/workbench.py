@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from functools import partial
 from typing import TypeVar
 
 from napari.components import ViewerModel
@@ -10,6 +12,7 @@ from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, 
 
 from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.session import Session
+from napari_vasomim.shortcuts import Shortcuts
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.finetune import FinetunePanel
 from napari_vasomim.widgets.kit import WIDTH, AngiogramChoice, Panel
@@ -75,7 +78,20 @@ class Workbench(QWidget):
         self._buttons.idClicked.connect(lambda place: self.show_panel(PANELS[place]))
         self.setMinimumWidth(WIDTH)
         LabellingDesk.of(self.session.viewer)  # hears the key for accepting before the panel for it was looked at
+        self._answer_keys()
         self.show_panel(SegmentPanel)
+
+    def _answer_keys(self) -> None:
+        """Keys work before the panel that answers them was looked at: it is made at the first press."""
+        here = weakref.ref(self)
+
+        def press(kind: type[Panel], method: str) -> None:
+            if (bench := here()) is not None:
+                getattr(bench.panel(kind), method)()
+
+        for kind in PANELS:
+            for name, method in kind.keys.items():
+                Shortcuts.of(self.session.viewer).answer(name, partial(press, kind, method))
 
     def panel(self, kind: type[P]) -> P:
         """A panel, made at first need."""
