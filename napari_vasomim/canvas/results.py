@@ -49,6 +49,14 @@ def rename_results(viewer: ViewerModel, angiogram: Layer) -> None:
             made.name = layer.name  # napari may have added a number
 
 
+def rename(layer: Layer, what: str) -> None:
+    """Say in the name of a result what it is now, unless a person has named it."""
+    made = layers.result(layer)
+    if made is not None and layer.name == made.name:
+        layer.name = result_name(what, made.source)
+        made.name = layer.name
+
+
 def put_frame(
     viewer: ViewerModel,
     source: Image,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_vasomim.attached import attach, attached, detach
-from napari_vasomim.canvas import frames, layers
+from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.drawn_classes import DrawnClasses
 from napari_vasomim.correcting.journal import Journal
@@ -23,7 +23,7 @@ from napari_vasomim.correcting.unfinished import Entry
 from napari_vasomim.notify import inform
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
-from vasomim_core.classes import VESSEL, LabelClass
+from vasomim_core.classes import VESSEL, ClassMask, LabelClass
 from vasomim_core.correction.mask_tools import grow
 from vasomim_core.errors import InputError
 from vasomim_core.labels.class_list import classes_from, classes_to
@@ -47,6 +47,7 @@ class Editor:
         unsaved: frames that were changed since they were last accepted.
         grow_threshold: probability down to which growing goes; None = the model's own threshold.
         models: which model's mask the correction of a frame began with, by frame; drawn from nothing where none is.
+        draft: the frame that shows a model's mask which nobody has touched; None where there is none.
     """
 
     unsaved_changed = Signal()
@@ -58,6 +59,7 @@ class Editor:
         self.unsaved: set[int] = set(continues.frames) if continues else set()
         self.grow_threshold: float | None = None
         self.models: dict[int, str] = _models_of(continues)
+        self.draft: int | None = None
         self.classes = DrawnClasses(session, layer, _classes_of(continues))
         self.frame = ShownFrame(session.viewer, layer, source, self._probability, lambda: self.classes.palette)
         self.tools = VesselTools(self.frame)
@@ -91,6 +93,8 @@ class Editor:
 
     def propose(self, index: int, model: str | None) -> None:
         """Remember that the correction of a frame begins with what a model found; None = with nothing."""
+        if index == self.draft:
+            self._touched()
         if model != self.models.get(index):
             self.models.pop(index, None)
             if model is not None:
@@ -111,6 +115,55 @@ class Editor:
             "models": {str(index): model for index, model in self.models.items()},
             "classes": classes_to(self.classes.palette.classes),
         }
+
+    # A draft: what a model found, until the person touches it, accepts it, or leaves the frame
+
+    def put_draft(self, index: int, values: ClassMask, model: str) -> bool:
+        """Begin the correction of a frame with what a model found, without any step of the person's.
+
+        It is no label and no work of anybody: neither undo nor journal know it until it is touched, and `withdraw`
+        takes it away. The layer is called after it meanwhile.
+
+        Args:
+            index: of the frame.
+            values: uint8 (H, W), in the classes of the correction.
+            model: name of the model.
+
+        Returns:
+            Whether it was put: not over anything that is drawn, or was.
+        """
+        plane = self.layer.data if self.layer.ndim == 2 else self.layer.data[index]
+        if self.draft is not None or self.classes.strangers or index in self.unsaved or np.asarray(plane).any():
+            return False
+        plane[...] = values
+        self.draft, self.models[index] = index, model
+        results.rename(self.layer, f"draft by {model}")
+        self.layer.refresh()
+        self.tools.end()
+        self._session.drawn.emit(self.layer)
+        return True
+
+    def withdraw(self) -> None:
+        """Take the draft away again, if there is one."""
+        if self.draft is not None:
+            plane = self.layer.data if self.layer.ndim == 2 else self.layer.data[self.draft]
+            plane[...] = 0
+            self.models.pop(self.draft, None)
+            self._no_draft()
+            self.layer.refresh()
+
+    def _no_draft(self) -> None:
+        self.draft = None
+        results.rename(self.layer, "correction")
+        self._session.drawn.emit(self.layer)
+
+    def _touched(self) -> None:
+        """The draft is the person's work from now on, and is kept like it."""
+        if self.draft is not None:
+            self.unsaved.add(self.draft)
+            self._no_draft()
+            journal().describe(self.layer, self._about())
+            journal().catch_up(self.layer)
 
     def fit(self, becomes: Mapping[int, int]) -> None:
         """Say what becomes of the pixels whose class the open label set does not have; undo begins anew.
@@ -133,6 +186,8 @@ class Editor:
         self.tools.palette_changed()
 
     def _changed(self, step: undo.Step) -> None:
+        if step.boxes is None or self.draft in {box.frame for box in step.boxes}:
+            self._touched()
         if step.boxes is None:
             self.unsaved.add(frames.current_index(self._session.viewer, self.layer))
         self.unsaved.update(box.frame for box in step.boxes or ())
@@ -141,6 +196,9 @@ class Editor:
         self._session.drawn.emit(self.layer)
 
     def _accepted(self, layer: Labels, index: int) -> None:
+        if layer is self.layer and index == self.draft:
+            self._no_draft()
+            self.unsaved_changed.emit()
         if layer is self.layer and index in self.unsaved:
             self.unsaved.discard(index)
             if not self.unsaved:  # what is kept in a label set is not offered as unfinished

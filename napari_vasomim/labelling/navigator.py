@@ -43,6 +43,10 @@ class QueueNavigator:
 
     changed = Signal()
     """Another place, queue, or message."""
+    leaving = Signal()
+    """Another frame of the queue is about to be shown."""
+    arrived = Signal(object)
+    """A frame of the queue (`Place`) is shown, because somebody went on to it."""
 
     def __init__(self, watched: WatchedSet, saving: LabelWriter, kept: SavedMasks):
         self.session = watched.session
@@ -110,6 +114,16 @@ class QueueNavigator:
         self.done = False
         self._say()
         self._learn()
+
+    def layer_of(self, file: int) -> Image | None:
+        """The angiogram of a file of the queue, if it is open."""
+        layer = self._files.get(file)
+        return layer if layer is not None and layer in self.session.viewer.layers else None
+
+    def segmented(self) -> set[Place]:
+        """The places whose prediction is there, in the files that are open."""
+        known = ((file, self.session.predictions.get(layer)) for file, layer in self._files.items())
+        return {Place(file, frame) for file, found in known if found is not None for frame in found.frames}
 
     @property
     def place(self) -> Place | None:
@@ -226,12 +240,14 @@ class QueueNavigator:
         self._say(str(error) if isinstance(error, VasoMIMError) else "")
 
     def _arrive(self, place: Place, layer: Image) -> None:
+        self.leaving.emit()
         left = self._files.get(self._file) if place.file != self._file else None
         self._file = place.file
         self._files.show(layer)
         self.session.canvas.go_to(layer, place.frame)
         self._say(self._leave(left) if left is not None and left is not layer else "")
         self._learn()
+        self.arrived.emit(place)
 
     def _leave(self, layer: Image) -> str:
         """Close a file that was worked on; one with work on it that no label set has stays open, hidden."""

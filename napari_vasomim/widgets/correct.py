@@ -119,6 +119,7 @@ class CorrectPanel(Panel):
         layer = self.desk.need_correction()
         editor = editor_of(self.session, layer)
         values = recoded(prediction.class_mask(index), prediction.classes, editor.classes.palette.classes)
+        editor.withdraw()
         drawn = editor.frame.plane
         if drawn.any() and not np.array_equal(drawn, values):
             answer = self._ask_replace()
@@ -130,7 +131,9 @@ class CorrectPanel(Panel):
         self.show_correction(layer)
 
     def start_empty(self) -> None:
-        """Make the correction layer, with nothing in it that was not drawn."""
+        """Make the correction layer, with nothing in it that was not drawn: a draft goes."""
+        if (editor := self.desk.editor) is not None:
+            editor.withdraw()
         self.show_correction(self.desk.need_correction())
 
     def show_correction(self, layer: Labels) -> None:
@@ -231,6 +234,9 @@ class CorrectPanel(Panel):
             return "No angiogram is open: drop a file onto the window, or use File ▸ Open Sample."
         if layer is None or self._editor is None:
             return "Nothing is drawn yet."
+        if self._editor.draft == self.session.index:
+            model = self._editor.models[self.session.index]
+            return f"This frame: a draft by {model}, which nobody has touched. It is a label once it is accepted."
         drawn = self._editor.frame.mask.any()
         saved = self.session.index not in self._editor.unsaved
         here = "This frame: nothing drawn" if not drawn else f"This frame: {'kept' if saved else 'drawn, not accepted'}"

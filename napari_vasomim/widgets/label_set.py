@@ -13,6 +13,7 @@ from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.notify import report_errors, untagged
 from napari_vasomim.plain import plain_label
 from napari_vasomim.widgets.frame_queue import QueueChoice, QueuePosition
+from napari_vasomim.widgets.frames_ahead import FramesAhead
 from napari_vasomim.widgets.kit import SPACE, Panel, button, header, hint, row
 from napari_vasomim.widgets.label_exchange import LabelExchange
 from napari_vasomim.widgets.open_label_set import OpenLabelSet
@@ -44,6 +45,7 @@ class LabelSetPanel(Panel):
         self.position = QueuePosition(self, self.navigator, self.desk.watched)
         self._build_frame()
         self.queue = QueueChoice(self, self.navigator)
+        self.ahead = FramesAhead(self)
         self.history = RevisionHistory(self, self.shown, self.desk.revisions)
         self.follow(self.desk.watched.said, self._say)
         self.follow(self.saving.working, self._show_working)

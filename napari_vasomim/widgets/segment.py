@@ -82,7 +82,7 @@ class SegmentPanel(Panel):
         self.export = ShownExport(self._shown_masks, lambda: self.session.index, self.outline.isChecked)
         self.body.addWidget(self.export)
 
-        self._shown = PredictionLayers(self.session)
+        self._shown = PredictionLayers.of(self.viewer)
         self._task: Sequencer[int, Segmentation] | None = None
         self._task_of: Image | None = None
         self._paint_all_soon = qdebounced(report_errors(self._shown.paint_all), timeout=REST_MS, parent=self)
@@ -90,6 +90,8 @@ class SegmentPanel(Panel):
         self.classes.toggled.connect(report_errors(self._shown_chosen))
         self.model.chosen.connect(report_errors(self._model_chosen))
         self.threshold.valueChanged.connect(report_errors(self._threshold_moved))
+        self.mirrored.setChecked(self._shown.mirrored)
+        self.mirrored.toggled.connect(report_errors(self._mirrored_chosen))
         self.outline.toggled.connect(report_errors(self._style))
         self.uncertain.toggled.connect(report_errors(self._style))
         self.uncertain.toggled.connect(self.meaning.setVisible)
@@ -122,7 +124,7 @@ class SegmentPanel(Panel):
         layer = self.session.need_angiogram()
         if self._task is not None or not self._may_replace(layer, indices):
             return
-        model, mirrored = self.session.model, self.mirrored.isChecked()  # of the click, whatever is chosen meanwhile
+        model, mirrored = self.session.model, self._shown.mirrored  # of the click, whatever is chosen meanwhile
 
         def ask(index: int) -> Future[Segmentation]:
             return engine.shared().call(Segment(frames.grey(layer, index), model, mirrored))
@@ -169,7 +171,7 @@ class SegmentPanel(Panel):
             version = catalogue.version_of(model)
         except VasoMIMError:
             return True  # the engine tells of it, and nothing is replaced
-        if prediction is None or prediction.by(model, self.mirrored.isChecked(), version):
+        if prediction is None or prediction.by(model, self._shown.mirrored, version):
             return True
         lost = len(set(prediction.frames) - set(indices))
         if not lost:
@@ -239,6 +241,10 @@ class SegmentPanel(Panel):
         self.about.setText(words)
         self.about.setVisible(bool(words))
         self.mirrored.setVisible(card is None or not card.preprocessing.mirrored)  # the others always do
+
+    def _mirrored_chosen(self, mirrored: bool) -> None:
+        self._shown.mirrored = mirrored
+        self.session.settings_changed.emit()
 
     def _model_chosen(self, name: str) -> None:
         self.session.model = name

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
-from napari_vasomim.labelling.desk import LabellingDesk
+from napari_vasomim.rhythm.drafts import Drafts
 from napari_vasomim.session import Session
 from napari_vasomim.shortcuts import Shortcuts
 from napari_vasomim.widgets.correct import CorrectPanel
@@ -77,7 +77,7 @@ class Workbench(QWidget):
         layout.addWidget(self._stack, 1)
         self._buttons.idClicked.connect(lambda place: self.show_panel(PANELS[place]))
         self.setMinimumWidth(WIDTH)
-        LabellingDesk.of(self.session.viewer)  # hears the key for accepting before the panel for it was looked at
+        Drafts.of(self.session.viewer)  # the keys for labelling work before the panel for it was looked at
         self._answer_keys()
         self.show_panel(SegmentPanel)
 
