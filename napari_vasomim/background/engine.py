@@ -50,8 +50,8 @@ class EngineError(VasoMIMError):
 class Engine:
     """Asks `inference.service.Service` in a child process, one request at a time, in the order of the calls.
 
-    What is asked for by `behind` waits until nothing else does. The child starts at the first call, and again at the next call after it has died or was closed. It ends with this
-    process, however that ends.
+    What is asked for by `behind` waits until nothing else does. The child starts at the first call, and again at the
+    next call after it has died or was closed. It ends with this process, however that ends.
 
     Args:
         command: how to start a child; None = this Python with `vasomim_core.inference.service`.

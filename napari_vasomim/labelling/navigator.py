@@ -68,6 +68,7 @@ class QueueNavigator:
         self.session.frame_changed.connect(report_errors(self._frame_changed))
         self.session.predicted.connect(report_errors(lambda _: self._gather()))
         self.session.label_set_changed.connect(report_errors(lambda _: self._set_changed()))
+        self.session.canvas.folder_opened.connect(report_errors(self.work_through))
         watched.changed.connect(report_errors(self.changed.emit))
         saving.saved.connect(report_errors(self._saved))
         self._angiogram_changed()

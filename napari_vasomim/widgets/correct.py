@@ -19,6 +19,7 @@ from napari_vasomim.correcting.editing import Editor, editor_of
 from napari_vasomim.correcting.tools.spec import CLASS_TOOLS, GROW, TOOLS, ToolSpec
 from napari_vasomim.keys import key_of, with_key
 from napari_vasomim.plain import message_box, plain_label
+from napari_vasomim.rhythm.doubtful import Doubtful
 from napari_vasomim.widgets.class_choice import ClassChoice
 from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
 from napari_vasomim.widgets.strangers import Strangers
@@ -75,6 +76,7 @@ class CorrectPanel(Panel):
         self.help = hint(PLAIN_HELP)
         self.help.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.body.addWidget(self.help)
+        self._build_doubtful()
         form = self.section("Grow to the probability")
         self.threshold = slider(0.02, 0.98, 0.5, 0.01, "Adds what the model sees at this probability and touches")
         self.threshold.valueChanged.connect(self._threshold_moved)
@@ -98,6 +100,29 @@ class CorrectPanel(Panel):
         ):
             self.follow(signal, self._refresh)
         self._refresh()
+
+    def _build_doubtful(self) -> None:
+        self.section("Doubtful branches")
+        self.doubtful = Doubtful.of(self.viewer)
+        self.next_doubtful = button(
+            with_key("Next", "doubtful"), self.doubtful.next, "Show the branch of which the model is least sure"
+        )
+        self.is_vessel = button(
+            with_key("Vessel", "is vessel"), self.doubtful.keep, "It stays, or is drawn; then the next one"
+        )
+        self.is_none = button(
+            with_key("None", "is none"), self.doubtful.remove, "It is removed, or left out; then the next one"
+        )
+        self.body.addLayout(row(self.next_doubtful, self.is_vessel, self.is_none))
+        self.about_branch = hint()
+        self.body.addWidget(self.about_branch)
+        self.follow(self.doubtful.changed, self._show_doubtful)
+        self._show_doubtful()
+
+    def _show_doubtful(self) -> None:
+        self.about_branch.setText(self.doubtful.message)
+        for widget in (self.is_vessel, self.is_none):
+            widget.setEnabled(self.doubtful.shown is not None)
 
     @property
     def correction(self) -> Labels | None:

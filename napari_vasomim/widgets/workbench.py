@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
+from napari_vasomim.rhythm.doubtful import Doubtful
 from napari_vasomim.rhythm.drafts import Drafts
 from napari_vasomim.session import Session
 from napari_vasomim.shortcuts import Shortcuts
@@ -77,6 +78,7 @@ class Workbench(QWidget):
         layout.addWidget(self._stack, 1)
         self._buttons.idClicked.connect(lambda place: self.show_panel(PANELS[place]))
         self.setMinimumWidth(WIDTH)
+        Doubtful.of(self.session.viewer)
         Drafts.of(self.session.viewer)  # the keys for labelling work before the panel for it was looked at
         self._answer_keys()
         self.show_panel(SegmentPanel)
