@@ -222,6 +222,7 @@ class QueueNavigator:
         layer = known or self._files.get(place.file)
         self.done = False
         if layer is not None and layer in self.session.viewer.layers:
+            self.leaving.emit()
             self._arrive(place, layer)
             return
         if not isinstance(source, FileSource):
@@ -234,6 +235,7 @@ class QueueNavigator:
     def _fetched(self, result: tuple[AnnotationQueue, Place, Any]) -> None:
         queue, place, read = result
         if queue is self.queue:
+            self.leaving.emit()
             self._arrive(place, self._files.add(place.file, read))
 
     def _failed(self, error: Exception) -> None:
@@ -241,7 +243,6 @@ class QueueNavigator:
         self._say(str(error) if isinstance(error, VasoMIMError) else "")
 
     def _arrive(self, place: Place, layer: Image) -> None:
-        self.leaving.emit()
         left = self._files.get(self._file) if place.file != self._file else None
         self._file = place.file
         self._files.show(layer)

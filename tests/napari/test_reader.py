@@ -263,8 +263,8 @@ def test_a_folder_of_two_thousand_opens_as_a_queue(model, tmp_path, qtbot, monke
     monkeypatch.setattr(opening, "viewers", lambda: [model])
     walk = LabellingDesk.of(model).navigator
     model.open(tmp_path / "many", plugin=READER)
-    qtbot.waitUntil(lambda: walk.place == (0, 0))
-    assert (len(walk.queue.sources), [layer.name for layer in model.layers]) == (2000, ["0000"])
+    qtbot.waitUntil(lambda: len(walk.queue.sources) == 2000 and not walk.message)
+    assert (walk.place, [layer.name for layer in model.layers]) == ((0, 0), ["0000"])
     assert set(read) == {"0000.png"}
     walk.next()
     qtbot.waitUntil(lambda: walk.place == (1, 0))

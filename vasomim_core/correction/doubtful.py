@@ -94,11 +94,13 @@ def _branches(
         return []
     forks = (cv2.filter2D(lines.astype(np.uint8), -1, np.ones((3, 3)), borderType=cv2.BORDER_CONSTANT) > 3) & lines
     forks = (cv2.dilate(forks.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & lines
-    count, branch, statistics, _ = cv2.connectedComponentsWithStats((lines & ~forks).astype(np.uint8), connectivity=8)
+    radius = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    # The first pixels of a branch lie within the vessel that it leaves, and say nothing of it.
+    own = lines & ~_discs(forks, radius)
+    count, branch, statistics, _ = cv2.connectedComponentsWithStats(own.astype(np.uint8), connectivity=8)
     length = statistics[:, cv2.CC_STAT_AREA]
     total = np.bincount(branch.ravel(), doubt.ravel(), count) / np.maximum(length, 1)
     worth = [k for k in range(1, count) if length[k] >= LEAST_LENGTH and total[k] >= LEAST_DOUBT]
-    radius = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     return [_branch(branch == k, lines, mask, radius, drawn, probability, float(total[k])) for k in worth]
 
 
@@ -113,14 +115,20 @@ def _branch(
 ) -> DoubtfulBranch:
     """A branch with its whole width, but for what is within the width of the others."""
     others = lines & ~line
-    kept = np.zeros(mask.shape, np.uint8)
     reach = cv2.dilate(line.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=int(2 * radius.max()) + 2) > 0
-    for row, column in np.argwhere(others & reach).tolist():
-        cv2.circle(kept, (column, row), round(float(radius[row, column])), 1, cv2.FILLED)
+    kept = _discs(others & reach, radius)
     to_others = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 5)
     to_line = cv2.distanceTransform((~line).astype(np.uint8), cv2.DIST_L2, 5)
-    pixels = mask & (kept == 0) & (to_line < to_others) if others.any() else mask & (to_line <= radius.max() + 1)
+    pixels = mask & ~kept & (to_line < to_others) if others.any() else mask & (to_line <= radius.max() + 1)
     points = np.argwhere(line)
     middle = points[np.linalg.norm(points - points.mean(axis=0), axis=1).argmin()]
     row, column = int(middle[0]), int(middle[1])
     return DoubtfulBranch(pixels, drawn, doubt, float(probability[line].mean()), int(line.sum()), (row, column))
+
+
+def _discs(points: Mask, radius: NDArray[np.float32]) -> Mask:
+    """What is within the width of the mask around these points of its skeleton, bool (H, W)."""
+    covered = np.zeros(points.shape, np.uint8)
+    for row, column in np.argwhere(points).tolist():
+        cv2.circle(covered, (column, row), round(float(radius[row, column])), 1, cv2.FILLED)
+    return covered > 0
