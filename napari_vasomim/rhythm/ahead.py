@@ -7,7 +7,7 @@ change; of files that are not open yet, the next few frames alone are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ from napari_vasomim.background import engine
 from napari_vasomim.background.futures import deliver
 from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.canvas import layers
+from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.labelling.queue import AnnotationQueue, Place
 from napari_vasomim.labelling.sources import FileSource
@@ -74,6 +75,7 @@ class Ahead(PerViewer):
     """Segments frames ahead in one viewer; get it with `Ahead.of`.
 
     Attributes:
+        on: the next few frames are wanted.
         whole: the whole queue is being segmented.
         done: files of it that are through, and of how many.
         ready: how many of the next frames are ready, and how many there are, at most `AHEAD`.
@@ -88,6 +90,7 @@ class Ahead(PerViewer):
         desk = LabellingDesk.of(viewer)
         self._walk, self._watched = desk.navigator, desk.watched
         self._layers = PredictionLayers.of(viewer)
+        self.on = True
         self.whole, self.done, self.ready, self.trouble = False, (0, 0), (0, 0), ""
         self._used = False
         self._queue = self._walk.queue
@@ -114,6 +117,8 @@ class Ahead(PerViewer):
         ready, near = self.ready
         if self.trouble:
             return self.trouble
+        if not self.on:
+            return ""
         if not self._used:
             return "Once a frame is segmented, the next ones are segmented while you work."
         if not near:
@@ -178,9 +183,11 @@ class Ahead(PerViewer):
         """Look for the next frame to segment, unless one is being segmented."""
         if not self._used or self.trouble or self._work or self._looking.busy or not self._watched.has_viewer:
             return
-        queue, place, contents, whole = self._walk.queue, self._walk.place, self._watched.contents, self.whole
-        known = set(self._kept) | self._walk.segmented() | self._unreadable
-        self._looking.ask(lambda: (queue, _look(queue, place, contents, known, whole)))
+        if not self.on and not self.whole:
+            return
+        queue, place, contents = self._walk.queue, self._walk.place, self._watched.contents
+        known, near, whole = set(self._kept) | self._walk.segmented() | self._unreadable, self.on, self.whole
+        self._looking.ask(lambda: (queue, _look(queue, place, contents, known, near, whole)))
 
     def _looked(self, result: tuple[AnnotationQueue, _Look]) -> None:
         queue, found = result
@@ -269,21 +276,23 @@ def _read(source: Any, place: Place, near: bool) -> _Frame:
     return _Frame(place, source.grey(place.frame), chosen, before, near)
 
 
-def _look(queue: AnnotationQueue, place: Place | None, contents: Any, known: set[Place], whole: bool) -> _Look:
+def _look(
+    queue: AnnotationQueue, place: Place | None, contents: Contents, known: set[Place], nearest: bool, whole: bool
+) -> _Look:
     """Find the next frame to segment, in a thread."""
     begin = place if queue.order == "file" else None
-    near = [other for other in queue.upcoming(begin, contents, AHEAD + 1) if other != place][:AHEAD]
+    upcoming = queue.upcoming(begin, contents, AHEAD + 1) if nearest else []
+    near = [other for other in upcoming if other != place][:AHEAD]
     ready = sum(other in known for other in near)
     unreadable: list[Place] = []
 
-    def wanted() -> Any:
+    def wanted() -> Iterator[tuple[Place, bool]]:
         yield from ((other, True) for other in near if other not in known)
         for file in range(len(queue.sources)) if whole else ():
-            yield from ((other, False) for other in queue.of_file(file) if other not in queue.uncertainty)
+            unknown = (other for other in queue.of_file(file) if other not in queue.uncertainty)
+            yield from ((other, False) for other in unknown if other not in known)
 
     for other, is_near in wanted():
-        if other in known and is_near:
-            continue
         try:
             return _Look(_read(queue.sources[other.file], other, is_near), ready, len(near), tuple(unreadable))
         except VasoMIMError:

@@ -58,6 +58,7 @@ class Drafts(PerViewer):
         desk = LabellingDesk.of(viewer)
         self._shown, self._ahead = desk.shown, Ahead.of(viewer)
         self._settings = QSettings("vasomim", "napari-vasomim")
+        self._ahead.on = self.on
         self._awaited: tuple[Image, int] | None = None
         self._hand: _Hand | None = None
         desk.navigator.leaving.connect(report_errors(self._leave))
@@ -74,6 +75,8 @@ class Drafts(PerViewer):
     @on.setter
     def on(self, on: bool) -> None:
         self._settings.setValue(SETTING, "true" if on else "false")
+        self._ahead.on = on
+        self._ahead.go_on()
         self.changed.emit()
 
     def _leave(self) -> None:
