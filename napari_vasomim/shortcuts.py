@@ -12,6 +12,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QShortcut
@@ -72,7 +73,7 @@ class Shortcuts(PerViewer):
         taken = _keys_of_others(viewer.layers.selection.active) if viewer is not None else set()
         for name, bound in self._bound.items():
             ours = self._actions[name][1]()
-            for shortcut in bound:
+            for shortcut in filter(isalive, bound):  # a window that closes takes them along
                 shortcut.setEnabled(ours and shortcut.key().toString() not in taken)
 
     def _bind(self, window: Any, name: str, keys: str) -> QShortcut:

@@ -81,8 +81,10 @@ class Drafts(PerViewer):
 
     def _leave(self) -> None:
         editor = self._correcting.editor
-        selected = editor is not None and self._session.viewer.layers.selection.active is editor.layer
-        self._hand = _Hand.of(editor) if editor is not None and selected else None
+        self._hand = None
+        if editor is not None:
+            selected = self._session.viewer.layers.selection.active is editor.layer
+            self._hand = _Hand.of(editor) if selected or editor.tools.tool else None
 
     def _arrive(self, place: Place) -> None:
         self._moved()
@@ -97,7 +99,8 @@ class Drafts(PerViewer):
 
     def _take_up(self, hand: _Hand) -> None:
         layer = self._correcting.need_correction()
-        layer.brush_size, layer.opacity = hand.brush, hand.opacity
+        layer.brush_size = hand.brush
+        layer.opacity = hand.opacity or layer.opacity  # 0 while the key that hides it is held
         self._correcting.show(layer)
         editor = self._correcting.editor
         if hand.tool and editor is not None and hand != _Hand.of(editor):
