@@ -222,7 +222,7 @@ class CorrectPanel(Panel):
     def _refresh(self, *_: Any) -> None:
         source, layer = self.session.angiogram, self.correction
         there = source is not None
-        for widget in (self.begin, self.empty, self.grow, *self.tools.values()):
+        for widget in (self.begin, self.empty, self.grow, self.next_doubtful, *self.tools.values()):
             widget.setEnabled(there)
         self.undo.setEnabled(layer is not None and undo.undo_depth(layer) > 0)
         self.redo.setEnabled(layer is not None and undo.redo_depth(layer) > 0)

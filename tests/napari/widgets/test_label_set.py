@@ -347,7 +347,7 @@ def test_a_folder_to_its_end(model, qtbot, panel, labels, folder):
     click(qtbot, panel.position.previous)
     shows(qtbot, panel.position.words, "File 2 of 3 · accepted")
     layer = panel.session.angiogram
-    qtbot.waitUntil(lambda: correction_of(model, layer) is not None)
+    qtbot.waitUntil(lambda: correction_of(model, layer) is not None and correction_of(model, layer).data.any())
     [record] = [r for r in labels.records() if r.frame_sha256 == pixel_sha256(layer.data)]
     assert np.array_equal(correction_of(model, layer).data != 0, labels.mask(record.id))  # it shows what was kept
 
@@ -367,7 +367,9 @@ def test_accepting_with_a_vessel_tool_goes_on(viewer, opened, qtbot, labels, fol
     shows(qtbot, panel.position.words, "File 2 of 3")
     assert first not in viewer.layers
     assert correction not in viewer.layers
-    assert [layer for layer in viewer.layers if layers.role(layer) == "preview"] == []
+    previews = [layer for layer in viewer.layers if layers.role(layer) == "preview"]
+    assert [layers.owner(viewer, layer) for layer in previews] == [panel.session.angiogram]
+    assert editor_of(panel.session, ensure_correction(viewer, panel.session.angiogram)).tools.tool == "trace"
     assert panel.navigator.queue.by_status(panel.desk.watched.contents)["accepted"] == 1
     assert notifications == []
 
