@@ -52,13 +52,14 @@ def grid(viewer: Any) -> Any:
 
 
 def keep_graphics_apart(viewer: Any) -> None:
-    """Have OpenGL work on the canvas of this viewer's window whenever many of its layers come or go at once.
+    """Have OpenGL work on the canvas of this viewer's window whenever a layer goes, or many come or go at once.
 
     When layers go, napari 0.9.2 deletes what they had in the memory of graphics without asking for its own context
     first: with two windows, under PyQt5, it deletes what has the same numbers in the other one, which ends the program
     at its next drawing (`_clean_and_update_scenegraph` in napari/_vispy/canvas.py).
     """
     alive = weakref.ref(viewer)
+    viewer.layers.events.removing.connect(lambda event: _make_current(alive()))
     if hasattr(viewer.layers.events, "begin_batch"):  # not in every napari
         viewer.layers.events.begin_batch.connect(lambda event: _make_current(alive()))
 

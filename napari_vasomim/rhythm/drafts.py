@@ -64,6 +64,8 @@ class Drafts(PerViewer):
         desk.navigator.leaving.connect(report_errors(self._leave))
         desk.navigator.arrived.connect(report_errors(self._arrive))
         self._session.frame_changed.connect(report_errors(self._moved))
+        for signal in (self._session.pixels_changed, self._session.classes_changed):
+            signal.connect(report_errors(lambda *_: self._withdraw()))
         self._session.predicted.connect(report_errors(lambda _: self._put()))
         self._shown.looked.connect(report_errors(self._put))
 
@@ -125,6 +127,11 @@ class Drafts(PerViewer):
         values = recoded(prediction.class_mask(index), prediction.classes, self._correcting.palette.classes)
         if editor is not None and values.any() and editor.put_draft(index, values, prediction.model):
             self._correcting.show(correction)
+
+    def _withdraw(self) -> None:
+        """What the draft was made of is no longer so."""
+        for editor in editors(self._session):
+            editor.withdraw()
 
     def _moved(self, *_: Any) -> None:
         """A draft that nobody touched goes with its frame."""

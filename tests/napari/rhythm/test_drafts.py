@@ -125,3 +125,13 @@ def test_switched_off_frames_come_bare(desk):
     assert correction_of(desk.model, desk.session.angiogram) is None
     desk.drafts.on = True
     assert desk.drafts.on
+
+
+def test_other_pixels_take_the_draft_with_them(desk):
+    begun(desk)
+    Shortcuts.of(desk.model).press("accept")
+    desk.at(1)
+    editor = drafted(desk)
+    desk.session.set_bright_vessels(True)
+    assert editor.draft is None
+    assert not editor.layer.data.any()
