@@ -136,6 +136,30 @@ def correct(window: Window) -> None:
     editor.tools.take(None)
 
 
+def doubtful(window: Window) -> None:
+    from napari_vasomim.napari_compat import camera
+    from napari_vasomim.widgets.correct import CorrectPanel
+
+    window.only("prediction")
+    panel = window.bench.show_panel(CorrectPanel)
+    panel.begin.click()
+    window.wait(1)
+    panel.next_doubtful.click()
+    window.wait(30, lambda: panel.doubtful.shown is not None)
+    camera(window.viewer).zoom *= 2
+    window.save("doubtful")
+    window.viewer.reset_view()
+
+
+def keys(window: Window) -> None:
+    from napari_vasomim.widgets.key_list import KeyLists
+
+    lists = KeyLists.of(window.viewer)
+    lists.toggle()
+    window.save("keys")
+    lists.toggle()
+
+
 def missing_branch(truth: np.ndarray, found: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
     """Where the largest branch that was not found leaves what was found, and a point of it 110 px away."""
     from scipy.ndimage import binary_dilation, distance_transform_edt, label
@@ -234,8 +258,10 @@ PICTURES = {
     "segment": segment,
     "vesselness": vesselness,
     "masking": masking,
+    "doubtful": doubtful,
     "correct": correct,
     "follow": follow_run,
+    "keys": keys,
     "labels": labels,
     "measure": measure,
     "finetune": finetune,

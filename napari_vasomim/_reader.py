@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from napari_vasomim.canvas import layers
 from napari_vasomim.canvas.facts import AngiogramFacts
-from napari_vasomim.canvas.opening import when_added
+from napari_vasomim.canvas.opening import when_added, work_through_when_added
 from napari_vasomim.notify import report_error, warn
 from vasomim_core.anatomy.fullest import fullest_frame
-from vasomim_core.errors import InputError, VasoMIMError
+from vasomim_core.errors import VasoMIMError
 from vasomim_core.reading import SUFFIXES, Angiogram, Frames, GreyLevels, find_angiograms, read_angiogram, stem
 from vasomim_core.reading.dicom import is_dicom
 from vasomim_core.reading.dicom.disc import is_table_of_contents
@@ -65,7 +65,8 @@ def read(path: str | Sequence[str]) -> list[Any]:
     What cannot be read is told in one sentence in the notification area, and the rest is opened.
 
     Args:
-        path: a file; a folder, whose files become a layer each; or several files, which become one stack (t, y, x)
+        path: a file; a folder, whose files become a layer each, or if they are many a queue that is worked through
+            one by one; or several files, which become one stack (t, y, x)
             if they are single frames of equal size, else a layer each.
 
     Returns:
@@ -74,15 +75,14 @@ def read(path: str | Sequence[str]) -> list[Any]:
     """
     given = [path] if isinstance(path, str) else list(path)
     opened: list[Angiogram] = []
+    found: list[Any] = []
     for part in given:
         try:
             several = Path(part).is_dir() or is_table_of_contents(part)
             files = find_angiograms(part) if several else [Path(part)]
             if len(files) > MOST_FILES:
-                raise InputError(
-                    f"{part} holds {len(files)} angiograms; open up to {MOST_FILES} at once, "
-                    "or make a label set of them."
-                )
+                found += _queued(Path(part), files)
+                continue
         except Exception as error:
             report_error(error)
             continue
@@ -91,7 +91,7 @@ def read(path: str | Sequence[str]) -> list[Any]:
                 opened.append(read_angiogram(file))
             except Exception as error:
                 report_error(error)
-    found, told = list[Any](), ""
+    told = ""
     if len(opened) == len(given) > 1 and _one_stack(opened):
         stack, told = _stacked(opened)
         opened = [stack]
@@ -103,6 +103,23 @@ def read(path: str | Sequence[str]) -> list[Any]:
         except Exception as error:
             report_error(error)
     return found or NOTHING
+
+
+def _queued(folder: Path, files: list[Path]) -> list[LayerData]:
+    """The first angiogram of many; its viewer works through the others one by one, each opened when its turn comes.
+
+    Raises:
+        InputError: none of them can be read.
+    """
+    for file in files:
+        try:
+            made = layer_data(read_angiogram(file), find_fullest=False)
+        except VasoMIMError as error:
+            problem = error
+            continue
+        work_through_when_added(made[0], folder, len(files))
+        return [made]
+    raise problem
 
 
 def layer_data(angiogram: Angiogram, chosen: GreyLevels = AS_IN_THE_FILE, find_fullest: bool = True) -> LayerData:

@@ -52,13 +52,14 @@ def grid(viewer: Any) -> Any:
 
 
 def keep_graphics_apart(viewer: Any) -> None:
-    """Have OpenGL work on the canvas of this viewer's window whenever many of its layers come or go at once.
+    """Have OpenGL work on the canvas of this viewer's window whenever a layer goes, or many come or go at once.
 
     When layers go, napari 0.9.2 deletes what they had in the memory of graphics without asking for its own context
     first: with two windows, under PyQt5, it deletes what has the same numbers in the other one, which ends the program
     at its next drawing (`_clean_and_update_scenegraph` in napari/_vispy/canvas.py).
     """
     alive = weakref.ref(viewer)
+    viewer.layers.events.removing.connect(lambda event: _make_current(alive()))
     if hasattr(viewer.layers.events, "begin_batch"):  # not in every napari
         viewer.layers.events.begin_batch.connect(lambda event: _make_current(alive()))
 
@@ -104,3 +105,19 @@ def history(layer: Any, which: Literal["undo", "redo"]) -> Any:
     The journal writes down what an undo changes, and no event tells of one.
     """
     return getattr(layer, f"_{which}_history", None)
+
+
+def own_keys(layer: Any) -> list[str]:
+    """The keys that napari and others have bound for a layer of this kind, as people write them: "Shift+A"."""
+    maps = [layer.keymap, *(vars(kind).get("class_keymap", {}) for kind in type(layer).__mro__)]
+    return sorted({str(key) for keymap in maps for key in keymap if key is not Ellipsis})
+
+
+def toggle_playing(viewer: Any, axis: int) -> None:
+    """Play along an axis, or stop; nothing happens without a window, or where the axis has no slider."""
+    with contextlib.suppress(AttributeError, IndexError, RuntimeError):
+        slider = viewer.window._qt_viewer.dims
+        if slider.is_playing:
+            slider.stop()
+        else:
+            slider.play(axis, slider.slider_widgets[axis].fps)

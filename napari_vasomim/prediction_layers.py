@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.layers import Image
 from numpy.typing import NDArray
 
+from napari_vasomim.attached import PerViewer
 from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
@@ -19,21 +21,20 @@ ROLES = ("prediction", "probability", "uncertainty")
 ON_TOP: dict[str, Any] = {"blending": "additive", "contrast_limits": (0, 1)}
 
 
-class PredictionLayers:
-    """Keeps what a model said in the session, and shows it.
-
-    Args:
-        session: what the panels share.
+class PredictionLayers(PerViewer):
+    """Keeps what a model said in the session of a viewer, and shows it; get it with `PredictionLayers.of`.
 
     Attributes:
+        mirrored: average with the mirrored frame.
         outline: show the border of the vessels alone.
         uncertain: show where the model is uncertain.
         vessels: show every vessel, or main branches alone, where a model tells them apart.
         hidden: names of classes that are not shown.
     """
 
-    def __init__(self, session: Session):
-        self._session, self._viewer = session, session.viewer
+    def __init__(self, viewer: ViewerModel):
+        self._session = Session.of(viewer)
+        self.mirrored = False
         self.outline = False
         self.uncertain = False
         self.vessels: Vessels = "every"
@@ -64,8 +65,8 @@ class PredictionLayers:
                 version=answer.version,
             )
             self._session.predictions[layer] = prediction
-            results.clear_results(self._viewer, layer, ROLES)
-            if (shown := layers.find(self._viewer, "prediction", layer)) is not None:
+            results.clear_results(self._session.viewer, layer, ROLES)
+            if (shown := layers.find(self._session.viewer, "prediction", layer)) is not None:
                 shown.colormap = results.colormap("prediction", _told_apart(prediction))
         steadied = prediction.steadied
         prediction.keep(index, answer.probability, float(answer.uncertainty.mean()), answer.classes)
@@ -73,9 +74,9 @@ class PredictionLayers:
         self.paint(layer, index)
         put = results.put_frame
         style: dict[str, Any] = {"visible": False, "colormap": "magma", **ON_TOP}
-        put(self._viewer, layer, "probability", index, prediction.probability(index), "probability", **style)
+        put(self._session.viewer, layer, "probability", index, prediction.probability(index), "probability", **style)
         style = {"visible": self.uncertain, "colormap": "yellow", "opacity": 0.8, **ON_TOP}
-        put(self._viewer, layer, "uncertainty", index, answer.uncertainty, "uncertainty", **style)
+        put(self._session.viewer, layer, "uncertainty", index, answer.uncertainty, "uncertainty", **style)
         if steadied:
             self._repaint(layer, prediction)
         self._session.predicted.emit(prediction)
@@ -89,11 +90,11 @@ class PredictionLayers:
     def _put(self, layer: Image, index: int, prediction: Prediction) -> None:
         colours = results.colormap("prediction", _told_apart(prediction))
         drawn = prediction.class_mask(index)
-        results.put_frame(self._viewer, layer, "prediction", index, drawn, "prediction", colormap=colours)
+        results.put_frame(self._session.viewer, layer, "prediction", index, drawn, "prediction", colormap=colours)
 
     def paint_all(self, layer: Image) -> None:
         """Show the vessels of all frames of a run at the threshold."""
-        prediction, shown = self._session.predictions.get(layer), layers.find(self._viewer, "prediction", layer)
+        prediction, shown = self._session.predictions.get(layer), layers.find(self._session.viewer, "prediction", layer)
         if prediction is None or shown is None or shown.ndim == 2:
             return
         for index in prediction.frames:
@@ -119,7 +120,7 @@ class PredictionLayers:
 
     def _repaint(self, layer: Image, prediction: Prediction) -> None:
         """Show vessels and probability of all frames, on layers that say whether they were steadied."""
-        measured = layers.find(self._viewer, "probability", layer)
+        measured = layers.find(self._session.viewer, "probability", layer)
         for index in prediction.frames:
             self._put(layer, index, prediction)
             if measured is not None:
@@ -127,15 +128,17 @@ class PredictionLayers:
         if measured is not None:
             measured.refresh()
         for role in ("prediction", "probability"):
-            results.call(layers.find(self._viewer, role, layer), f"{role}, steadied" if prediction.steadied else role)
+            results.call(
+                layers.find(self._session.viewer, role, layer), f"{role}, steadied" if prediction.steadied else role
+            )
 
     def style(self, layer: Image | None) -> None:
         """Show outline and uncertainty, or not."""
         if layer is None:
             return
-        if (shown := layers.find(self._viewer, "prediction", layer)) is not None:
+        if (shown := layers.find(self._session.viewer, "prediction", layer)) is not None:
             shown.contour = 2 if self.outline else 0
-        if (uncertainty := layers.find(self._viewer, "uncertainty", layer)) is not None:
+        if (uncertainty := layers.find(self._session.viewer, "uncertainty", layer)) is not None:
             uncertainty.visible = self.uncertain
 
 

@@ -50,6 +50,8 @@ class Session(PerViewer):
     frame_changed = Signal()
     """Another frame, or another angiogram, is shown; comes at most every 30 ms while a slider moves."""
     model_changed = Signal(str)
+    settings_changed = Signal()
+    """The model is asked otherwise from now on."""
     models_changed = Signal()
     """A model was registered: lists of models are out of date."""
     label_set_changed = Signal(object)

@@ -11,7 +11,7 @@ from vasomim_core.synthetic import write_samples
 from vasomim_core.training.finetune import finetune
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-WINDOW = {"bench_latency", "bench_window", "finetune_loop"}
+WINDOW = {"bench_latency", "bench_window", "finetune_loop", "rhythm"}
 SMALLEST = {
     "annotation_cost": "--frames 1 --size 128 --apart 40 --model vasomim-demo",
     "bench_anatomy": "--smallest",

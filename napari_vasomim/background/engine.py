@@ -50,8 +50,8 @@ class EngineError(VasoMIMError):
 class Engine:
     """Asks `inference.service.Service` in a child process, one request at a time, in the order of the calls.
 
-    The child starts at the first call, and again at the next call after it has died or was closed. It ends with this
-    process, however that ends.
+    What is asked for by `behind` waits until nothing else does. The child starts at the first call, and again at the
+    next call after it has died or was closed. It ends with this process, however that ends.
 
     Args:
         command: how to start a child; None = this Python with `vasomim_core.inference.service`.
@@ -69,6 +69,7 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()  # guards all that follows
         self._waiting: deque[_Call] = deque()
+        self._behind: deque[_Call] = deque()
         self._running = False
         self._child: _Child | None = None
         self._closed = 0  # how often
@@ -92,9 +93,23 @@ class Engine:
             The answer. Cancelled while it waits, the request never reaches the child. It fails with the errors that
             the service names, or with `EngineError`.
         """
+        return self._queue(self._waiting, request)
+
+    def behind(self, request: Request[Answer]) -> Future[Answer]:
+        """As `call`, for what nobody waits for: its turn comes when nothing else is asked for.
+
+        Args:
+            request: as there.
+
+        Returns:
+            As there.
+        """
+        return self._queue(self._behind, request)
+
+    def _queue(self, waiting: deque[_Call], request: Request[Answer]) -> Future[Answer]:
         future: Future[Answer] = Future()
         with self._changed:
-            self._waiting.append(_Call(future, request))
+            waiting.append(_Call(future, request))
             if self._thread is None:
                 atexit.register(self.close)
                 self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
@@ -112,8 +127,10 @@ class Engine:
             self._closed += 1
             self._running = False
             child, self._child = self._child, None
-            dropped = [call.future for call in self._waiting if call.future.set_running_or_notify_cancel()]
+            waiting = [*self._waiting, *self._behind]
+            dropped = [call.future for call in waiting if call.future.set_running_or_notify_cancel()]
             self._waiting.clear()
+            self._behind.clear()
         if child is not None:
             child.end()
         for future in dropped:
@@ -125,14 +142,14 @@ class Engine:
             if not self._do_next():
                 self._tell()
                 with self._changed:
-                    self._changed.wait_for(lambda: self._waiting)
+                    self._changed.wait_for(lambda: self._waiting or self._behind)
 
     def _do_next(self) -> bool:
         """Answer the next call that nobody has cancelled; False where there is none."""
         with self._changed:
             call = None
-            while self._waiting and call is None:
-                call = self._waiting.popleft()
+            while call is None and (waiting := self._waiting or self._behind):
+                call = waiting.popleft()
                 call = call if call.future.set_running_or_notify_cancel() else None
             self._running = call is not None
             closed = self._closed

@@ -39,6 +39,9 @@ class Canvas(PerViewer):
     brought = Signal(object)
     """Somebody made a layer of another angiogram (Image) visible: that one is wanted."""
 
+    folder_opened = Signal(object)
+    """A folder (Path) of more angiograms than can be open at once was opened: it is worked through."""
+
     def __init__(self, viewer: ViewerModel):
         self._viewer = weakref.ref(viewer)
         self.chosen: Image | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
@@ -63,6 +64,39 @@ def when_added(data: Any, find: Callable[[], int | None] | None) -> None:
                 frames.show_frame(viewer, layer, index)
 
         create_worker(find, _start_thread=True, _connect={"returned": found})
+
+    QTimer.singleShot(0, added)
+
+
+def work_through_when_added(data: Any, folder: Path, count: int) -> None:
+    """Once the layer with this `data` is there, have its viewer work through the folder that it is of.
+
+    Args:
+        data: what the layer shows, by identity.
+        folder: of angiograms.
+        count: how many there are.
+    """
+    try:
+        from qtpy.QtCore import QCoreApplication, QTimer
+    except ImportError:
+        return
+    if QCoreApplication.instance() is None:
+        return
+
+    def added() -> None:
+        viewer, layer = _where(data)
+        if viewer is None or layer is None:
+            return
+        if not _is_open_already(viewer, layer):
+            _widen_contrast(layer)
+        canvas = Canvas.known(viewer)
+        if canvas is not None and len(canvas.folder_opened):
+            canvas.folder_opened.emit(folder)
+        else:
+            inform(
+                f"The folder holds {count} angiograms, and the first is open. Open the Workbench (Plugins ▸ VasoMIM), "
+                "then the folder again, to work through all of them."
+            )
 
     QTimer.singleShot(0, added)
 

@@ -1,4 +1,4 @@
-"""What goes with a correction layer as long as it is in the viewer: vessel tools, keys, journal, undo that is seen."""
+"""What goes with a correction layer as long as it is in the viewer: vessel tools, journal, undo that is seen."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_vasomim.attached import attach, attached, detach
-from napari_vasomim.canvas import frames, layers
+from napari_vasomim.canvas import frames, layers, results
 from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.drawn_classes import DrawnClasses
 from napari_vasomim.correcting.journal import Journal
-from napari_vasomim.correcting.keys import bind_class_keys, bind_keys
+from napari_vasomim.correcting.keys import bind_tool_keys
 from napari_vasomim.correcting.tools.shown_frame import ShownFrame
 from napari_vasomim.correcting.tools.toolbox import VesselTools
 from napari_vasomim.correcting.unfinished import Entry
 from napari_vasomim.notify import inform
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
-from vasomim_core.classes import VESSEL, LabelClass
+from vasomim_core.classes import VESSEL, ClassMask, LabelClass
 from vasomim_core.correction.mask_tools import grow
 from vasomim_core.errors import InputError
 from vasomim_core.labels.class_list import classes_from, classes_to
@@ -48,8 +48,9 @@ class Editor:
         unsaved: frames that were changed since they were last accepted.
         grow_threshold: probability down to which growing goes; None = the model's own threshold.
         models: which model's mask the correction of a frame began with, by frame; drawn from nothing where none is.
-        drafts: the pixels that a model or a followed correction proposed and a person took, by frame, as their
+        taken: the pixels that a model or a followed correction proposed and a person took, by frame, as their
             `pixel_sha256`, until that person accepts them.
+        draft: the frame that shows a model's mask which nobody has touched; None where there is none.
     """
 
     unsaved_changed = Signal()
@@ -61,7 +62,8 @@ class Editor:
         self.unsaved: set[int] = set(continues.frames) if continues else set()
         self.grow_threshold: float | None = None
         self.models: dict[int, str] = _models_of(continues)
-        self.drafts: dict[int, str] = _drafts_of(continues)
+        self.taken: dict[int, str] = _taken_of(continues)
+        self.draft: int | None = None
         self.classes = DrawnClasses(session, layer, _classes_of(continues))
         self.frame = ShownFrame(session.viewer, layer, source, self._probability, lambda: self.classes.palette)
         self.tools = VesselTools(self.frame)
@@ -74,8 +76,7 @@ class Editor:
         session.predicted.connect(self._predicted)
         session.pixels_changed.connect(self._pixels_changed)
         session.viewer.layers.events.removed.connect(self._removed)
-        bind_keys(layer, self.tools, {"G": self.grow, "A": session.request_accept})
-        bind_class_keys(layer, self.tools, self.classes)
+        bind_tool_keys(layer, self.tools)
 
     def close(self) -> None:
         """Let go of the layer; what was drawn and not accepted is kept to be offered."""
@@ -94,21 +95,25 @@ class Editor:
         """The person does not want what is not accepted."""
         self.unsaved.clear()
 
-    def propose(self, index: int, model: str | None, draft: bool = False) -> None:
+    def propose(self, index: int, model: str | None, taken: bool = False) -> None:
         """Remember that the correction of a frame begins with what is drawn there now.
 
         Args:
             index: of the frame.
             model: who found it; None = a person drew it.
-            draft: nobody has said that it is right.
+            taken: a person took it as it was proposed, and has not said that it is right.
         """
-        before = self.models.get(index), self.drafts.get(index)
-        values = np.asarray(self.layer.data if self.layer.ndim == 2 else self.layer.data[index])
-        for known, new in ((self.models, model), (self.drafts, pixel_sha256(values) if draft else None)):
+        if index == self.draft:
+            self._touched()
+        before = self.models.get(index), self.taken.get(index)
+        for known, new in (
+            (self.models, model),
+            (self.taken, pixel_sha256(np.asarray(self._plane(index))) if taken else None),
+        ):
             known.pop(index, None)
             if new is not None:
                 known[index] = new
-        if before != (self.models.get(index), self.drafts.get(index)):
+        if before != (self.models.get(index), self.taken.get(index)):
             journal().describe(self.layer, self._about())
             self._session.drawn.emit(self.layer)
 
@@ -119,8 +124,14 @@ class Editor:
 
     def is_draft(self, index: int) -> bool:
         """Whether what is drawn on a frame is just what was proposed: nobody has corrected or accepted it."""
-        values = np.asarray(self.layer.data if self.layer.ndim == 2 else self.layer.data[index])
-        return index in self.drafts and self.drafts[index] == pixel_sha256(values)
+        return index == self.draft or (
+            index in self.taken and self.taken[index] == pixel_sha256(np.asarray(self._plane(index)))
+        )
+
+    def _plane(self, index: int) -> NDArray[np.uint8]:
+        """What is drawn on a frame, (H, W)."""
+        plane: NDArray[np.uint8] = self.layer.data if self.layer.ndim == 2 else self.layer.data[index]
+        return plane
 
     def _probability(self, index: int) -> NDArray[np.float32] | None:
         prediction = self._session.predictions.get(self.source)
@@ -134,9 +145,57 @@ class Editor:
             "frame": list(frames.frame_size(self.source)),
             "frames": frames.frame_count(self.source),
             "models": {str(index): model for index, model in self.models.items()},
-            "drafts": {str(index): sha for index, sha in self.drafts.items()},
+            "taken": {str(index): sha for index, sha in self.taken.items()},
             "classes": classes_to(self.classes.palette.classes),
         }
+
+    # A draft: what a model found, until the person touches it, accepts it, or leaves the frame
+
+    def put_draft(self, index: int, values: ClassMask, model: str) -> bool:
+        """Begin the correction of a frame with what a model found, without any step of the person's.
+
+        It is no label and no work of anybody: neither undo nor journal know it until it is touched, and `withdraw`
+        takes it away. The layer is called after it meanwhile.
+
+        Args:
+            index: of the frame.
+            values: uint8 (H, W), in the classes of the correction.
+            model: name of the model.
+
+        Returns:
+            Whether it was put: not over anything that is drawn, or was.
+        """
+        plane = self._plane(index)
+        if self.draft is not None or self.classes.strangers or index in self.unsaved or np.asarray(plane).any():
+            return False
+        plane[...] = values
+        self.draft, self.models[index] = index, model
+        results.call(self.layer, f"draft by {model}")
+        self.layer.refresh()
+        self.tools.end()
+        self._session.drawn.emit(self.layer)
+        return True
+
+    def withdraw(self) -> None:
+        """Take the draft away again, if there is one."""
+        if self.draft is not None:
+            self._plane(self.draft)[...] = 0
+            self.models.pop(self.draft, None)
+            self._no_draft()
+            self.layer.refresh()
+
+    def _no_draft(self) -> None:
+        self.draft = None
+        results.call(self.layer, "correction")
+        self._session.drawn.emit(self.layer)
+
+    def _touched(self) -> None:
+        """The draft is the person's work from now on, and is kept like it."""
+        if self.draft is not None:
+            self.unsaved.add(self.draft)
+            self._no_draft()
+            journal().describe(self.layer, self._about())
+            journal().catch_up(self.layer)
 
     def fit(self, becomes: Mapping[int, int]) -> None:
         """Say what becomes of the pixels whose class the open label set does not have; undo begins anew.
@@ -159,6 +218,8 @@ class Editor:
         self.tools.palette_changed()
 
     def _changed(self, step: undo.Step) -> None:
+        if step.boxes is None or self.draft in {box.frame for box in step.boxes}:
+            self._touched()
         if step.boxes is None:
             self.unsaved.add(frames.current_index(self._session.viewer, self.layer))
         self.unsaved.update(box.frame for box in step.boxes or ())
@@ -167,9 +228,12 @@ class Editor:
         self._session.drawn.emit(self.layer)
 
     def _accepted(self, layer: Labels, index: int) -> None:
+        if layer is self.layer and index == self.draft:
+            self._no_draft()
+            self.unsaved_changed.emit()
         if layer is self.layer and index in self.unsaved:
             self.unsaved.discard(index)
-            if self.drafts.pop(index, None) is not None:
+            if self.taken.pop(index, None) is not None:
                 self._session.drawn.emit(self.layer)
             if not self.unsaved:  # what is kept in a label set is not offered as unfinished
                 journal().done(layer)
@@ -230,9 +294,9 @@ def _models_of(entry: Entry | None) -> dict[int, str]:
     return {int(index): str(model) for index, model in (known | entry.about.get("models", {})).items()}
 
 
-def _drafts_of(entry: Entry | None) -> dict[int, str]:
+def _taken_of(entry: Entry | None) -> dict[int, str]:
     """By frame, from a journal's entry; older ones do not tell."""
-    known = {} if entry is None else entry.about.get("drafts", {})
+    known = {} if entry is None else entry.about.get("taken", {})
     return {int(index): str(sha) for index, sha in known.items()}
 
 

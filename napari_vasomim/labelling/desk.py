@@ -13,12 +13,13 @@ from napari_vasomim.labelling.saved_masks import SavedMasks
 from napari_vasomim.labelling.shown_label import ShownLabel
 from napari_vasomim.labelling.watched_set import WatchedSet
 from napari_vasomim.session import Session
+from napari_vasomim.shortcuts import Shortcuts
 
 
 class LabellingDesk(PerViewer):
     """The desk of whoever labels in a viewer; get it with `LabellingDesk.of`.
 
-    It hears the key for accepting from then on.
+    It answers the keys for accepting and skipping, and for the way through the frames, from then on.
 
     Attributes:
         watched: the label set that is open.
@@ -38,3 +39,7 @@ class LabellingDesk(PerViewer):
         self.saving = LabelWriter(self.watched, groups, self.kept)
         self.revisions = Revisions(self.shown, self.kept)
         self.navigator = QueueNavigator(self.watched, self.saving, self.kept)
+        keys = Shortcuts.of(viewer)
+        keys.answer("skip", self.saving.skip)
+        keys.answer("next", self.navigator.next)
+        keys.answer("previous", self.navigator.previous)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Labels
 from psygnal import Signal
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QMessageBox
@@ -156,8 +156,8 @@ class LabelWriter:
             return
         correction = correction_of(self.session.viewer, layer)
         mask = drawn_values(correction, index)
-        if status != "accepted" and mask is not None and not mask.any():
-            mask = None
+        if status != "accepted" and mask is not None and (not mask.any() or self._is_draft(correction, index)):
+            mask = None  # nobody has drawn anything
         annotator, contents = self.session.annotator, self._watched.contents
         model, palette = None, Palette()
         if correction is not None and mask is not None:
@@ -191,6 +191,9 @@ class LabelWriter:
 
         self._writing.ask(work)
         self.working.emit()
+
+    def _is_draft(self, correction: Labels | None, index: int) -> bool:
+        return correction is not None and editor_of(self.session, correction).draft == index
 
     def _written(self, saved: Saved) -> None:
         self.working.emit()

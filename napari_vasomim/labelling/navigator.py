@@ -43,6 +43,10 @@ class QueueNavigator:
 
     changed = Signal()
     """Another place, queue, or message."""
+    leaving = Signal()
+    """Another frame of the queue is about to be shown."""
+    arrived = Signal(object)
+    """A frame of the queue (`Place`) is shown, because somebody went on to it."""
 
     def __init__(self, watched: WatchedSet, saving: LabelWriter, kept: SavedMasks):
         self.session = watched.session
@@ -64,6 +68,7 @@ class QueueNavigator:
         self.session.frame_changed.connect(report_errors(self._frame_changed))
         self.session.predicted.connect(report_errors(lambda _: self._gather()))
         self.session.label_set_changed.connect(report_errors(lambda _: self._set_changed()))
+        self.session.canvas.folder_opened.connect(report_errors(self.work_through))
         watched.changed.connect(report_errors(self.changed.emit))
         saving.saved.connect(report_errors(self._saved))
         self._angiogram_changed()
@@ -110,6 +115,16 @@ class QueueNavigator:
         self.done = False
         self._say()
         self._learn()
+
+    def layer_of(self, file: int) -> Image | None:
+        """The angiogram of a file of the queue, if it is open."""
+        layer = self._files.get(file)
+        return layer if layer is not None and layer in self.session.viewer.layers else None
+
+    def segmented(self) -> set[Place]:
+        """The places whose prediction is there, in the files that are open."""
+        known = ((file, self.session.predictions.get(layer)) for file, layer in self._files.items())
+        return {Place(file, frame) for file, found in known if found is not None for frame in found.frames}
 
     @property
     def place(self) -> Place | None:
@@ -207,6 +222,7 @@ class QueueNavigator:
         layer = known or self._files.get(place.file)
         self.done = False
         if layer is not None and layer in self.session.viewer.layers:
+            self.leaving.emit()
             self._arrive(place, layer)
             return
         if not isinstance(source, FileSource):
@@ -219,6 +235,7 @@ class QueueNavigator:
     def _fetched(self, result: tuple[AnnotationQueue, Place, Any]) -> None:
         queue, place, read = result
         if queue is self.queue:
+            self.leaving.emit()
             self._arrive(place, self._files.add(place.file, read))
 
     def _failed(self, error: Exception) -> None:
@@ -232,6 +249,7 @@ class QueueNavigator:
         self.session.canvas.go_to(layer, place.frame)
         self._say(self._leave(left) if left is not None and left is not layer else "")
         self._learn()
+        self.arrived.emit(place)
 
     def _leave(self, layer: Image) -> str:
         """Close a file that was worked on; one with work on it that no label set has stays open, hidden."""

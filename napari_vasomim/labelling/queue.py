@@ -144,6 +144,23 @@ class AnnotationQueue:
                         return other
         return None
 
+    def upcoming(self, place: Place | None, contents: Contents, most: int) -> list[Place]:
+        """The next frames that have no record, after a place or from the beginning; reads those it passes.
+
+        Args:
+            place: None = from the beginning.
+            contents: what the label set has.
+            most: how many at most.
+        """
+        found: list[Place] = []
+        for other in self._rest(place) if place is not None else self.places():
+            self.learn(other)
+            if self._sha[other] and self.record(other, contents) is None:
+                found.append(other)
+                if len(found) == most:
+                    break
+        return found
+
     def by_status(self, contents: Contents) -> dict[str, int]:
         """Number of frames of each status, as far as they were learned."""
         records = (self.record(place, contents) for place in list(self._sha))

@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_vasomim.correcting.corrections import correction_of, drawn_values
+from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.session import Session
 from vasomim_core.classes import ClassMask
 from vasomim_core.labels.labelset import pixel_sha256
@@ -28,11 +29,12 @@ class SavedMasks:
             self._session.accepted.emit(correction, index)
 
     def missing(self, angiogram: Image) -> list[int]:
-        """Frames of an angiogram whose drawing is in no label set."""
+        """Frames of an angiogram whose drawing is in no label set; a model's draft is no drawing."""
         correction = correction_of(self._session.viewer, angiogram)
         if correction is None:
             return []
         data = np.asarray(correction.data)
         frames = data[None] if data.ndim == 2 else data
-        kept = self._masks.get(correction, {})
-        return [int(i) for i in np.flatnonzero(frames.any(axis=(1, 2))) if kept.get(int(i)) != pixel_sha256(frames[i])]
+        kept, draft = self._masks.get(correction, {}), editor_of(self._session, correction).draft
+        drawn = (int(i) for i in np.flatnonzero(frames.any(axis=(1, 2))) if i != draft)
+        return [i for i in drawn if kept.get(i) != pixel_sha256(frames[i])]

@@ -48,6 +48,9 @@ class Source(Protocol):
     def frame(self, index: int) -> NDArray[Any]:
         """A frame (H, W) as a label set keeps it: uint8 or uint16, vessels dark."""
 
+    def grey(self, index: int) -> NDArray[np.uint8]:
+        """A frame (H, W) as the engine sees it: uint8, vessels dark."""
+
 
 class FileSource:
     """An angiogram in a file, opened at first need.
@@ -94,6 +97,14 @@ class FileSource:
         """
         return self.open().stored(index, self.chosen)
 
+    def grey(self, index: int) -> NDArray[np.uint8]:
+        """A frame (H, W) as the engine sees it.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        return self.open().grey(index, self.chosen)
+
 
 class LayerSource:
     """An open angiogram as a source of the annotation queue.
@@ -118,6 +129,14 @@ class LayerSource:
             InputError: it cannot be read or used.
         """
         return frames.stored(self.layer, index)
+
+    def grey(self, index: int) -> NDArray[np.uint8]:
+        """A frame (H, W) as the engine sees it.
+
+        Raises:
+            InputError: it cannot be read or used.
+        """
+        return frames.grey(self.layer, index)
 
 
 def frame_index(layer: Image, index: int) -> int | None:

@@ -37,12 +37,21 @@ class Found:
         refused: a sentence for each file that cannot be read.
         left: how many further files there are, which nobody looked at.
         alike: they are stills of one size, at least two, and may be the frames of one run.
+        folder: where all of them are, if one folder or disc was asked for.
+        note: what a run that was made of stills is left without.
     """
 
     angiograms: tuple[Angiogram, ...]
     refused: tuple[str, ...] = ()
     left: int = 0
     alike: bool = False
+    folder: Path | None = None
+    note: str = ""
+
+    @property
+    def queue(self) -> Path | None:
+        """The folder that is worked through one by one, since it holds more than is opened at once."""
+        return self.folder if self.left or len(self.angiograms) > MOST_FILES else None
 
 
 def look_through(paths: Sequence[Path], progress: Progress) -> Found:
@@ -78,7 +87,9 @@ def look_through(paths: Sequence[Path], progress: Progress) -> Found:
         looked = len(files)
     alike = alike and looked == len(files) and len(angiograms) > 1
     shown = angiograms if alike else angiograms[:MOST_FILES]
-    return Found(tuple(shown), tuple(refused), len(files) - looked + len(angiograms) - len(shown), alike)
+    left = len(files) - looked + len(angiograms) - len(shown)
+    folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
+    return Found(tuple(shown), tuple(refused), left, alike, folder)
 
 
 def as_layers(found: Found, one_run: bool, progress: Progress) -> tuple[list[tuple[Angiogram, LayerData]], Found]:
@@ -90,8 +101,9 @@ def as_layers(found: Found, one_run: bool, progress: Progress) -> tuple[list[tup
         progress: called before each.
     """
     if one_run:
-        found = replace(found, angiograms=(_stacked(list(found.angiograms)),))
-    shown = found.angiograms[:MOST_FILES]
+        run, note = _stacked(list(found.angiograms))
+        found = replace(found, angiograms=(run,), note=note)
+    shown = found.angiograms[: 1 if found.queue else MOST_FILES]
     read: list[tuple[Angiogram, LayerData]] = []
     refused: list[str] = []
     for number, angiogram in enumerate(shown):
@@ -145,7 +157,9 @@ class Opener:
     def _are_one_run(self, found: Found) -> bool | None:
         """Ask what stills of one size are; None = the person has thought otherwise."""
         count, (_, rows, columns) = len(found.angiograms), found.angiograms[0].frames.shape
-        more = "" if count <= MOST_FILES else f"\nAs single stills, the first {MOST_FILES} are opened."
+        more = "" if count <= MOST_FILES else "\nAs single stills, they are worked through one by one."
+        if count > MOST_FILES and found.folder is None:
+            more = f"\nAs single stills, the first {MOST_FILES} are opened."
         box = message_box(
             self._parent,
             "Open stills",
@@ -172,13 +186,15 @@ class Opener:
                 warn(note)
         if first is not None:
             self._session.angiogram = first
+        if found.queue is not None:
+            self._session.canvas.folder_opened.emit(found.queue)
         _tell(found)
 
 
 def _tell(found: Found) -> None:
     """What was not opened, and why."""
-    sentences = list(found.refused)
-    if found.left:
+    sentences = [*found.refused, *([found.note] if found.note else [])]
+    if found.left and found.queue is None:
         sentences.append(
             f"Not opened: {counted(found.left, 'further file')}. Up to {MOST_FILES} angiograms are opened at once: "
             "open the others by themselves, or work through their folder in the panel Labels."

@@ -223,7 +223,7 @@ class Beside(QWidget):
         layer, index, grey = rendered
         if layer is self._layer:
             self.picture.put(layer, grey)
-            self.words.setText(" · ".join(words(layer, index)) or layer.name)
+            self.words.setText(" · ".join(words(layer, index)) or rendered[0].name)
 
     def _failed(self, error: Exception) -> None:
         self.picture.clear()

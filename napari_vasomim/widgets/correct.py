@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,27 +14,24 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QMessageBox, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
-from napari_vasomim.canvas import layers
 from napari_vasomim.correcting import undo
-from napari_vasomim.correcting.corrections import ensure_correction
+from napari_vasomim.correcting.desk import CorrectingDesk
 from napari_vasomim.correcting.editing import Editor, editor_of
-from napari_vasomim.correcting.keys import CLASS_KEYS, KEYS
-from napari_vasomim.correcting.palette import Palette
-from napari_vasomim.correcting.tools.spec import CLASS_TOOLS, GROW, NAPARI_TOOLS, TOOLS, ToolSpec
-from napari_vasomim.plain import Marked, message_box, plain_label
+from napari_vasomim.correcting.tools.spec import CLASS_TOOLS, GROW, TOOLS, ToolSpec
+from napari_vasomim.keys import key_of, with_key
+from napari_vasomim.plain import message_box, plain_label
+from napari_vasomim.rhythm.doubtful import Doubtful
 from napari_vasomim.widgets.class_choice import ClassChoice
 from napari_vasomim.widgets.follow_run import FollowRun
-from napari_vasomim.widgets.forms import Fold
 from napari_vasomim.widgets.kit import SPACE, Panel, button, hint, row, slider
 from napari_vasomim.widgets.strangers import Strangers
 from napari_vasomim.widgets.unfinished_work import Offer
-from vasomim_core.classes import ClassMask, LabelClass, of_value, recoded
+from vasomim_core.classes import ClassMask, LabelClass, recoded
 from vasomim_core.errors import InputError
 
 COLUMNS = 3
 HELP = {spec.name: spec.help for spec in (*TOOLS.values(), *CLASS_TOOLS)}
-NAPARIS = {spec.name for spec in NAPARI_TOOLS}
-PLAIN_HELP = "Take up a tool, or press its key while the correction layer is selected."
+PLAIN_HELP = f"Take up a tool, or press its key; {key_of('keys')} lists all keys."
 
 
 class CorrectPanel(Panel):
@@ -41,15 +39,20 @@ class CorrectPanel(Panel):
 
     title = "Correct"
     purpose = "Make the mask right; no stroke is ever lost."
+    keys = MappingProxyType({"start": "start_from_prediction"})
 
     def build(self) -> None:
         """Make the widgets."""
+        self.desk = CorrectingDesk.of(self.viewer)
         if not self.embedded:  # the workbench has it above all panels
             self.offer = Offer(self.session, self.show_correction)
             self.body.addWidget(self.offer)
         self.section("Correction")
         self.begin = button(
-            "Start from prediction", self.start_from_prediction, "Copies the prediction into the correction", True
+            with_key("Start from prediction", "start"),
+            self.start_from_prediction,
+            "Copies the prediction into the correction",
+            True,
         )
         self.empty = button("Start empty", self.start_empty, "Makes an empty correction layer to draw on")
         self.body.addLayout(row(self.begin, self.empty))
@@ -63,7 +66,7 @@ class CorrectPanel(Panel):
         self.body.addWidget(self.run)
 
         self.section("Tools")
-        self.classes = ClassChoice(self._choose_class)
+        self.classes = ClassChoice(self.desk.choose_class)
         self.body.addWidget(self.classes)
         grid = QGridLayout()
         grid.setSpacing(SPACE)
@@ -79,21 +82,16 @@ class CorrectPanel(Panel):
         self.help = hint(PLAIN_HELP)
         self.help.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.body.addWidget(self.help)
+        self._build_doubtful()
         form = self.section("Grow to the probability")
         self.threshold = slider(0.02, 0.98, 0.5, 0.01, "Adds what the model sees at this probability and touches")
         self.threshold.valueChanged.connect(self._threshold_moved)
         form.addRow("down to", self.threshold)
-        self.grow = button(f"{GROW.title}  ({GROW.key})", self._grow, GROW.help)
+        self.grow = button(with_key(GROW.title, GROW.name), self.desk.grow, GROW.help)
         form.addRow(self.grow)
         self.undo = button("Undo", partial(self._step, "undo"), "Ctrl+Z; jumps to the frame that changes")
         self.redo = button("Redo", partial(self._step, "redo"), "Ctrl+Shift+Z")
         self.body.addLayout(row(self.undo, self.redo))
-        fold = Fold("Keys")
-        fold.body.addWidget(_listed(KEYS))
-        self.class_keys = _listed(CLASS_KEYS)
-        fold.body.addWidget(self.class_keys)
-        self.body.addWidget(fold)
-
         self._editor: Editor | None = None
         self._threshold_set = False
         self._followed: weakref.WeakSet[Labels] = weakref.WeakSet()
@@ -104,25 +102,38 @@ class CorrectPanel(Panel):
             self.session.predicted,
             self.session.classes_changed,
             self.session.class_chosen,
+            self.desk.shown,
         ):
             self.follow(signal, self._refresh)
         self._refresh()
 
+    def _build_doubtful(self) -> None:
+        self.section("Doubtful branches")
+        self.doubtful = Doubtful.of(self.viewer)
+        self.next_doubtful = button(
+            with_key("Next", "doubtful"), self.doubtful.next, "Show the branch of which the model is least sure"
+        )
+        self.is_vessel = button(
+            with_key("Vessel", "is vessel"), self.doubtful.keep, "It stays, or is drawn; then the next one"
+        )
+        self.is_none = button(
+            with_key("None", "is none"), self.doubtful.remove, "It is removed, or left out; then the next one"
+        )
+        self.body.addLayout(row(self.next_doubtful, self.is_vessel, self.is_none))
+        self.about_branch = hint()
+        self.body.addWidget(self.about_branch)
+        self.follow(self.doubtful.changed, self._show_doubtful)
+        self._show_doubtful()
+
+    def _show_doubtful(self) -> None:
+        self.about_branch.setText(self.doubtful.message)
+        for widget in (self.is_vessel, self.is_none):
+            widget.setEnabled(self.doubtful.shown is not None)
+
     @property
     def correction(self) -> Labels | None:
         """The correction layer of the angiogram worked on."""
-        source = self.session.angiogram
-        return None if source is None else layers.labels_of(self.viewer, "correction", source)
-
-    def need_correction(self) -> Labels:
-        """The correction layer, made if there is none.
-
-        Raises:
-            InputError: no angiogram is open, or something else is seen.
-        """
-        made = ensure_correction(self.viewer, self.session.need_shown()[0])
-        self._refresh()
-        return made
+        return self.desk.correction
 
     # Starting
 
@@ -152,9 +163,10 @@ class CorrectPanel(Panel):
 
     def _begin(self, index: int, mask: ClassMask, classes: Sequence[LabelClass], model: str) -> None:
         """Begin the correction of a frame with what was found in it."""
-        layer = self.need_correction()
+        layer = self.desk.need_correction()
         editor = editor_of(self.session, layer)
         values = recoded(mask, classes, editor.classes.palette.classes)
+        editor.withdraw()
         drawn = editor.frame.plane
         whole = True
         if drawn.any() and not np.array_equal(drawn, values):
@@ -164,21 +176,18 @@ class CorrectPanel(Panel):
             whole = answer != "add"
             values = values if whole else np.where(drawn != 0, drawn, values)
         changed = undo.apply_values(layer, None if layer.ndim == 2 else index, values)
-        editor.propose(index, model, draft=whole and (changed > 0 or editor.is_draft(index)))
+        editor.propose(index, model, taken=whole and (changed > 0 or editor.is_draft(index)))
         self.show_correction(layer)
 
     def start_empty(self) -> None:
-        """Make the correction layer, with nothing in it that was not drawn."""
-        self.show_correction(self.need_correction())
+        """Make the correction layer, with nothing in it that was not drawn: a draft goes."""
+        if (editor := self.desk.editor) is not None:
+            editor.withdraw()
+        self.show_correction(self.desk.need_correction())
 
     def show_correction(self, layer: Labels) -> None:
         """Have the correction seen, alone, and get the keys."""
-        shown = layers.find(self.viewer, "prediction", self.session.need_angiogram())
-        if shown is not None:
-            self.session.canvas.hide(shown)  # two masks on top of each other cannot be told apart
-        undo.show(layer)
-        self.viewer.layers.selection.active = layer
-        self._refresh()
+        self.desk.show(layer)
 
     def _ask_replace(self) -> str:
         box = message_box(
@@ -195,40 +204,18 @@ class CorrectPanel(Panel):
     # Tools
 
     def _tool_button(self, spec: ToolSpec) -> QPushButton:
-        made = button(f"{spec.title}  ({spec.key})", partial(self.take, spec.name), spec.help)
+        made = button(with_key(spec.title, spec.name), partial(self.take, spec.name), spec.help)
         made.setCheckable(True)
         made.setStyleSheet("QPushButton:checked { background: palette(highlight); color: palette(highlighted-text); }")
         self.tools[spec.name] = made
         return made
 
-    def _palette(self) -> Palette:
-        """Of the correction; of what would be drawn where there is none yet."""
-        if self._editor is not None:
-            return self._editor.classes.palette
-        classes = self.session.classes
-        return Palette(classes, of_value(classes, self.session.class_value) or classes[0])
-
-    def _choose_class(self, place: int) -> None:
-        self.session.choose_class(self._palette().classes[place].value)
-
     def take(self, name: str) -> None:
         """Take up a tool, ours or napari's; the same one again puts it down."""
         try:
-            layer = self.need_correction()
-            editor = editor_of(self.session, layer)
-            self.show_correction(layer)
-            if name not in NAPARIS:
-                editor.tools.take(name)
-            else:
-                editor.tools.take(None)
-                layer.selected_label = editor.classes.palette.chosen.value
-                layer.mode = "pan_zoom" if layer.mode == name else name
+            self.desk.take(name)
         finally:
             self._show_tool()  # the button that was pressed may stand for a tool that was refused
-
-    def _grow(self) -> None:
-        layer = self.need_correction()
-        editor_of(self.session, layer).grow()
 
     def _step(self, which: str) -> None:
         layer = self.correction
@@ -259,7 +246,7 @@ class CorrectPanel(Panel):
     def _refresh(self, *_: Any) -> None:
         source, layer = self.session.angiogram, self.correction
         there = source is not None
-        for widget in (self.begin, self.empty, self.grow, *self.tools.values()):
+        for widget in (self.begin, self.empty, self.grow, self.next_doubtful, *self.tools.values()):
             widget.setEnabled(there)
         self.undo.setEnabled(layer is not None and undo.undo_depth(layer) > 0)
         self.redo.setEnabled(layer is not None and undo.redo_depth(layer) > 0)
@@ -273,10 +260,9 @@ class CorrectPanel(Panel):
                 self.follow(self._editor.classes.changed, self._refresh)
                 self.follow(self._editor.unsaved_changed, self._refresh)
                 self.follow(layer.events.mode, self._show_tool)
-        palette = self._palette()
+        palette = self.desk.palette
         self.classes.set_palette(palette)
         self.recolour.setVisible(palette.several)
-        self.class_keys.setVisible(palette.several)
         # What stands below must not move with the words.
         self.help.setMinimumHeight((4 if palette.several else 3) * self.help.fontMetrics().height())
         self.strangers.show_of(self._editor, self.session.classes)
@@ -297,6 +283,9 @@ class CorrectPanel(Panel):
             return "No angiogram is open: drop a file onto the window, or use File ▸ Open Sample."
         if layer is None or self._editor is None:
             return "Nothing is drawn yet."
+        if self._editor.draft == self.session.index:
+            model = self._editor.models[self.session.index]
+            return f"This frame: a draft by {model}, which nobody has touched. It is a label once it is accepted."
         drawn = self._editor.frame.mask.any()
         saved = self.session.index not in self._editor.unsaved
         here = "This frame: nothing drawn" if not drawn else f"This frame: {'kept' if saved else 'drawn, not accepted'}"
@@ -304,8 +293,3 @@ class CorrectPanel(Panel):
         if not others:
             return f"{here}."
         return f"{here}; {others} other frame{'s are' if others > 1 else ' is'} not accepted."
-
-
-def _listed(keys: dict[str, str]) -> Marked:
-    rows = "".join(f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{what}</td></tr>" for key, what in keys.items())
-    return Marked(f"<table cellspacing=2>{rows}</table>")

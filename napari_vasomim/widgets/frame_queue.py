@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QFileDialog, QSpinBox
 
 from napari_vasomim.canvas import frames
+from napari_vasomim.keys import key_of
 from napari_vasomim.labelling.navigator import QueueNavigator
 from napari_vasomim.labelling.sources import FileSource
 from napari_vasomim.labelling.watched_set import WatchedSet
@@ -28,8 +29,8 @@ class QueuePosition:
         self._walk, self._watched = walk, watched
         self.strip = FrameStrip(self._strip_clicked)
         self.words = hint()
-        self.previous = button("◀ Previous", walk.previous, "The frame before, in this order")
-        self.next = button("Next ▶", walk.next, "The next frame, in this order")
+        self.previous = button("◀ Previous", walk.previous, f"The frame before, in this order ({key_of('previous')})")
+        self.next = button("Next ▶", walk.next, f"The next frame, in this order ({key_of('next')})")
         self.unlabelled = button("Unlabelled ▶▶", walk.next_unlabelled, "The next frame without a label")
         panel.body.addWidget(self.strip)
         panel.body.addWidget(self.words)

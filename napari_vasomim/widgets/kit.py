@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from napari.components import ViewerModel
@@ -33,6 +34,7 @@ from napari_vasomim.closing import guard
 from napari_vasomim.notify import report_errors
 from napari_vasomim.plain import make_plain, plain_label
 from napari_vasomim.session import Session
+from napari_vasomim.widgets.key_list import answer_keys
 
 WIDTH = 340
 SPACE = 6
@@ -51,6 +53,8 @@ class Panel(QWidget):
     title = ""
     purpose = ""
     needs_angiogram = True
+    keys: Mapping[str, str] = MappingProxyType({})
+    """Keys that it answers, by name, and the methods that do so."""
     explores: tuple[str, ...] = ()
     """Roles of the layers that one looks at with this panel alone; the workbench shows them only beside it."""
 
@@ -79,6 +83,7 @@ class Panel(QWidget):
         self.build()
         make_plain(self)
         guard(self.session)
+        answer_keys(self, self.viewer)
         self.body.addStretch(1)
         keep_wheel_for_scrolling(self)
         self.setMinimumWidth(WIDTH)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit
 
+from napari_vasomim.keys import with_key
 from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.notify import report_errors, untagged
 from napari_vasomim.plain import plain_label
 from napari_vasomim.widgets.frame_queue import QueueChoice, QueuePosition
+from napari_vasomim.widgets.frames_ahead import FramesAhead
 from napari_vasomim.widgets.kit import SPACE, Panel, button, header, hint, row
 from napari_vasomim.widgets.label_exchange import LabelExchange
 from napari_vasomim.widgets.open_label_set import OpenLabelSet
@@ -30,6 +33,7 @@ class LabelSetPanel(Panel):
 
     title = "Labels"
     purpose = "Keep corrected masks to teach a model."
+    keys = MappingProxyType({"flag": "_flag"})
 
     def build(self) -> None:
         """Make the widgets."""
@@ -41,6 +45,7 @@ class LabelSetPanel(Panel):
         self.position = QueuePosition(self, self.navigator, self.desk.watched)
         self._build_frame()
         self.queue = QueueChoice(self, self.navigator)
+        self.ahead = FramesAhead(self)
         self.history = RevisionHistory(self, self.shown, self.desk.revisions)
         self.follow(self.desk.watched.said, self._say)
         self.follow(self.saving.working, self._show_working)
@@ -60,16 +65,18 @@ class LabelSetPanel(Panel):
         self.body.addWidget(self.known)
         self._build_kept_with_each()
         self.keep = button(
-            "Accept && next",
+            with_key("Accept && next", "accept"),
             self.accept,
-            "Keep what is drawn on this frame as a label, and go to the next one without (A on the correction layer)",
+            "Keep what is drawn on this frame as a label, and go to the next one without",
             primary=True,
         )
         self.keep.setMinimumHeight(30)
         self.body.addWidget(self.keep)
-        self.skip = button("Skip", self.saving.skip, "Leave this frame out, remember that, and go on")
+        self.skip = button(with_key("Skip", "skip"), self.saving.skip, "Leave this frame out, remember that, and go on")
         self.flag = button(
-            "Flag", self._flag, "Have this frame looked at again later, for the reason beside, and go on"
+            with_key("Flag", "flag"),
+            self._flag,
+            "Have this frame looked at again later, for the reason beside, and go on",
         )
         self.note = QLineEdit()
         self.note.setPlaceholderText("why it is flagged")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import Any
 
 from napari.layers import Image
@@ -12,6 +13,7 @@ from superqt.utils import qdebounced, signals_blocked
 from napari_vasomim.background import engine
 from napari_vasomim.background.sequencer import Sequencer
 from napari_vasomim.canvas import frames, layers
+from napari_vasomim.keys import with_key
 from napari_vasomim.notify import counted, report_error, report_errors
 from napari_vasomim.plain import message_box
 from napari_vasomim.prediction import Prediction
@@ -35,6 +37,7 @@ class SegmentPanel(Panel):
 
     title = "Segment"
     purpose = "Let a model find the vessels."
+    keys = MappingProxyType({"segment": "segment_frame"})
 
     def build(self) -> None:
         """Make the widgets."""
@@ -50,10 +53,12 @@ class SegmentPanel(Panel):
         self.mirrored = QCheckBox("average with its mirror image (2 × time)")
         self.mirrored.setToolTip("Segments the frame and its mirror image: a little better, half as fast")
         self.body.addWidget(self.mirrored)
-        self._shown = PredictionLayers(self.session)
+        self._shown = PredictionLayers.of(self.viewer)
         self.steady = Steadying(self.session, self._shown)
         self.body.addWidget(self.steady)
-        self.now = button("This frame", self.segment_frame, "Segment the frame that is shown", primary=True)
+        self.now = button(
+            with_key("This frame", "segment"), self.segment_frame, "Segment the frame that is shown", primary=True
+        )
         self.all = button("Whole cine", self.segment_cine, "Segment every frame, the shown one first")
         self.body.addLayout(row(self.now, self.all))
         self.progress = Progress(self.cancel)
@@ -90,6 +95,8 @@ class SegmentPanel(Panel):
         self.classes.toggled.connect(report_errors(self._shown_chosen))
         self.model.chosen.connect(report_errors(self._model_chosen))
         self.threshold.valueChanged.connect(report_errors(self._threshold_moved))
+        self.mirrored.setChecked(self._shown.mirrored)
+        self.mirrored.toggled.connect(report_errors(self._mirrored_chosen))
         self.outline.toggled.connect(report_errors(self._style))
         self.uncertain.toggled.connect(report_errors(self._style))
         self.uncertain.toggled.connect(self.meaning.setVisible)
@@ -123,7 +130,7 @@ class SegmentPanel(Panel):
         layer = self.session.need_angiogram()
         if not self._idle or not self._may_replace(layer, indices):
             return
-        model, mirrored = self.session.model, self.mirrored.isChecked()  # of the click, whatever is chosen meanwhile
+        model, mirrored = self.session.model, self._shown.mirrored  # of the click, whatever is chosen meanwhile
 
         def ask(index: int) -> Future[Segmentation]:
             return engine.shared().call(Segment(frames.grey(layer, index), model, mirrored))
@@ -180,7 +187,7 @@ class SegmentPanel(Panel):
             version = catalogue.version_of(model)
         except VasoMIMError:
             return True  # the engine tells of it, and nothing is replaced
-        if prediction is None or prediction.by(model, self.mirrored.isChecked(), version):
+        if prediction is None or prediction.by(model, self._shown.mirrored, version):
             return True
         lost = len(set(prediction.frames) - set(indices))
         if not lost:
@@ -250,6 +257,10 @@ class SegmentPanel(Panel):
         self.about.setText(words)
         self.about.setVisible(bool(words))
         self.mirrored.setVisible(card is None or not card.preprocessing.mirrored)  # the others always do
+
+    def _mirrored_chosen(self, mirrored: bool) -> None:
+        self._shown.mirrored = mirrored
+        self.session.settings_changed.emit()
 
     def _model_chosen(self, name: str) -> None:
         self.session.model = name

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
+from functools import partial
 from typing import TypeVar
 
 from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
-from napari_vasomim.labelling.desk import LabellingDesk
+from napari_vasomim.rhythm.doubtful import Doubtful
+from napari_vasomim.rhythm.drafts import Drafts
 from napari_vasomim.session import Session
+from napari_vasomim.shortcuts import Shortcuts
 from napari_vasomim.viewing.screen_text import ScreenText
 from napari_vasomim.widgets.correct import CorrectPanel
 from napari_vasomim.widgets.finetune import FinetunePanel
@@ -80,8 +84,22 @@ class Workbench(QWidget):
         self._buttons.idClicked.connect(lambda place: self.show_panel(PANELS[place]))
         self.setMinimumWidth(WIDTH)
         ScreenText.of(self.session.viewer)  # with it, what the right button does on the canvas
-        LabellingDesk.of(self.session.viewer)  # hears the key for accepting before the panel for it was looked at
+        Doubtful.of(self.session.viewer)
+        Drafts.of(self.session.viewer)  # the keys for labelling work before the panel for it was looked at
+        self._answer_keys()
         self.show_panel(SegmentPanel)
+
+    def _answer_keys(self) -> None:
+        """Keys work before the panel that answers them was looked at: it is made at the first press."""
+        here = weakref.ref(self)
+
+        def press(kind: type[Panel], method: str) -> None:
+            if (bench := here()) is not None:
+                getattr(bench.panel(kind), method)()
+
+        for kind in PANELS:
+            for name, method in kind.keys.items():
+                Shortcuts.of(self.session.viewer).answer(name, partial(press, kind, method))
 
     def panel(self, kind: type[P]) -> P:
         """A panel, made at first need."""

@@ -18,6 +18,17 @@ def settle() -> None:
         QApplication.processEvents()
 
 
+def activate(viewer) -> None:
+    """Have the keys of a shown window work: Qt gives them to the active one alone."""
+    window = viewer.window._qt_window
+    window.activateWindow()
+    for _ in range(200):
+        if window.isActiveWindow():
+            return
+        QTest.qWait(10)
+    raise AssertionError("the window does not become the active one")
+
+
 def next_turn(qtbot) -> None:
     """Until all that was put off to the next turn of the event loop is done."""
     come = []

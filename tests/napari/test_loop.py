@@ -20,7 +20,7 @@ from vasomim_core.evaluation.metrics import dsc
 from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.synthetic import synthesize
 
-from .mouse import Mouse
+from .mouse import Mouse, activate
 
 pytestmark = pytest.mark.once  # each of its panels is tried with both bindings
 
@@ -95,6 +95,7 @@ def test_the_whole_loop(make_napari_viewer, qtbot, tmp_path, monkeypatch, taught
     bench.session.open_label_set(labels)
     viewer.layers.selection.active = correction
     qtbot.waitUntil(kept.keep.isEnabled)
+    activate(viewer)
     QTest.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_A)
     qtbot.waitUntil(lambda: labels.find(frame) is not None, timeout=20_000)
     record = labels.find(frame)

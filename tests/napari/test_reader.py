@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -10,9 +12,12 @@ import tifffile
 from napari.layers import Image
 
 from napari_vasomim import _reader
+from napari_vasomim.canvas import opening
 from napari_vasomim.canvas.facts import AngiogramFacts
 from napari_vasomim.canvas.frames import current_index, grey, stored
 from napari_vasomim.canvas.layers import KEY, facts, role
+from napari_vasomim.labelling import sources
+from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.widgets.workbench import Workbench
 from tests.core.reading.files import write_dicom
 from vasomim_core.anatomy.fullest import FRAMES
@@ -283,12 +288,38 @@ def test_what_can_be_read_of_a_folder_is_opened(model, still, tmp_path, notifica
     assert len(notifications) == 1
 
 
-def test_a_folder_too_large_to_open_is_a_sentence(model, tmp_path, notifications, monkeypatch):
+def test_a_folder_of_two_thousand_opens_as_a_queue(model, tmp_path, qtbot, monkeypatch):
+    """Nothing is opened before it is shown."""
+    write_png(tmp_path / "many" / "0000.png", np.arange(4096, dtype=np.uint8).reshape(64, 64))
+    for index in range(1, 2000):
+        os.link(tmp_path / "many" / "0000.png", tmp_path / "many" / f"{index:04}.png")
+    read = []
+
+    def counted(path, *more):
+        read.append(Path(path).name)
+        return read_angiogram(path, *more)
+
+    monkeypatch.setattr(_reader, "read_angiogram", counted)
+    monkeypatch.setattr(sources, "read_angiogram", counted)
+    monkeypatch.setattr(opening, "viewers", lambda: [model])
+    walk = LabellingDesk.of(model).navigator
+    model.open(tmp_path / "many", plugin=READER)
+    qtbot.waitUntil(lambda: len(walk.queue.sources) == 2000 and not walk.message)
+    assert (walk.place, [layer.name for layer in model.layers]) == ((0, 0), ["0000"])
+    assert set(read) == {"0000.png"}
+    walk.next()
+    qtbot.waitUntil(lambda: walk.place == (1, 0))
+    assert set(read) == {"0000.png", "0001.png"}
+
+
+def test_without_a_workbench_a_large_folder_says_what_to_do(model, tmp_path, qtbot, notifications, monkeypatch):
+    monkeypatch.setattr(opening, "viewers", lambda: [model])
     monkeypatch.setattr(_reader, "MOST_FILES", 2)
     for index in range(3):
         write_png(tmp_path / "many" / f"{index}.png", np.zeros((8, 8), np.uint8))
     model.open(tmp_path / "many", plugin=READER)
-    assert not model.layers
+    assert [layer.name for layer in model.layers] == ["0"]
+    qtbot.waitUntil(lambda: bool(notifications))
     assert "holds 3 angiograms" in notifications.pop().message
 
 

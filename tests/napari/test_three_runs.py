@@ -17,7 +17,7 @@ from napari_vasomim.widgets.workbench import Workbench
 from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.synthetic import synthesize_cine
 
-from .mouse import Mouse, click, settle
+from .mouse import Mouse, activate, click, settle
 
 pytestmark = pytest.mark.once  # what of Qt it uses others try with both bindings
 
@@ -128,6 +128,7 @@ def test_what_is_segmented_drawn_and_kept_is_the_frame_on_the_canvas(window, run
     mouse.drag((6, 100, 60), (6, 100, 120))
     drawn = np.asarray(correction.data[6]) > 0
     assert drawn[100, 60:120].all()
+    activate(viewer)
     mouse.key(Qt.Key.Key_A)
     qtbot.waitUntil(lambda: len(labels.records()) == 1, timeout=20_000)
     [record] = labels.records()
@@ -266,6 +267,7 @@ def test_a_backup_of_the_correction_is_not_the_correction(window, qtbot):
     index = bench.session.index
     assert correction.data[index, 140, 90]
     assert not backup.data[index, 140, 90]
+    activate(viewer)
     mouse.key(Qt.Key.Key_A)
     qtbot.waitUntil(lambda: len(labels.records()) == 1, timeout=20_000)
     [record] = labels.records()

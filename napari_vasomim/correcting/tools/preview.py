@@ -21,14 +21,18 @@ class Preview:
         viewer: where.
         source: the angiogram.
         keys: the layer on which the tool works, which is to stay the one that is selected.
-        name: of the preview's own layer.
+        role: of the layer.
+        name: of the layer.
     """
 
     taken_away = Signal()
     """A person deleted the layer."""
 
-    def __init__(self, viewer: ViewerModel, source: Image, keys: Layer, name: str = "tool preview"):
-        self._viewer, self._source, self._keys, self._name = viewer, source, keys, name
+    def __init__(
+        self, viewer: ViewerModel, source: Image, keys: Layer, role: str = "preview", name: str = "tool preview"
+    ):
+        self._role, self._name = role, name
+        self._viewer, self._source, self._keys = viewer, source, keys
         self._layer: Labels | None = None
         self._viewer.layers.events.removed.connect(self._layer_removed)
         self._viewer.layers.selection.events.active.connect(self._keep_keys)
@@ -39,7 +43,7 @@ class Preview:
         if self._layer is None:
             empty = np.zeros(frames.frame_size(self._source), np.uint8)
             made = Labels(empty, name=self._name, opacity=0.75, **placed)
-            layers.tag(made, "preview", self._source)
+            layers.tag(made, self._role, self._source)
             layers.add(self._viewer, made)
             made.editable = False
             self._layer = made  # only now: before, its selection by napari would be answered while it goes on

@@ -240,3 +240,24 @@ def test_nothing_is_delivered_to_the_deleted_nor_of_the_cancelled(engine, qtbot,
     deliver(engine.call(Chat("last")), stays, told.append, told.append)
     qtbot.waitUntil(lambda: bool(told))
     assert [answer.text for answer in told] == ["last"]
+
+
+def test_what_is_asked_behind_waits_for_all_others(monkeypatch):
+    asked, begun, go_on = [], threading.Event(), threading.Event()
+    engine = Engine()
+
+    def answer(call, closed):
+        asked.append(call.request)
+        begun.set()
+        go_on.wait(60)
+        return call.request
+
+    monkeypatch.setattr(engine, "_answer", answer)
+    futures = [engine.call("first")]
+    begun.wait(60)
+    futures += [engine.behind("behind"), engine.behind("not wanted"), engine.call("second")]
+    assert futures[2].cancel()
+    go_on.set()
+    for future in (futures[0], futures[1], futures[3]):
+        future.result(60)
+    assert asked == ["first", "second", "behind"]

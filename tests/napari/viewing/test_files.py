@@ -145,10 +145,24 @@ def test_few_are_opened_at_once_and_the_rest_is_counted(tmp_path, cine, monkeypa
     for number in range(4):
         tifffile.imwrite(tmp_path / f"{number}.tif", cine[:, : 40 + number])
     (tmp_path / "00.png").write_bytes(b"no picture")
-    found = look_through([tmp_path], quiet)
+    found = look_through(sorted(tmp_path.iterdir()), quiet)
     assert (len(found.angiograms), len(found.refused), found.left, found.alike) == (2, 1, 2, False)
     read, told = as_layers(found, False, quiet)
-    assert (len(read), told.left) == (2, 2)
+    assert (len(read), told.left, told.queue) == (2, 2, None)
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_a_folder_of_more_is_a_queue(opened, tmp_path, cine, monkeypatch, notifications, alike):
+    """As when it is dropped onto the window: its first angiogram is shown, the others come one by one."""
+    monkeypatch.setattr(files, "MOST_FILES", 2)
+    for number in range(4):
+        write_png(tmp_path / f"{number}.png", cine[0, : 40 if alike else 40 + number])
+    asked = []
+    Session.of(opened.viewer).canvas.folder_opened.connect(asked.append)
+    opened(tmp_path, answer=False)
+    assert [layer.name for layer in opened.viewer.layers] == ["0"]
+    assert asked == [tmp_path]
+    assert not notifications
 
 
 def test_many_stills_are_not_kept_in_memory(cine, stills, monkeypatch):

@@ -228,7 +228,7 @@ def test_grow_begins_at_the_model_s_own_threshold_and_says_when_there_is_nothing
     model.add_image(still)
     panel = beside(model, CorrectPanel)
     predict(panel, 0.47 * square()).threshold = 0.43
-    put(panel.need_correction(), 0, square() & (np.arange(256) < 45))
+    put(panel.desk.need_correction(), 0, square() & (np.arange(256) < 45))
     panel._refresh()
     assert panel.threshold.value() == pytest.approx(0.43)
     press(panel.grow)

@@ -17,6 +17,7 @@ from napari_vasomim.correcting.corrections import correction_of, ensure_correcti
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.undo import apply_values
 from napari_vasomim.prediction import Prediction
+from napari_vasomim.shortcuts import Shortcuts
 from napari_vasomim.widgets.label_set import LabelSetPanel
 from vasomim_core.errors import LabelError
 from vasomim_core.files import stamp
@@ -148,16 +149,15 @@ def test_accepting_the_same_again_makes_no_revision(model, qtbot, panel, labels,
     assert [(r.revision, r.model) for r in labels.revisions(labels.find(still).id)] == [(1, "vasomim-demo")]
 
 
-def test_the_key_of_the_correction_layer_accepts(viewer, opened, qtbot, labels, still):
-    panel = opened(viewer, labels)
-    angiogram = viewer.add_image(still)
-    correction = ensure_correction(viewer, angiogram)
+def test_the_key_accepts(model, opened, qtbot, labels, still):
+    panel = opened(model, labels)
+    angiogram = model.add_image(still)
+    correction = ensure_correction(model, angiogram)
     apply_values(correction, None, (still > 100).astype(np.uint8))
     editor = editor_of(panel.session, correction)
     assert editor.unsaved == {0}
     with said(qtbot, panel):
-        viewer.layers.selection.active = correction
-        qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_A)
+        Shortcuts.of(model).press("accept")
     assert len(labels.records("accepted")) == 1
     assert not editor.unsaved
 
@@ -347,7 +347,7 @@ def test_a_folder_to_its_end(model, qtbot, panel, labels, folder):
     click(qtbot, panel.position.previous)
     shows(qtbot, panel.position.words, "File 2 of 3 · accepted")
     layer = panel.session.angiogram
-    qtbot.waitUntil(lambda: correction_of(model, layer) is not None)
+    qtbot.waitUntil(lambda: correction_of(model, layer) is not None and correction_of(model, layer).data.any())
     [record] = [r for r in labels.records() if r.frame_sha256 == pixel_sha256(layer.data)]
     assert np.array_equal(correction_of(model, layer).data != 0, labels.mask(record.id))  # it shows what was kept
 
@@ -367,7 +367,9 @@ def test_accepting_with_a_vessel_tool_goes_on(viewer, opened, qtbot, labels, fol
     shows(qtbot, panel.position.words, "File 2 of 3")
     assert first not in viewer.layers
     assert correction not in viewer.layers
-    assert [layer for layer in viewer.layers if layers.role(layer) == "preview"] == []
+    previews = [layer for layer in viewer.layers if layers.role(layer) == "preview"]
+    assert [layers.owner(viewer, layer) for layer in previews] == [panel.session.angiogram]
+    assert editor_of(panel.session, ensure_correction(viewer, panel.session.angiogram)).tools.tool == "trace"
     assert panel.navigator.queue.by_status(panel.desk.watched.contents)["accepted"] == 1
     assert notifications == []
 

@@ -8,11 +8,12 @@ import pytest
 from napari_vasomim.canvas import frames, layers
 from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.corrections import ensure_correction
+from napari_vasomim.correcting.desk import CorrectingDesk
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
 
-from ...mouse import Mouse
+from ...mouse import Mouse, activate
 from .places import FRAME, PLACES
 
 
@@ -22,6 +23,8 @@ class Desk:
     def __init__(self, viewer, pixels, **placed):
         self.viewer = viewer
         viewer.window._qt_window.resize(700, 500)
+        activate(viewer)
+        CorrectingDesk.of(viewer)
         self.angiogram = viewer.add_image(pixels, **placed)
         self.session = Session.of(viewer)
         self.layer = ensure_correction(viewer, self.angiogram)

@@ -81,7 +81,7 @@ def test_cut_erases_across_and_leaves_the_camera(desks):
         mask = np.zeros((256, 256), bool)
         mask[100:110, 20:230] = True
         desk.put(mask)
-        desk.mouse.key(Qt.Key.Key_C)
+        desk.mouse.key(Qt.Key.Key_K)
         camera = desk.mouse.camera.center
         desk.mouse.drag((85, 120), (125, 120), release=False)
         assert desk.seen.any()
@@ -129,7 +129,7 @@ def test_a_cut_is_given_up_by_escape_and_by_another_frame(desk):
     mask[100:110, 20:230] = True
     desk.put(mask)
     before = desk.layer.data.copy()
-    desk.mouse.key(Qt.Key.Key_C)
+    desk.mouse.key(Qt.Key.Key_K)
     for give_up in (
         lambda: desk.mouse.key(Qt.Key.Key_Escape),
         lambda: frames.show_frame(desk.viewer, desk.layer, FRAME + 1),

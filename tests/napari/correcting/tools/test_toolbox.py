@@ -33,7 +33,7 @@ def test_naparis_own_tools_put_ours_down(desk):
     told = []
     desk.tools.changed.connect(told.append)
     for key, mode in ((Qt.Key.Key_P, "paint"), (Qt.Key.Key_E, "erase"), (Qt.Key.Key_F, "fill")):
-        desk.mouse.key(Qt.Key.Key_C)
+        desk.mouse.key(Qt.Key.Key_K)
         assert (str(desk.layer.mode), desk.tools.tool) == ("pan_zoom", "cut")
         desk.mouse.key(key)
         assert (str(desk.layer.mode), desk.tools.tool, desk.preview) == (mode, None, None)

@@ -12,7 +12,6 @@ from napari_vasomim.canvas import frames
 from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.corrections import ensure_correction
 from napari_vasomim.correcting.editing import editor_of
-from napari_vasomim.correcting.keys import CLASS_KEYS
 from napari_vasomim.correcting.tools.spec import CLASS_TOOLS, GROW, NAPARI_TOOLS, TOOLS
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
@@ -20,7 +19,6 @@ from vasomim_core.errors import InputError
 from vasomim_core.labels.labelset import LabelSet
 
 from ...classes import THREE
-from ...conftest import ROOT
 from .places import FRAME
 
 pytestmark = pytest.mark.once  # as test_join_remove_cut
@@ -150,11 +148,6 @@ def test_recolouring_needs_several_classes(model, still):
     editor = editor_of(Session.of(model), ensure_correction(model, model.add_image(still)))
     with pytest.raises(InputError, match="needs another class"):
         editor.tools.take("recolour piece")
-
-
-def test_the_guide_names_the_keys_of_classes():
-    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-    assert all(f"`{part}`" in guide for key in CLASS_KEYS for part in key.split(" … "))
 
 
 def test_numbers_choose_classes_and_napari_has_them_back(desk, branch, tmp_path):
