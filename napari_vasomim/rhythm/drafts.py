@@ -13,6 +13,7 @@ from qtpy.QtCore import QSettings
 from napari_vasomim.attached import PerViewer
 from napari_vasomim.correcting.desk import NAPARIS, CorrectingDesk
 from napari_vasomim.correcting.editing import Editor, editors
+from napari_vasomim.correcting.following import Following
 from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.labelling.queue import Place
 from napari_vasomim.notify import report_errors
@@ -115,7 +116,8 @@ class Drafts(PerViewer):
         layer, index = self._awaited
         if self._session.angiogram is not layer or self._session.index != index:
             return
-        if self._shown.known.record is not None or not self.on:
+        proposed = Following.of(self._session.viewer).shown(layer, index) is not None  # it comes from a person's work
+        if self._shown.known.record is not None or not self.on or proposed:
             self._awaited = None
             return
         prediction = self._session.predictions.get(layer)

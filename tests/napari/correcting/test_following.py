@@ -176,6 +176,16 @@ def test_a_proposal_is_no_draft_until_it_is_taken_and_no_anchor_until_it_is_corr
     assert list(panel.run.following.anchors(run).masks) == [2, 3]
 
 
+def test_what_the_queue_put_there_is_no_anchor_until_it_is_touched(model, panel, run, qtbot):
+    correction = draw(model, run, 2, square(20))
+    editor = editor_of(panel.session, correction)
+    assert editor.put_draft(3, square(30), "some-model")
+    assert list(panel.run.following.anchors(run).masks) == [2]
+    assert panel.run.strip._cells[3] == "draft"
+    undo.apply(correction, 3, square(50) > 0, 1)
+    assert list(panel.run.following.anchors(run).masks) == [2, 3]
+
+
 def test_an_accepted_draft_is_an_anchor(model, panel, run, qtbot):
     correction = draw(model, run, 2, square(20))
     followed(qtbot, panel)

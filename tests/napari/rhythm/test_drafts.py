@@ -10,6 +10,7 @@ from napari_vasomim.correcting import undo
 from napari_vasomim.correcting.corrections import correction_of
 from napari_vasomim.correcting.desk import CorrectingDesk
 from napari_vasomim.correcting.editing import journal
+from napari_vasomim.correcting.following import Following
 from napari_vasomim.shortcuts import Shortcuts
 
 from .conftest import Desk, frame_of
@@ -113,6 +114,16 @@ def test_a_run_has_its_draft_on_the_shown_frame_alone(model, qtbot, fake, labels
     qtbot.wait(50)
     assert editor.draft is None
     assert np.array_equal(editor.layer.data[0] > 0, frame_of(0) < 100)
+
+
+def test_a_proposal_that_comes_from_a_persons_work_is_not_covered(desk, monkeypatch):
+    made = begun(desk)
+    first = desk.session.angiogram
+    monkeypatch.setattr(Following, "shown", lambda self, layer, index: None if layer is first else object())
+    Shortcuts.of(desk.model).press("accept")
+    desk.at(1)
+    desk.qtbot.waitUntil(lambda: desk.drafts._awaited is None, timeout=20_000)
+    assert made.editor is None or made.editor.draft is None
 
 
 def test_switched_off_frames_come_bare(desk):

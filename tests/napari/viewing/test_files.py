@@ -82,7 +82,7 @@ def test_a_still_that_is_open_does_not_stand_for_the_run_that_begins_with_it(vie
 
 def test_or_they_are_single(opened, stills, cine, notifications, monkeypatch):
     monkeypatch.setattr(files, "MOST_FILES", 3)
-    opened(stills, answer=False)
+    opened(*sorted(stills.iterdir()), answer=False)
     assert [layer.name for layer in opened.viewer.layers] == ["0", "1", "2"]
     np.testing.assert_array_equal(opened.viewer.layers[2].data, cine[2])
     assert "Not opened: 5 further files" in notifications.pop().message
