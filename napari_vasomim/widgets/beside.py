@@ -221,7 +221,7 @@ class Beside(QWidget):
     def _arrived(self, rendered: tuple[Image, int, NDArray[np.uint8]]) -> None:
         """Picture and words change together."""
         layer, index, grey = rendered
-        if layer is self._layer:
+        if self._layer is layer:  # else another one is wanted by now
             self.picture.put(layer, grey)
             self.words.setText(" · ".join(words(layer, index)) or rendered[0].name)
 

@@ -17,7 +17,7 @@ from napari_vasomim.viewing.thumbnails import SIDE, Thumbnails, words
 from napari_vasomim.widgets.kit import SPACE, follow
 
 COLUMN, LINES, MOST_ROWS = SIDE + 13, 3, 3
-SMALL = 0.8
+SMALL = 0.75
 """Of the usual letters, so that angles fit below a picture."""
 MARKED = "QListWidget::item:selected { background: palette(highlight); color: palette(highlighted-text); }"
 
