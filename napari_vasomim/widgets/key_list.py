@@ -22,7 +22,7 @@ from napari_vasomim.viewing.looking import Looking
 
 COLUMNS = 2
 LOOK = """
-KeyList { background: palette(window); border: 1px solid palette(highlight); border-radius: 6px; }
+KeyList { border: 1px solid palette(highlight); border-radius: 6px; }
 QLabel { background: transparent; }
 """
 
