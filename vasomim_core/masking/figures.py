@@ -15,7 +15,7 @@ from vasomim_core.files import atomic
 from vasomim_core.masking.results import Mask, MaskingResult, cannot_write
 from vasomim_core.masking.schedule import MaskingSchedule
 
-GUIDED, BY_CHANCE, THROWN, ANATOMY = "#ff9d3c", "#4a86c5", "#8a8a8a", "#e2604f"
+GUIDED, BY_CHANCE, THROWN, ANATOMY = "#ff9d3c", "#4a86c5", "#b04fc4", "#e2604f"
 """Colours of a patch that is masked for its vessels, by chance, or thrown away, and of the vessels."""
 GIF_MS = 120
 GIF_SIDE = 512
