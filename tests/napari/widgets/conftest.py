@@ -59,7 +59,7 @@ def calls(monkeypatch):
 
 @pytest.fixture(scope="session")
 def of_others(tmp_path_factory):
-    """A folder with small models as pretraining leaves them, but not trained: of VasoMIM, AMT, HPM and DeblurringMIM."""
+    """A folder with small models as pretraining by VasoMIM, AMT, HPM and DeblurringMIM leaves them, not trained."""
     folder = tmp_path_factory.mktemp("pretrained")
     subprocess.run([sys.executable, "-c", FROM_TORCH, folder], check=True)
     return folder
