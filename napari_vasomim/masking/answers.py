@@ -33,21 +33,26 @@ class Asked:
         schedule: the settings.
         epoch: of the mask.
         model: that draws, or "".
+        guide: a pretrained encoder whose method's masks are asked for in the place of the schedule's, or "".
+        by: what of it chooses, see `catalogue.GUIDES`.
     """
 
     vessels: Vessels
     schedule: MaskingSchedule
     epoch: int
     model: str
+    guide: str = ""
+    by: str = ""
 
     def request(self, kind: type[MaskingRequest[Answer]]) -> MaskingRequest[Answer]:
         """This, as a request of one kind."""
         vessels, more = self.vessels, {} if kind is MaskingOverEpochs else {"epoch": self.epoch}
-        return kind(vessels.scaled, vessels.anatomy, self.schedule, self._model_for(kind), **more)
+        model = self._model_for(kind)
+        return kind(vessels.scaled, vessels.anatomy, self.schedule, model, guide=self.guide, **more)
 
     def bearing_on(self, kind: type[MaskingRequest[Any]]) -> tuple[Any, ...]:
         """That of it on which the answer to this kind of request depends."""
-        about: tuple[Any, ...] = (self.vessels, self.schedule, self._model_for(kind))
+        about: tuple[Any, ...] = (self.vessels, self.schedule, self._model_for(kind), self.guide)
         return about if kind is MaskingOverEpochs else (*about, self.epoch)
 
     def _model_for(self, kind: type[MaskingRequest[Any]]) -> str:
@@ -87,8 +92,8 @@ class MaskAnswers:
         made = self.get(Reconstruct, asked) if asked.model else None
         if mask is None or over_epochs is None or (asked.model and made is None):
             return None
-        model = model_name(asked.model)
-        return MaskingResult(asked.schedule, asked.vessels.mode, model, mask, over_epochs, made)
+        model, guide = model_name(asked.model), model_name(asked.guide)
+        return MaskingResult(asked.schedule, asked.vessels.mode, model, mask, over_epochs, made, guide, asked.by)
 
     def ask(self, asked: Asked) -> None:
         """Have a mask drawn, by a model too if one is chosen, after a rest the whole schedule; not twice the same."""

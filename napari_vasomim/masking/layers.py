@@ -14,7 +14,7 @@ from napari_vasomim.canvas import layers, results
 from napari_vasomim.canvas.canvas import Canvas
 from napari_vasomim.masking.answers import Asked
 from napari_vasomim.masking.vessels import Vessels
-from vasomim_core.masking.figures import BY_CHANCE, GUIDED, kinds, on_pixels
+from vasomim_core.masking.figures import BY_CHANCE, GUIDED, THROWN, kinds, on_pixels
 from vasomim_core.masking.results import Mask, OverEpochs, Reconstruction
 
 DISPLAYS: dict[str, tuple[str, ...]] = {
@@ -46,6 +46,8 @@ LEGEND = (
     f'<span style="color: {BY_CHANCE}">■</span> by chance'
 )
 """What the colours of a mask mean, for `plain.Marked`."""
+THROWN_AWAY = f'&nbsp; <span style="color: {THROWN}">■</span> thrown away'
+"""The same of one more colour, where a method throws patches away."""
 
 
 class MaskLayers:

@@ -1,4 +1,4 @@
-"""Two masking schedules side by side on the shown frame: masks, masking ratios, and the share of vessels masked."""
+"""Two ways of masking side by side on the shown frame: masks, masking ratios, and the share of vessels masked."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QDialog, QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_vasomim.masking.answers import Asked, MaskAnswers
-from napari_vasomim.masking.layers import LEGEND
+from napari_vasomim.masking.layers import LEGEND, THROWN_AWAY
 from napari_vasomim.masking.saving import ask_numbers, ask_path, save_figure, save_numbers
 from napari_vasomim.notify import report_error, report_errors
 from napari_vasomim.plain import Marked, make_plain, plain_label
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.kit import SPACE, button, choice, follow, header, hint, row
+from napari_vasomim.widgets.model_choice import ModelChoice
 from napari_vasomim.widgets.pictures import ColourBar, Picture
 from napari_vasomim.widgets.schedule_form import SAMPLERS
 from napari_vasomim.widgets.vessel_curves import VesselCurves
-from vasomim_core.errors import InputError
+from vasomim_core.errors import InputError, VasoMIMError
 from vasomim_core.inference.requests import MaskingOverEpochs, MaskPreview, Reconstruct
-from vasomim_core.masking.figures import in_words, on_pixels, picture, save_comparison
+from vasomim_core.masking.figures import by_guide, in_words, on_pixels, picture, save_comparison
 from vasomim_core.masking.results import MaskingResult, OverEpochs
 from vasomim_core.masking.schedule import MaskingSchedule, Sampler
+from vasomim_core.models.catalogue import known_card, model_name
 
-RATIO_COLOURS = "viridis"
+RATIO_COLOURS, SCORE_COLOURS = "viridis", "inferno"
 TITLES = {"mask": "mask", "ratio": "masking ratio", "drawn": "masked patches drawn"}
 
 
 class CompareWindow(QDialog):
-    """The panel's schedule, A, beside another one, B, which differs in sampler, γ or β; all else is the same.
+    """The panel's schedule, A, beside B: another one, which differs in sampler, γ or β, or the masks of AMT or HPM.
+
+    All else is the same: frame, anatomy, epoch of how many, and seed.
 
     Args:
         session: what the panels share.
@@ -44,9 +48,18 @@ class CompareWindow(QDialog):
 
     def __init__(self, session: Session, parent: QWidget, answers: MaskAnswers, first: MaskingSchedule):
         super().__init__(parent)
-        self.setWindowTitle("Two masking schedules")
+        self.setWindowTitle("Two ways of masking")
         self._of_a, self._of_b = answers, MaskAnswers(session, self)
         self._asked: Asked | None = None
+        self.by = ModelChoice(
+            ("encoder",),
+            "no encoder that AMT or HPM has pretrained; choose one of these",
+            "What masks in B: a schedule, or what an encoder of AMT attends to, or one of HPM takes for hard",
+            none="a schedule",
+            fits=lambda card: bool(card.guides),
+        )
+        self.by.fill("")
+        self._sizes, self._by = first, ""
         self.sampler = choice(*SAMPLERS, tooltip="How B draws its guided patches")
         other: Sampler = "anatomy" if first.sampler == "uniform" else "uniform"
         self.sampler.setCurrentIndex(self.sampler.findData(other))
@@ -55,31 +68,37 @@ class CompareWindow(QDialog):
         self.beta_end = _share(0, 1, first.beta_end, "The same at the last epoch")
         self.words = hint()
         settings = QHBoxLayout()
+        settings.addWidget(plain_label("B masks by"))
+        settings.addWidget(self.by, 1)
+        self._of_schedule = QWidget()
+        inner = QHBoxLayout(self._of_schedule)
+        inner.setContentsMargins(0, 0, 0, 0)
         for name, widget in (
-            ("<b>B</b>&nbsp; sampler", self.sampler),
+            ("sampler", self.sampler),
             ("γ", self.mask_ratio),
             ("β from", self.beta_start),
             ("to", self.beta_end),
         ):
-            settings.addWidget(plain_label(name))
-            settings.addWidget(widget, 1)
+            inner.addWidget(plain_label(name))
+            inner.addWidget(widget, 1)
+        settings.addWidget(self._of_schedule, 4)
 
         grid = QGridLayout()
         grid.setSpacing(SPACE)
         self.pictures: dict[tuple[str, str], Picture] = {}
-        titles: dict[tuple[str, str], QLabel] = {}
+        self.titles: dict[tuple[str, str], QLabel] = {}
         places = [("mask", 0, 0), ("ratio", 0, 2), ("drawn", 2, 2)]
         for shown, line, column in places:
             for right, which in enumerate("AB"):
-                titles[shown, which] = _title(f"{which}: {TITLES[shown]}")
+                self.titles[shown, which] = _title(f"{which}: {TITLES[shown]}")
                 self.pictures[shown, which] = Picture()
-                grid.addWidget(titles[shown, which], line, column + right)
+                grid.addWidget(self.titles[shown, which], line, column + right)
                 grid.addWidget(self.pictures[shown, which], line + 1, column + right)
         grid.addWidget(ColourBar(RATIO_COLOURS), 1, 4)
         self.curves = VesselCurves()
         grid.addWidget(_title("Share of the vessels that is masked, over the epochs"), 2, 0, 1, 2)
         grid.addWidget(self.curves, 3, 0, 1, 4)
-        self._drawn = [kept["drawn", which] for which in "AB" for kept in (titles, self.pictures)]
+        self._drawn = [kept["drawn", which] for which in "AB" for kept in (self.titles, self.pictures)]
         for column in range(4):
             grid.setColumnStretch(column, 1)
         self._grid = grid
@@ -101,23 +120,30 @@ class CompareWindow(QDialog):
         column_.addLayout(keep)
         make_plain(self)
 
+        self.by.chosen.connect(report_errors(self._guide_chosen))
+        follow(self, session.models_changed, lambda *_: self.by.fill(self.by.current))
         changed = report_errors(self._changed)
         self.sampler.currentIndexChanged.connect(changed)
         for spin in (self.mask_ratio, self.beta_start, self.beta_end):
             spin.valueChanged.connect(changed)
         follow(self, self._of_a.answered, self._draw)
         follow(self, self._of_b.answered, self._draw)
-        follow(self, self._of_b.failed, report_error)
-        self._show_model(False)
+        follow(self, self._of_b.failed, self._failed)
+        self._show_third(False)
         self.resize(1040, 660)  # fits a screen of 1366×768, too
 
     def ask(self, a: Asked) -> None:
         """Show this as A; what the settings of B leave open is taken over from it."""
         self._asked = a
-        self.words.setText(f"A, as set in the panel: {in_words(a.schedule)}. B differs in what is set here alone.")
-        self._show_model(bool(a.model))
+        b = self._b(a)
+        others = f"{by_guide(b.schedule, model_name(b.guide), b.by)}; ratios are those of its own run, epochs are A's"
+        self.words.setText(
+            f"A, as set in the panel: {in_words(a.schedule)}. "
+            + (f"B: {others}." if b.guide else "B differs in what is set here alone.")
+        )
+        self._show_third(bool(a.model or b.guide))
         if self.isVisible():
-            self._of_b.ask(self._b(a))
+            self._of_b.ask(b)
         self._draw()
 
     def results(self) -> dict[str, MaskingResult]:
@@ -151,7 +177,29 @@ class CompareWindow(QDialog):
         if path := ask_numbers(self, "masking-a-b.npz"):
             save_numbers(self, path, self.results())
 
+    def _guide_chosen(self, name: str) -> None:
+        card = known_card(name)
+        self._by = "" if card is None else card.guides
+        self._sizes = MaskingSchedule().for_model({} if card is None else card.options)
+        self._of_schedule.setVisible(not name)  # its own run has said
+        scores = {"A": "distribution f", "B": self._by}
+        for which in "AB":
+            self.titles["drawn", which].setText(f"{which}: {scores[which] if name else TITLES['drawn']}")
+            self.pictures["drawn", which].put(None)
+        self.state.setText(LEGEND + THROWN_AWAY if self._by == "attention" else LEGEND)
+        if name:
+            self.state.setText(self.state.text().replace("for its vessels", f"for its vessels (A), {self._by} (B)"))
+        self._changed()
+
+    def _failed(self, error: Exception) -> None:
+        report_error(error)
+        if self.by.current and isinstance(error, VasoMIMError):  # it would be said again at every change
+            self.by.use("")
+
     def _b(self, a: Asked) -> Asked:
+        if self.by.current:
+            sizes = {"input_size": self._sizes.input_size, "patch_size": self._sizes.patch_size, "co_guidance": False}
+            return replace(a, schedule=replace(a.schedule, **sizes), model="", guide=self.by.current, by=self._by)
         schedule = replace(
             a.schedule,
             sampler=self.sampler.currentData(),
@@ -177,14 +225,16 @@ class CompareWindow(QDialog):
             self.pictures["mask", which].put(None if mask is None else picture(vessels.frame, mask))
             if over is not None:
                 known[which] = over
-                colours = ensure_colormap(RATIO_COLOURS).map(over.masking_ratio.ravel())[:, :3]
-                colours = (colours * 255).astype(np.uint8).reshape(*over.masking_ratio.shape, 3)
-            self.pictures["ratio", which].put(None if over is None else on_pixels(colours, size))
-            if asked.model:
+            ratio = None if over is None else _coloured(over.masking_ratio, RATIO_COLOURS, size)
+            self.pictures["ratio", which].put(ratio)
+            if self.by.current:
+                self.pictures["drawn", which].put(None if mask is None else _heat(mask.f, size))
+            elif asked.model:
                 self.pictures["drawn", which].put(None if made is None else _in_shape(made.filled, size))
         self.curves.show_curves(known, self._asked.epoch)
 
-    def _show_model(self, there: bool) -> None:
+    def _show_third(self, there: bool) -> None:
+        """Room for what a model draws, or for what chooses in B."""
         if there is not self._drawn[0].isHidden():
             return
         for widget in self._drawn:
@@ -212,6 +262,18 @@ def _share(low: float, high: float, value: float, tooltip: str) -> QDoubleSpinBo
     spin.setKeyboardTracking(False)
     spin.setToolTip(tooltip)
     return spin
+
+
+def _heat(score: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """What chooses, from its least value over the frame to its largest."""
+    low, high = float(score.min()), float(score.max())
+    return _coloured((score - low) / max(high - low, 1e-12), SCORE_COLOURS, size)
+
+
+def _coloured(grid: NDArray[np.float32], colours: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Values in [0, 1] on the patch grid as colours on the frame, uint8 (H, W, 3)."""
+    rgb = ensure_colormap(colours).map(grid.ravel())[:, :3]
+    return on_pixels((rgb * 255).astype(np.uint8).reshape(*grid.shape, 3), size)
 
 
 def _in_shape(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:

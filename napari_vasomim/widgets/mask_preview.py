@@ -62,7 +62,8 @@ class MaskPreviewPanel(Panel):
         self.body.addWidget(self.legend)
         self.state = hint()
         self.body.addWidget(self.state)
-        self.compare = button("Compare with another schedule…", self.show_comparison, "Two settings side by side")
+        beside = "Beside it another schedule, or what AMT or HPM would mask"
+        self.compare = button("Compare with other masks…", self.show_comparison, beside)
         self.body.addWidget(self.compare)
         self.export = MaskExport(self.result, self._need_asked)
         self.body.addWidget(self.export)

@@ -32,16 +32,26 @@ class ModelChoice(QComboBox):
         tooltip: what the model is for.
         none: the words for no model, whose name is ""; "" = a model is needed.
         text: what a registered model is called in the list, from its name and card.
+        fits: which of these kinds, from their cards.
     """
 
     chosen = Signal(str)
     """A person has chosen this name or path."""
 
-    def __init__(self, kinds: Collection[str], refusal: str, tooltip: str, none: str = "", text: Text = _by_name):
+    def __init__(
+        self,
+        kinds: Collection[str],
+        refusal: str,
+        tooltip: str,
+        none: str = "",
+        text: Text = _by_name,
+        fits: Callable[[Card], bool] = lambda card: True,
+    ):
         super().__init__()
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setToolTip(plain.tooltip(tooltip))
-        self._kinds, self._refusal, self._none, self._text = kinds, refusal, none, text
+        self._refusal, self._none, self._text = refusal, none, text
+        self._fits = lambda card: card.kind in kinds and fits(card)
         self._cards: dict[str, Card] = {}
         self._files: list[str] = []
         self._current = ""
@@ -102,7 +112,7 @@ class ModelChoice(QComboBox):
 
     def _check_file(self, path: Path) -> None:
         card = catalogue.read_card(path)
-        if card.kind not in self._kinds:
+        if not self._fits(card):
             raise CheckpointError(f"{path.name} is {self._refusal.format(kind=card.kind)}")
 
     def _activated(self, row: int) -> None:
@@ -115,4 +125,4 @@ class ModelChoice(QComboBox):
         self.use(name)
 
     def _registered(self) -> dict[str, Card]:
-        return {name: card for name, card in catalogue.models().items() if card.kind in self._kinds}
+        return {name: card for name, card in catalogue.models().items() if self._fits(card)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from napari_vasomim.background.threads import LatestRequest
@@ -16,13 +16,17 @@ from napari_vasomim.notify import inform, report_errors, warn
 from napari_vasomim.plain import tooltip
 from napari_vasomim.runs import jobs
 from napari_vasomim.session import Session
-from napari_vasomim.widgets.kit import SPACE, hint
+from napari_vasomim.widgets.comparison_report import ComparisonReport, ask_comparison
+from napari_vasomim.widgets.kit import SPACE, button, hint
 from napari_vasomim.widgets.run_view import STATES, RunView
+from vasomim_core.comparing.standing import comparisons_in
 
 LIST_MS = 2000
 SHOWN = 4
 """Rows of the list that are seen without scrolling it."""
 RUN = Qt.ItemDataRole.UserRole
+OTHER = Path()
+"""In the place of a comparison: one that is asked for."""
 
 
 class Runs(QWidget):
@@ -60,7 +64,10 @@ class Runs(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE)
-        for widget in (self.none, self.list, self.view):
+        self.comparison = button(
+            "Open a comparison…", self.open_comparison, "The report of `vasomim compare`: its tables and pictures"
+        )
+        for widget in (self.none, self.list, self.comparison, self.view):
             layout.addWidget(widget)
         self._reading = LatestRequest(self, self._listed)
         self._timer = QTimer(self)
@@ -80,6 +87,20 @@ class Runs(QWidget):
         if self.view.job is not job:
             self.view.show_run(job)
         self.refresh()
+
+    def open_comparison(self) -> None:
+        """Show the report of a comparison: one that lies among the runs, or in a folder that is asked for.
+
+        Raises:
+            ConfigError: the folder is no comparison.
+            InputError: its report cannot be read.
+        """
+        near = comparisons_in(self.folder)
+        out = _chosen(self.comparison, near) if near else OTHER
+        if out == OTHER:
+            out = ask_comparison(self, self.folder)
+        if out is not None:
+            ComparisonReport(out, self).show()
 
     def refresh(self) -> None:
         """Read the list again, in a thread; while nobody looks, only as long as a run is alive."""
@@ -148,6 +169,15 @@ class Runs(QWidget):
         """The process that this window has started, if it was this window; else what the folder tells."""
         own = (job for job in reversed(self._session.jobs) if job.run == run)
         return next(own, None) or jobs.attach(run)
+
+
+def _chosen(below: QWidget, comparisons: list[Path]) -> Path | None:
+    """Which of these a person takes, from a menu; `OTHER` = one that lies elsewhere."""
+    menu = QMenu(below)
+    actions = {menu.addAction(path.name.replace("&", "&&")): path for path in comparisons}
+    menu.addSeparator()
+    actions[menu.addAction("In another folder…")] = OTHER
+    return actions.get(menu.exec_(below.mapToGlobal(below.rect().bottomLeft())))
 
 
 def _announce(status: jobs.RunStatus) -> None:

@@ -29,6 +29,8 @@ class Mask(Options):
         epoch: whose mask is drawn, from 0; None = the last.
         anatomy: how vessels are found.
         model: a pretrained model that draws what is masked, by name, file or run folder; it gives input and patch size.
+        guide: an encoder pretrained by AMT or HPM, whose masks are drawn in the place of the schedule's, by name, file
+            or run folder; it gives input and patch size, and of the schedule epochs and seed count.
         inverted: vessels are bright in this image.
         device: auto, cpu or cuda.
         schedule: the settings.
@@ -40,20 +42,23 @@ class Mask(Options):
     epoch: int | None = None
     anatomy: Mode = "robust"
     model: str | None = None
+    guide: str | None = None
     inverted: bool = False
     device: str = "auto"
     schedule: Annotated[MaskingSchedule, tyro.conf.arg(name="")] = field(default_factory=MaskingSchedule)
 
     @classmethod
     def default(cls, arguments: list[str]) -> Mask | None:
-        """The sizes of `--model` as the defaults of the schedule; None without one."""
+        """The sizes of `--model` or `--guide` as the defaults of the schedule; None without one."""
         scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        scan.add_argument("--model")
+        for name in ("--model", "--guide"):
+            scan.add_argument(name)
         given, _ = scan.parse_known_args(arguments)
-        if given.model is None:
+        sized = given.model or given.guide
+        if sized is None:
             return None
-        schedule = MaskingSchedule().for_model(read_card(find_model(given.model)).options)
-        return cls(frame=tyro.MISSING, output=tyro.MISSING, model=given.model, schedule=schedule)
+        schedule = MaskingSchedule().for_model(read_card(find_model(sized)).options)
+        return cls(frame=tyro.MISSING, output=tyro.MISSING, model=given.model, guide=given.guide, schedule=schedule)
 
     def run(self) -> dict[str, Any]:
         """Draw, and write the four files."""
@@ -74,6 +79,7 @@ class Mask(Options):
             self.anatomy,
             self.model or "",
             self.device,
+            self.guide or "",
         )
         name = stem(self.frame) + (f"_{self.index}" if count > 1 else "")
         npz, table, figure = (self.output / f"{name}{suffix}" for suffix in (".npz", ".csv", ".png"))
@@ -88,6 +94,7 @@ class Mask(Options):
             "patches": mask.masked.size,
             "masked": int(mask.masked.sum()),
             "guided": int(mask.guided.sum()),
+            "thrown": 0 if mask.thrown is None else int(mask.thrown.sum()),
             "l_rec": None if made is None else made.l_rec,
             "l_cons": None if made is None else made.l_cons,
         }
@@ -95,8 +102,11 @@ class Mask(Options):
     def summary(self, result: dict[str, Any]) -> str:
         """What is masked, how well it was drawn, and where the files are."""
         r = result
+        by = r["settings"].get("guided_by")
+        chosen = f"by {by} of {r['settings']['guide']}" if by else "for their vessels"
+        thrown = f", {r['thrown']} are thrown away" if r["thrown"] else ""
         lines = [
-            f"β = {r['beta']:.2f}: {r['masked']} of {r['patches']} patches are masked, {r['guided']} for their vessels"
+            f"β = {r['beta']:.2f}: {r['masked']} of {r['patches']} patches are masked, {r['guided']} {chosen}{thrown}"
         ]
         if r["l_rec"] is not None:
             cons = "" if r["l_cons"] is None else f", L_cons {r['l_cons']:.3f}"

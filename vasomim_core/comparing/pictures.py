@@ -10,6 +10,7 @@ import numpy as np
 from vasomim_core.comparing.datasets import DataSet
 from vasomim_core.comparing.rows import Row
 from vasomim_core.comparing.scoring import shown
+from vasomim_core.comparing.standing import PICTURES
 from vasomim_core.comparing.work import Work
 from vasomim_core.data.pretraining_frame import pretraining_frame
 from vasomim_core.figures import Curve, Panel, Plot, overlay, save_panels
@@ -17,7 +18,6 @@ from vasomim_core.inference.frame_masking import FrameMasking
 from vasomim_core.labels.labelled import LabelledFrame
 from vasomim_core.masking.schedule import MaskingSchedule
 
-FOLDER = "pictures"
 SIDE = 320
 SCHEDULES = (("β 0 → 0", 0.0, 0.0), ("β 0 → 0.5", 0.0, 0.5), ("β 0 → 1", 0.0, 1.0), ("β 1 → 1", 1.0, 1.0))
 COLOURS = ("#4a86c5", "#ff9d3c", "#35a86b", "#e2604f")
@@ -44,9 +44,9 @@ def save_contact_sheet(work: Work, one: DataSet, rows: Sequence[Row]) -> str | N
             panels.append(Panel(title, overlay(_small(grey), _small_mask(mask))))
     if not rows or not panels:
         return None
-    (work.out / FOLDER).mkdir(exist_ok=True)
+    (work.out / PICTURES).mkdir(exist_ok=True)
     name = f"{one.name}.png"
-    save_panels(work.out / FOLDER / name, panels, 2 + len(rows))
+    save_panels(work.out / PICTURES / name, panels, 2 + len(rows))
     return name
 
 
@@ -64,8 +64,8 @@ def save_schedules(work: Work) -> str | None:
         panels.append(Panel(name, over.masking_ratio, colours="viridis", limits=(0, 1), bar=True))
         curves.append(Curve(name, over.epochs, over.vessel_patches, colour))
     panels.append(Plot("vessel patches masked", curves, "epoch", (0, 1)))
-    (work.out / FOLDER).mkdir(exist_ok=True)
-    save_panels(work.out / FOLDER / "schedules.png", panels, 3, "Share of the epochs in which each patch is masked")
+    (work.out / PICTURES).mkdir(exist_ok=True)
+    save_panels(work.out / PICTURES / "schedules.png", panels, 3, "Share of the epochs in which each patch is masked")
     return "schedules.png"
 
 

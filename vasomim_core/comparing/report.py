@@ -18,13 +18,12 @@ from vasomim_core.comparing.pictures import save_contact_sheet, save_schedules
 from vasomim_core.comparing.published import ABLATION, PUBLISHED, published_as
 from vasomim_core.comparing.rows import TABLE, Row, tokens_seen
 from vasomim_core.comparing.scoring import read_scores
+from vasomim_core.comparing.standing import REPORT, TABLES
 from vasomim_core.comparing.statistics import Difference, Values, mean_and_spread, paired_difference
 from vasomim_core.comparing.work import Outcome, Work
 from vasomim_core.files import atomic, write_text
 
 Metric = Literal["dsc", "cldice"]
-NAME = "report.md"
-TABLES = "tables"
 DASH = "–"
 METRICS: tuple[Metric, ...] = ("dsc", "cldice")
 
@@ -70,8 +69,8 @@ def write_report(work: Work, outcome: Outcome) -> Path:
         lines += ["", "## Not done", "", *(f"- {name}: {why}" for name, why in outcome.failures.items())]
     if outcome.stopped:
         lines += ["", "The comparison was stopped; the same command goes on with it."]
-    write_text(work.out / NAME, "\n".join(lines) + "\n")
-    return work.out / NAME
+    write_text(work.out / REPORT, "\n".join(lines) + "\n")
+    return work.out / REPORT
 
 
 def _scored(work: Work, row: Row, one: DataSet) -> Scored | None:

@@ -15,6 +15,7 @@ from vasomim_core.comparing.datasets import DataSet, data_sets, pretraining_fram
 from vasomim_core.comparing.rows import Row, pretraining, rows_of, takes_segmentor
 from vasomim_core.comparing.scoring import Segmenter, by_model, filter_alone, write_scores
 from vasomim_core.comparing.settings import Comparison, settle_settings
+from vasomim_core.comparing.standing import SCORES
 from vasomim_core.config import FinetuneConfig, Pretraining, SegmentorConfig, Training
 from vasomim_core.data.store import FrameStore
 from vasomim_core.errors import LockedError, VasoMIMError
@@ -177,7 +178,7 @@ class Work:
 
     def scored(self, row: Row, one: DataSet, seed: int) -> Path:
         """The folder with a row's scores."""
-        return self.out / "scores" / one.name / row.name / f"seed-{seed}"
+        return self.out / SCORES / one.name / row.name / f"seed-{seed}"
 
     def clustered(self, row: Row, one: DataSet) -> Path:
         """The file with a row's clustering."""

@@ -30,9 +30,12 @@ from vasomim_core.masking.sampling import (
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models import objectives
 from vasomim_core.models.catalogue import Preprocessing, find_model, model_name
+from vasomim_core.models.encoder import Encoder
+from vasomim_core.models.guides import Guide
+from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.prediction import check_plane
 from vasomim_core.models.preprocessing import normalise
-from vasomim_core.models.registry import load_pretrained
+from vasomim_core.models.registry import load_guide, load_pretrained
 from vasomim_core.models.vasomim import VasoMIM
 
 SAMPLES = 128
@@ -51,6 +54,9 @@ class FrameMasking:
         anatomy: bool (H, W); `data.pretraining_frame.pretraining_frame` gives both as pretraining has them.
         schedule: the settings.
         guide: the model whose segmentor guides, too: needed for co-guidance alone.
+        other: a network of another method that chooses in the place of anatomy, by its own rule; then of the schedule
+            only sizes, epochs and seed count, and the sizes must be its own. Its method scales whole frames by area
+            (AMT) where here they are scaled as a crop is.
 
     A model is loaded for the schedule's input size, see `registry.load_pretrained`; of its own settings only the patch
     size counts.
@@ -66,19 +72,22 @@ class FrameMasking:
         anatomy: NDArray[np.bool_],
         schedule: MaskingSchedule,
         guide: VasoMIM | None = None,
+        other: Guide | None = None,
     ):
         schedule.check()
         check_plane("frame", frame, "uint8")
         check_plane("anatomy", anatomy, "bool")
         if frame.shape != anatomy.shape:
             raise InputError(f"the anatomy is {_size(anatomy)}, the frame {_size(frame)}; extract it from this frame")
-        self.schedule = schedule
+        self.schedule, self._other = schedule, other
         box = (0, 0, frame.shape[1], frame.shape[0])
         self._image, found = cut_out(frame, anatomy.astype(np.uint8), box, schedule.input_size)
         self._anatomy = found > 0
         self._vessels = vascular_distribution(torch.from_numpy(self._anatomy)[None], schedule.patch_size)
         self._f = self._vessels
-        if schedule.co_guidance:
+        if other is not None:
+            self._f = self._score(other)
+        elif schedule.co_guidance:
             soft = co_guided_anatomy(torch.from_numpy(self._anatomy)[None], self._seen_by(guide))
             self._f = vascular_distribution(soft, schedule.patch_size)
         rows = schedule.input_size // schedule.patch_size
@@ -93,23 +102,30 @@ class FrameMasking:
         """
         if epoch in self._masks:
             return self._masks[epoch]
-        schedule = self.schedule
-        beta = schedule.beta(epoch)
+        schedule, other = self.schedule, self._other
+        beta = schedule.beta(epoch) if other is None else other.share(epoch, schedule.epochs)
         noise = mask_noise(schedule.seed, 0, *self._f.shape)
-        masks = sample_masks(self._f, schedule.mask_ratio, beta, noise, schedule.sampler)
-        f, masked, guided = (plane.reshape(self._grid).numpy() for plane in (self._f, *masks))
-        self._masks[epoch] = Mask(self._image, self._anatomy, f, masked, guided, epoch, beta)
+        masks: tuple[Tensor, ...]
+        if other is None:
+            masks = sample_masks(self._f, schedule.mask_ratio, beta, noise, schedule.sampler)
+        else:
+            masks = other.choose(self._f, epoch, schedule.epochs, noise)
+        f, masked, guided, *thrown = (plane.reshape(self._grid).numpy() for plane in (self._f, *masks))
+        self._masks[epoch] = Mask(self._image, self._anatomy, f, masked, guided, epoch, beta, *thrown)
         return self._masks[epoch]
 
     def over_epochs(self) -> OverEpochs:
         """What the whole schedule does, each epoch with luck of its own."""
-        schedule = self.schedule
+        schedule, other, sample = self.schedule, self._other, None
+        if other is not None:
+            sample = lambda f, epoch, noise: other.choose(f, epoch, schedule.epochs, noise).masked  # noqa: E731
+        share = schedule.beta if other is None else lambda epoch: other.share(epoch, schedule.epochs)
         epochs = np.linspace(0, schedule.epochs - 1, min(MOST_EPOCHS, schedule.epochs)).round().astype(np.int64)
-        patches, pixels = masked_vessels(self._f[0], self._vessels[0], schedule, epochs.tolist(), SAMPLES)
+        patches, pixels = masked_vessels(self._f[0], self._vessels[0], schedule, epochs.tolist(), SAMPLES, sample)
         return OverEpochs(
-            masking_ratio=masking_ratio(self._f, schedule).reshape(self._grid).numpy(),
+            masking_ratio=masking_ratio(self._f, schedule, sample).reshape(self._grid).numpy(),
             epochs=epochs,
-            betas=np.array([schedule.beta(epoch) for epoch in epochs.tolist()]),
+            betas=np.array([share(epoch) for epoch in epochs.tolist()]),
             vessel_patches=patches.numpy(),
             vessel_pixels=pixels.numpy(),
         )
@@ -122,7 +138,7 @@ class FrameMasking:
             ConfigError: the model's patches or input are not those of the schedule.
         """
         autoencoder, segmentor = model.autoencoder, model.segmentor
-        images = self._normalised(model)
+        images = self._normalised(model.autoencoder)
         masked = torch.from_numpy(mask.masked).reshape(1, -1).to(images.device)
         predicted = autoencoder(images, masked, int(mask.masked.sum()))
         target, mean, std = objectives.normalised_patches(images, autoencoder.patch_size)
@@ -150,16 +166,20 @@ class FrameMasking:
     def _seen_by(self, guide: VasoMIM | None) -> Tensor:
         if guide is None or guide.segmentor is None:
             raise ConfigError("co-guidance asks a model's segmentor; choose a pretrained model that has one")
-        return guide.segmentor(self._normalised(guide)).cpu()
+        return guide.segmentor(self._normalised(guide.autoencoder)).cpu()
 
-    def _normalised(self, model: VasoMIM) -> Tensor:
-        schedule, autoencoder = self.schedule, model.autoencoder
-        own, side = autoencoder.patch_size, autoencoder.patch_embed.img_size[0]
+    @torch.inference_mode()
+    def _score(self, other: Guide) -> Tensor:
+        return other.score(self._normalised(other.encoder)).cpu()
+
+    def _normalised(self, vit: MaskedAutoencoder | Encoder) -> Tensor:
+        schedule = self.schedule
+        own, side = vit.patch_size, vit.patch_embed.img_size[0]
         if own != schedule.patch_size:
             raise ConfigError(f"the patch size is {schedule.patch_size} px; this model's patches are of {own} px")
         if side != schedule.input_size:
             raise ConfigError(f"the input size is {schedule.input_size} px; the model was loaded for {side} px")
-        return normalise(torch.from_numpy(self._image.copy())[None].to(autoencoder.pos_embed.device), Preprocessing())
+        return normalise(torch.from_numpy(self._image.copy())[None].to(vit.pos_embed.device), Preprocessing())
 
 
 def mask_frame(
@@ -169,6 +189,7 @@ def mask_frame(
     anatomy: Mode = "robust",
     model: str | Path = "",
     device: str = "auto",
+    guide: str | Path = "",
 ) -> MaskingResult:
     """All that guided masking of a frame comes to, from the frame alone.
 
@@ -181,6 +202,8 @@ def mask_frame(
         model: name or path of a pretrained model that draws what is masked; "" = none. Its patch size and, best, its
             input size are the schedule's: see `MaskingSchedule.for_model`.
         device: see `load_model`.
+        guide: name or path of an encoder pretrained by AMT or HPM, whose masks are drawn in the place of the
+            schedule's; its sizes are the schedule's, of which further only epochs and seed count. Not with `model`.
 
     Returns:
         With S the schedule's input size and P its patch size, on a grid of (S / P, S / P) patches:
@@ -197,13 +220,16 @@ def mask_frame(
     Raises:
         ConfigError: a setting out of range, no such epoch, or a setting that the model does not permit.
         InputError: not one grey 8-bit frame.
-        CheckpointError: no such model, or one that was not pretrained.
+        CheckpointError: no such model, or one that was not pretrained so.
     """
     schedule = schedule or MaskingSchedule()
     schedule.check()
+    if model and guide:
+        raise ConfigError("a model draws what a schedule masks; give --model, or --guide for the masks of another one")
     check_plane("frame", frame, "uint8")
     loaded = load_pretrained(model, device, schedule.input_size)[0] if model else None
-    masking = FrameMasking(*pretraining_frame(frame, anatomy), schedule, loaded)
+    other, card = load_guide(guide, device) if guide else (None, None)
+    masking = FrameMasking(*pretraining_frame(frame, anatomy), schedule, loaded, other)
     mask = masking.mask(schedule.epochs - 1 if epoch is None else epoch)
     return MaskingResult(
         schedule=schedule,
@@ -212,6 +238,8 @@ def mask_frame(
         mask=mask,
         over_epochs=masking.over_epochs(),
         reconstruction=masking.reconstruct(mask, loaded) if loaded is not None else None,
+        guide=model_name(find_model(guide)) if guide else "",
+        by="" if card is None else card.guides,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar, get_args
 
 import numpy as np
@@ -97,12 +97,14 @@ class MaskingRequest(Request[Answer]):
         anatomy: bool (H, W).
         schedule: the settings.
         model: name or path of a pretrained autoencoder; "" = none.
+        guide: name or path of an encoder of another method that chooses in the place of anatomy; "" = none.
     """
 
     frame: NDArray[np.uint8]
     anatomy: NDArray[np.bool_]
     schedule: MaskingSchedule
     model: str
+    guide: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -124,9 +124,10 @@ class Service:
 
         frame, anatomy, schedule = request.frame, request.anatomy, request.schedule
         guide = self._pretrained(request) if schedule.co_guidance else None
-        about = (*_content(frame), *_content(anatomy), schedule, guide)
+        other = self._model("load_guide", request.guide)[0] if request.guide else None
+        about = (*_content(frame), *_content(anatomy), schedule, guide, other)
         if self._kept is None or self._kept[0] != about:
-            self._kept = about, FrameMasking(frame, anatomy, schedule, guide)
+            self._kept = about, FrameMasking(frame, anatomy, schedule, guide, other)
         return self._kept[1]
 
     def _pretrained(self, request: MaskingRequest[Any]) -> VasoMIM | None:

@@ -15,8 +15,8 @@ from vasomim_core.files import atomic
 from vasomim_core.masking.results import Mask, MaskingResult, cannot_write
 from vasomim_core.masking.schedule import MaskingSchedule
 
-GUIDED, BY_CHANCE, ANATOMY = "#ff9d3c", "#4a86c5", "#e2604f"
-"""Colours of a patch that is masked for its vessels, of one that is masked by chance, and of the vessels."""
+GUIDED, BY_CHANCE, THROWN, ANATOMY = "#ff9d3c", "#4a86c5", "#b04fc4", "#e2604f"
+"""Colours of a patch that is masked for its vessels, by chance, or thrown away, and of the vessels."""
 GIF_MS = 120
 GIF_SIDE = 512
 
@@ -28,15 +28,16 @@ def on_pixels(grid: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
 
 def kinds(mask: Mask) -> NDArray[np.uint8]:
-    """Per patch: 0 = visible, 1 = masked for its vessels, 2 = masked by chance."""
-    return np.where(mask.guided, 1, np.where(mask.masked, 2, 0)).astype(np.uint8)
+    """Per patch: 0 = visible, 1 = masked for its vessels, 2 = masked by chance, 3 = thrown away."""
+    thrown = 0 if mask.thrown is None else np.where(mask.thrown, 3, 0)
+    return np.where(mask.guided, 1, np.where(mask.masked, 2, thrown)).astype(np.uint8)
 
 
 def picture(frame: NDArray[np.uint8], mask: Mask) -> NDArray[np.uint8]:
-    """A frame (H, W) under its masked patches in two colours, uint8 (H, W, 3)."""
+    """A frame (H, W) under its masked patches in their colours, uint8 (H, W, 3)."""
     shown = on_pixels(kinds(mask), (frame.shape[0], frame.shape[1]))
     rgb = np.repeat(frame[..., None], 3, axis=2)
-    for kind, colour in ((1, GUIDED), (2, BY_CHANCE)):
+    for kind, colour in ((1, GUIDED), (2, BY_CHANCE), (3, THROWN)):
         rgb[shown == kind] = overlay(frame, shown == kind, ImageColor.getrgb(colour)[:3])[shown == kind]
     return rgb
 
@@ -51,7 +52,7 @@ def save_figure(path: Path, result: MaskingResult) -> None:
     panels: list[Panel | Plot] = [
         Panel(f"frame at {result.schedule.input_size} px", mask.image, limits=(0, 255)),
         Panel("anatomy", overlay(mask.image, mask.anatomy, ImageColor.getrgb(ANATOMY)[:3])),
-        Panel("distribution f", mask.f, colours="inferno", bar=True),
+        Panel(result.by or "distribution f", mask.f, colours="inferno", bar=True),
         Panel(f"mask at epoch {mask.epoch}, β = {mask.beta:.2f}", picture(mask.image, mask)),
         Panel("masking ratio", result.over_epochs.masking_ratio, colours="viridis", limits=(0, 1), bar=True),
     ]
@@ -76,11 +77,14 @@ def save_comparison(path: Path, a: MaskingResult, b: MaskingResult) -> None:
         InputError: the file cannot be written.
     """
     panels: list[Panel | Plot] = []
+    by_network = bool(a.by or b.by)
     for name, result in (("A", a), ("B", b)):
         mask, ratio, made = result.mask, result.over_epochs.masking_ratio, result.reconstruction
         panels.append(Panel(f"{name}: mask at epoch {mask.epoch}, β = {mask.beta:.2f}", picture(mask.image, mask)))
         panels.append(Panel(f"{name}: masking ratio", ratio, colours="viridis", limits=(0, 1), bar=True))
-        if made is not None:
+        if by_network:
+            panels.append(Panel(f"{name}: {result.by or 'distribution f'}", mask.f, colours="inferno", bar=True))
+        elif made is not None:
             panels.append(Panel(f"{name}: masked patches drawn, L_rec {made.l_rec:.3f}", made.filled, limits=(0, 255)))
         if result is a:
             panels.append(curves(a, b))
@@ -100,6 +104,8 @@ def curves(a: MaskingResult, b: MaskingResult) -> Plot:
 def caption(result: MaskingResult) -> str:
     """The settings in one line."""
     by = f" · {result.model}" if result.model else ""
+    if result.guide:
+        return by_guide(result.schedule, result.guide, result.by)
     return f"{in_words(result.schedule)} · {result.anatomy} anatomy{by}"
 
 
@@ -109,6 +115,14 @@ def in_words(schedule: MaskingSchedule) -> str:
         f"{schedule.input_size} px, patches of {schedule.patch_size} px · γ = {schedule.mask_ratio:g} · "
         f"sampler {schedule.sampler}{' with co-guidance' if schedule.co_guidance else ''} · "
         f"β from {schedule.beta_start:g} to {schedule.beta_end:g} in {schedule.epochs} epochs · seed {schedule.seed}"
+    )
+
+
+def by_guide(schedule: MaskingSchedule, guide: str, by: str) -> str:
+    """The masks of another method in one line: who chooses by what, and what of a schedule counts."""
+    return (
+        f"{by} of {guide} · {schedule.input_size} px, patches of {schedule.patch_size} px · "
+        f"{schedule.epochs} epochs · seed {schedule.seed}"
     )
 
 

@@ -33,6 +33,10 @@ class Mask:
         guided: bool on the patch grid, those of the masked patches that anatomy has chosen.
         epoch: e, from 0.
         beta: β_e.
+        thrown: bool on the patch grid, what is neither masked nor seen; None where the method throws nothing away.
+
+    Where a pretrained network of another method chooses (see `MaskingResult.guide`), f is what it says of each patch,
+    `guided` are the patches that were masked for it, and β_e is their share.
     """
 
     image: NDArray[np.uint8]
@@ -42,6 +46,7 @@ class Mask:
     guided: NDArray[np.bool_]
     epoch: int
     beta: float
+    thrown: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +109,9 @@ class MaskingResult:
         mask: of one epoch.
         over_epochs: of the whole schedule.
         reconstruction: by the model; None without one.
+        guide: name of the pretrained network whose method's masks these are, or ""; then of the schedule only sizes,
+            epochs and seed count.
+        by: what of that network chooses, see `catalogue.GUIDES`; "" = anatomy does.
     """
 
     schedule: MaskingSchedule
@@ -112,10 +120,16 @@ class MaskingResult:
     mask: Mask
     over_epochs: OverEpochs
     reconstruction: Reconstruction | None = None
+    guide: str = ""
+    by: str = ""
 
     def settings(self) -> dict[str, Any]:
         """What it was made with, as plain values."""
-        return asdict(self.schedule) | {"epoch": self.mask.epoch, "anatomy": self.anatomy, "model": self.model}
+        schedule = asdict(self.schedule)
+        if self.guide:
+            schedule = {name: schedule[name] for name in ("input_size", "patch_size", "epochs", "seed")}
+            schedule |= {"guide": self.guide, "guided_by": self.by}
+        return schedule | {"epoch": self.mask.epoch, "anatomy": self.anatomy, "model": self.model}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything by the name of its attribute."""
@@ -152,8 +166,10 @@ def save_csv(path: Path, results: Mapping[str, MaskingResult]) -> list[Path]:
         The two files.
 
     Raises:
-        InputError: a file cannot be written.
+        InputError: a file cannot be written, or the results are on different patch grids.
     """
+    if len({result.mask.f.shape for result in results.values()}) > 1:
+        raise InputError("The two have other patches, and a table has one row for a patch; save the numbers as NPZ.")
     first = next(iter(results.values()))
     row, column = np.indices(first.mask.f.shape)
     patches: dict[str, Any] = {"row": row, "column": column}
@@ -161,6 +177,8 @@ def save_csv(path: Path, results: Mapping[str, MaskingResult]) -> list[Path]:
     for suffix, result in results.items():
         mask, over = result.mask, result.over_epochs
         planes = {"f": mask.f, "masked": mask.masked.astype(int), "guided": mask.guided.astype(int)}
+        if mask.thrown is not None:
+            planes["thrown"] = mask.thrown.astype(int)
         patches |= {name + suffix: plane for name, plane in (planes | {"masking_ratio": over.masking_ratio}).items()}
         for name in ("betas", "vessel_patches", "vessel_pixels"):
             curves[name.replace("betas", "beta") + suffix] = getattr(over, name)

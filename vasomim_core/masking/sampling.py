@@ -9,7 +9,7 @@ Source: VasoMIM (AAAI 2026, arXiv 2508.10794), section "anatomy-guided masking s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, get_args, overload
 
 import numpy as np
@@ -219,7 +219,18 @@ def _guided_indices(f: Tensor, masked: int, beta: float, noise: Tensor, sampler:
     return finish.topk(wanted, dim=1, largest=False, sorted=False).indices
 
 
-def masking_ratio(f: Tensor, schedule: MaskingSchedule) -> Tensor:
+Sample = Callable[[Tensor, int, Tensor], Tensor]
+"""What is masked, boolean (B, N): by f (B, N), in an epoch from 0, with noise (2, B, N)."""
+
+
+def sample_by(schedule: MaskingSchedule) -> Sample:
+    """The masks of a schedule."""
+    return lambda f, epoch, noise: (
+        sample_masks(f, schedule.mask_ratio, schedule.beta(epoch), noise, schedule.sampler).masked
+    )
+
+
+def masking_ratio(f: Tensor, schedule: MaskingSchedule, sample: Sample | None = None) -> Tensor:
     """Per patch, the share of epochs in which it is masked over the whole weak-to-strong schedule.
 
     Each epoch has luck of its own: the masks are those of a run with this seed that takes one step per epoch.
@@ -227,19 +238,24 @@ def masking_ratio(f: Tensor, schedule: MaskingSchedule) -> Tensor:
     Args:
         f: vascular distribution (B, N), on the CPU.
         schedule: γ, sampler, β, E and seed.
+        sample: masks by another rule; then of the schedule only E and seed count.
 
     Returns:
         float32 (B, N) in [0, 1]; the mean of each row is M / N.
     """
-    count = torch.zeros_like(f)
+    count, sample = torch.zeros_like(f), sample or sample_by(schedule)
     for epoch in range(schedule.epochs):
-        noise = mask_noise(schedule.seed, epoch, *f.shape)
-        count += sample_masks(f, schedule.mask_ratio, schedule.beta(epoch), noise, schedule.sampler).masked
+        count += sample(f, epoch, mask_noise(schedule.seed, epoch, *f.shape))
     return count / schedule.epochs
 
 
 def masked_vessels(
-    f: Tensor, vessels: Tensor, schedule: MaskingSchedule, epochs: Sequence[int], samples: int
+    f: Tensor,
+    vessels: Tensor,
+    schedule: MaskingSchedule,
+    epochs: Sequence[int],
+    samples: int,
+    sample: Sample | None = None,
 ) -> tuple[Tensor, Tensor]:
     """How much of one frame's vessels is masked in some epochs: the mean over `samples` masks for each of them.
 
@@ -249,16 +265,16 @@ def masked_vessels(
         schedule: γ, sampler, β, E and seed.
         epochs: from 0.
         samples: masks per epoch; those of epoch e are the masks of a batch of so many equal frames in step e.
+        sample: see `masking_ratio`.
 
     Returns:
         float32 (len(epochs),) in [0, 1] each: the share of the patches with vessel that is masked, and the share of
         the vessel pixels. Not a number where there is no vessel.
     """
-    patches, pixels = [], []
+    patches, pixels, sample = [], [], sample or sample_by(schedule)
     for epoch in epochs:
         noise = mask_noise(schedule.seed, epoch, samples, len(f))
-        masks = sample_masks(f.expand(samples, -1), schedule.mask_ratio, schedule.beta(epoch), noise, schedule.sampler)
-        share = masks.masked.float().mean(0)
+        share = sample(f.expand(samples, -1), epoch, noise).float().mean(0)
         patches.append(share[vessels > 0].mean())
         pixels.append((share * vessels).sum() / vessels.sum())
     return torch.stack(patches), torch.stack(pixels)

@@ -13,18 +13,14 @@ patches of a frame is interpolated linearly.
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 import torch
-from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from vasomim_core.data.store import FrameStore
-from vasomim_core.errors import ConfigError
 from vasomim_core.masking.sampling import masked_count
 from vasomim_core.methods import processes
 from vasomim_core.methods.losses import mean_where, patch_errors, raw_patches
@@ -33,7 +29,8 @@ from vasomim_core.methods.masks import uniform
 from vasomim_core.methods.method import Batch, Moment
 from vasomim_core.methods.settings import AMTConfig
 from vasomim_core.methods.views import PlacedCrop
-from vasomim_core.models.encoder import seen, visible, with_class
+from vasomim_core.models.encoder import seen, visible
+from vasomim_core.models.guides import AttentionRule, class_attention, drawn_order
 from vasomim_core.models.mae import MaskedAutoencoder, everywhere
 
 AT_ONCE = 64
@@ -47,16 +44,10 @@ class AMT(MaskedMethod[AMTConfig]):
 
     def __init__(self, config: AMTConfig):
         super().__init__(config)
-        # Rounded down, both of them, unlike MAE's.
-        self.masked = math.floor(config.mask_ratio * self.patches + 1e-9)
-        self.used = math.floor((config.mask_ratio + config.throw_ratio) * self.patches + 1e-9)
-        if not 0 < self.masked <= self.used < self.patches:
-            raise ConfigError(
-                f"masking {config.mask_ratio:g} and throwing {config.throw_ratio:g} of {self.patches} patches leaves "
-                "none to see, or none to draw; lower --mask-ratio or --throw-ratio"
-            )
+        self.rule = AttentionRule(config.mask_ratio, config.throw_ratio, config.uniform_ratio, config.uniform_share)
+        self.masked, self.used = self.rule.counts(self.patches)
         self.uniform_count = masked_count(self.patches, config.uniform_ratio)
-        self.first = round(config.uniform_share * config.training.epochs)
+        self.first = self.rule.first(config.training.epochs)
         self.every = max(1, round(config.refresh * config.training.epochs))
 
     def view(self) -> PlacedCrop:
@@ -96,22 +87,12 @@ class AMT(MaskedMethod[AMTConfig]):
         else:
             weights = cropped(self.attention[batch["index"]], batch["place"], self.autoencoder.patch_embed.grid_size)
             order = drawn_order(weights, noise[1])
-            masked, thrown = self.split(order)
+            masked, thrown = self.rule.split(order)
             drawn, kept = self.patches - self.used + self.masked, order[:, self.used :]
         places = visible(thrown, self.patches - drawn)
         predicted = draw_some(self.autoencoder, images, kept, places)
         target = seen(raw_patches(images, self.config.patch_size), places)
         return {"loss": mean_where(patch_errors(predicted, target), masked.gather(1, places))}
-
-    def split(self, order: Tensor) -> tuple[Tensor, Tensor]:
-        """What is masked and what is thrown away, boolean (B, N) each, of an order int64 (B, N)."""
-        rank = order.argsort(dim=1)
-        return rank < self.masked, (rank >= self.masked) & (rank < self.used)
-
-
-def drawn_order(weights: Tensor, noise: Tensor) -> Tensor:
-    """All patches without replacement with these weights (B, N), int64 (B, N): an exponential race, see `sampling`."""
-    return (torch.log1p(-noise).neg() / weights.clamp_min(1e-6)).argsort(dim=1)
 
 
 def draw_some(autoencoder: MaskedAutoencoder, images: Tensor, kept: Tensor, places: Tensor) -> Tensor:
@@ -132,26 +113,6 @@ def draw_some(autoencoder: MaskedAutoencoder, images: Tensor, kept: Tensor, plac
     for block in autoencoder.decoder_blocks:
         x = block(x)
     return autoencoder.decoder_pred(autoencoder.decoder_norm(x))[:, 1:]
-
-
-@torch.no_grad()
-def class_attention(vit: VisionTransformer, images: Tensor) -> Tensor:
-    """How the class token attends to each patch in the last block: min-max per head, mean of heads, (B, N) in 0 … 1."""
-    patches = vit.patch_embed(images) + vit.pos_embed[:, 1:]
-    *first, last = vit.blocks
-    x = nn.Sequential(*first)(with_class(vit, seen(patches, None)))
-    heads = _attention(last, x)[:, :, 0, 1:]
-    low, high = heads.amin(dim=2, keepdim=True), heads.amax(dim=2, keepdim=True)
-    return ((heads - low) / (high - low).clamp_min(1e-12)).mean(dim=1)
-
-
-def _attention(block: Block, x: Tensor) -> Tensor:
-    """The attention of a block, after its softmax, (B, heads, T, T)."""
-    attention = block.attn
-    queries, keys, _ = (
-        attention.qkv(block.norm1(x)).unflatten(2, (3, attention.num_heads, attention.head_dim)).permute(2, 0, 3, 1, 4)
-    )
-    return (queries @ keys.transpose(-2, -1) * attention.scale).float().softmax(dim=-1)
 
 
 def cropped(attention: Tensor, places: Tensor, grid: tuple[int, int]) -> Tensor:

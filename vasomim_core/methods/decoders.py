@@ -1,4 +1,4 @@
-"""Decoders beside MAE's own, which stands in `models.mae`."""
+"""CrossMAE's decoder. MAE's own stands in `models.mae`, and one with other outputs in `models.token_decoder`."""
 
 from __future__ import annotations
 
@@ -6,40 +6,10 @@ import math
 
 import torch
 from timm.layers import Mlp
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from vasomim_core.models.mae import everywhere
+from vasomim_core.models.token_decoder import start_as_mae
 from vasomim_core.models.vit import layer_norm, sincos_positions
-
-
-class TokenDecoder(nn.Module):
-    """MAE's decoder with another output: encoded tokens (B, 1 + V, D) → (B, N, outputs).
-
-    Args:
-        embed: D.
-        grid: rows and columns of patches.
-        width: channels.
-        depth: blocks.
-        heads: attention heads of each.
-        outputs: numbers for each patch.
-    """
-
-    def __init__(self, embed: int, grid: tuple[int, int], width: int, depth: int, heads: int, outputs: int):
-        super().__init__()
-        self.embed = nn.Linear(embed, width)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.positions = nn.Parameter(sincos_positions(width, grid), requires_grad=False)
-        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True, norm_layer=layer_norm) for _ in range(depth)))
-        self.norm = layer_norm(width)
-        self.predict = nn.Linear(width, outputs)
-        nn.init.normal_(self.mask_token, std=0.02)
-        start_as_mae(self)
-
-    def forward(self, tokens: Tensor, kept: Tensor) -> Tensor:
-        """Numbers for every patch; `kept`, int64 (B, V), are the places of the encoded ones."""
-        x = everywhere(self.embed(tokens), kept, self.mask_token, self.positions)
-        return self.predict(self.norm(self.blocks(x)))[:, 1:]
 
 
 class CrossDecoder(nn.Module):
@@ -105,12 +75,3 @@ class CrossBlock(nn.Module):
         seen = self.norm_seen(seen)
         x = x + self.attention(self.norm1(x), seen, seen, need_weights=False)[0]
         return x + self.mlp(self.norm2(x))
-
-
-def start_as_mae(network: nn.Module) -> None:
-    """MAE's initialisation: Xavier-uniform linear layers without bias."""
-    for module in network.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

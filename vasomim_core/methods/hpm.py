@@ -11,18 +11,19 @@ slow copy rises in a straight line.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
-from vasomim_core.masking.sampling import sample_masks
-from vasomim_core.masking.schedule import guidance_strength
 from vasomim_core.methods.copies import follow, linear, slow_copy
-from vasomim_core.methods.decoders import TokenDecoder
 from vasomim_core.methods.losses import mean_where, patch_errors, ranking_loss, raw_patches
 from vasomim_core.methods.mae import MaskedMethod
-from vasomim_core.methods.method import Batch, Moment
+from vasomim_core.methods.method import Batch, Moment, encoder_tensors
 from vasomim_core.methods.settings import HPMConfig
 from vasomim_core.models.encoder import visible
+from vasomim_core.models.guides import GUIDE, HARDNESS, HardnessRule, hardest, predicted_loss
+from vasomim_core.models.token_decoder import TokenDecoder
 
 
 class HPM(MaskedMethod[HPMConfig]):
@@ -38,18 +39,19 @@ class HPM(MaskedMethod[HPMConfig]):
             config.decoder_heads,
             outputs=1,
         )
+        self.rule = HardnessRule(config.mask_ratio, config.beta_start, config.beta_end)
         self.slow, self.slow_hardness = slow_copy(self.autoencoder), slow_copy(self.hardness)
 
     def beta(self, epoch: int) -> float:
         """The share of the masked patches that are the hardest."""
-        return guidance_strength(epoch, self.config.training.epochs, self.config.beta_start, self.config.beta_end)
+        return self.rule.beta(epoch, self.config.training.epochs)
 
     def forward(self, batch: Batch, moment: Moment) -> dict[str, Tensor]:
         """Reconstruction and ranking."""
         images = self.images(batch["frame"])
         hard = self.predicted_by_copy(images)
         noise = moment.noise(self.patches, images.device)
-        mask = hardest(hard, self.config.mask_ratio, self.beta(moment.epoch), noise)
+        mask = hardest(hard, self.config.mask_ratio, self.beta(moment.epoch), noise).masked
         kept = visible(mask, self.masked)
         tokens = self.autoencoder.encode(images, kept)
         target = raw_patches(images, self.config.patch_size)
@@ -66,8 +68,7 @@ class HPM(MaskedMethod[HPMConfig]):
     @torch.no_grad()
     def predicted_by_copy(self, images: Tensor) -> Tensor:
         """How hard the slow copy takes each patch of the whole frame for, float32 (B, N)."""
-        everything = torch.arange(self.patches, device=images.device).expand(len(images), -1)
-        return self.slow_hardness(self.slow.encode(images), everything)[..., 0].float()
+        return predicted_loss(self.slow.encode(images), self.slow_hardness)
 
     def after_step(self, moment: Moment) -> None:
         """The slow copy follows."""
@@ -76,12 +77,16 @@ class HPM(MaskedMethod[HPMConfig]):
         follow(self.slow, self.autoencoder, decay)
         follow(self.slow_hardness, self.hardness, decay)
 
+    def kept(self) -> dict[str, Tensor]:
+        """The encoder, and behind a prefix the slow copies that choose: what they would mask can be looked at."""
+        slow = {**encoder_tensors(self.slow), **prefixed(HARDNESS, self.slow_hardness.state_dict())}
+        return {**super().kept(), **prefixed(GUIDE, slow)}
+
     def notes(self, epoch: int) -> dict[str, float]:
         """β_e."""
         return {"beta": round(self.beta(epoch), 4)}
 
 
-def hardest(predicted: Tensor, mask_ratio: float, beta: float, noise: Tensor) -> Tensor:
-    """The mask (B, N): ⌊βM⌋ patches of highest predicted loss (B, N), the other M − ⌊βM⌋ uniformly of all others."""
-    above = predicted - predicted.amin(dim=1, keepdim=True) + 1  # the sampler takes positive weights
-    return sample_masks(above, mask_ratio, beta, noise, "top-k").masked
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, each name behind a prefix."""
+    return {prefix + name: tensor for name, tensor in tensors.items()}

@@ -140,8 +140,7 @@ class Method(nn.Module, Generic[C]):
 
     def kept(self) -> dict[str, Tensor]:
         """The tensors of the model file, in MAE's and timm's naming."""
-        decoder = ("decoder", "mask_token")
-        return {name: value for name, value in self.keeps().state_dict().items() if not name.startswith(decoder)}
+        return encoder_tensors(self.keeps())
 
     def words(self) -> str:
         """By what the encoder was pretrained, for people."""
@@ -152,3 +151,9 @@ class Method(nn.Module, Generic[C]):
         config = self.config
         options = {"encoder": config.encoder, "input_size": config.input_size, "patch_size": config.patch_size}
         return "encoder", "encoder", options, {}
+
+
+def encoder_tensors(vit: VisionTransformer) -> dict[str, Tensor]:
+    """The tensors of an encoder, or of the encoder's half of an autoencoder."""
+    decoder = ("decoder", "mask_token")
+    return {name: value for name, value in vit.state_dict().items() if not name.startswith(decoder)}

@@ -35,6 +35,8 @@ SEGMENTING = ("segmentation model", "segmentor")
 """Kinds of models that find vessels."""
 PRETRAINED = ("autoencoder", "encoder")
 """Kinds of models that pretraining leaves; the first can draw what is masked."""
+GUIDES = {"amt": "attention", "hpm": "predicted loss"}
+"""Pretraining methods whose network chooses what is masked, and by what it does."""
 WEIGHTS = Path(__file__).parent / "weights"
 RUN_MODEL = "model.safetensors"
 """The model in a run folder."""
@@ -109,6 +111,11 @@ class Card:
     def pretrained(self) -> bool:
         """Whether it is what pretraining leaves, for finetuning to start from."""
         return self.kind in PRETRAINED
+
+    @property
+    def guides(self) -> str:
+        """By what of its network the method masked that it was pretrained by; "" where its network chooses nothing."""
+        return GUIDES.get(str(self.config.get("method")), "") if self.kind == "encoder" else ""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import torch
 from timm.layers import resample_abs_pos_embed
@@ -16,12 +16,25 @@ from vasomim_core.models.catalogue import Card, find_model, model_name, read_car
 from vasomim_core.models.checkpoint import read_state
 from vasomim_core.models.effunet import EffUNet, small_effunet
 from vasomim_core.models.encoder import Encoder
+from vasomim_core.models.guides import (
+    GUIDE,
+    HARDNESS,
+    AttentionGuide,
+    AttentionRule,
+    Guide,
+    HardnessGuide,
+    HardnessRule,
+)
 from vasomim_core.models.mae import MaskedAutoencoder
 from vasomim_core.models.outputs import add_up
 from vasomim_core.models.prediction import Model
 from vasomim_core.models.segmentation import ViTPyramid, resunet, unet
+from vasomim_core.models.token_decoder import TokenDecoder
 from vasomim_core.models.unext import UNeXt
 from vasomim_core.models.vasomim import SEGMENTOR, VasoMIM
+from vasomim_core.schema import Ui, fields, from_dict
+
+K = TypeVar("K")
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "effunet": EffUNet,
@@ -65,12 +78,76 @@ def load_pretrained(
             weights[positions] = resample_abs_pos_embed(weights[positions], grid, num_prefix_tokens=1)
         autoencoder = filled(sized, weights, path)
     segmentor: nn.Module | None = None
-    if own := {k.removeprefix(SEGMENTOR): v for k, v in state.items() if k.startswith(SEGMENTOR)}:
+    if own := _behind(SEGMENTOR, state):
         segmentor = UNeXt()
         load_strictly(segmentor, own, path)
     c = card.config
     model = VasoMIM(autoencoder, segmentor, c["mask_ratio"], c["sampler"], c["co_guidance"], c["consistency"])
     return model.eval().to(choose_device(device)), card
+
+
+def load_guide(name_or_path: str | Path, device: str | torch.device = "auto") -> tuple[Guide, Card]:
+    """What chooses the patches that a pretrained encoder's method masks, in eval mode, to look at its choice.
+
+    It is that of the end of its run: the attention of the encoder that was kept (AMT), or the loss that the slow
+    copies predict (HPM).
+
+    Args:
+        name_or_path: see `load_model`.
+        device: see `load_model`.
+
+    Raises:
+        CheckpointError: no such model, one of another method, or one without what chooses.
+    """
+    path = find_model(name_or_path)
+    card = read_card(path)
+    if not card.guides:
+        raise CheckpointError(f"{path} was not pretrained by AMT or HPM; choose an encoder that was")
+    state = read_state(path)
+    try:
+        guide = (
+            _attention_guide(card, state, path) if card.guides == "attention" else _hardness_guide(card, state, path)
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"the card of {path} cannot be used ({error}); choose another file") from error
+    return guide.eval().to(choose_device(device)), card
+
+
+def _attention_guide(card: Card, state: Mapping[str, Tensor], path: Path) -> Guide:
+    encoder: Any = filled(card, state, path)
+    return AttentionGuide(encoder, _known(AttentionRule, card))
+
+
+def _hardness_guide(card: Card, state: Mapping[str, Tensor], path: Path) -> Guide:
+    slow = _behind(GUIDE, state)
+    if not slow:
+        raise CheckpointError(
+            f"{path} does not hold HPM's second decoder, as files of earlier versions do not; "
+            "pretrain by HPM again to see what it masks"
+        )
+    encoder: Any = filled(card, {k: v for k, v in slow.items() if not k.startswith(HARDNESS)}, path)
+    size = _known(_DecoderSize, card)
+    sizes = (size.decoder_width, size.decoder_depth, size.decoder_heads)
+    decoder = TokenDecoder(encoder.embed_dim, encoder.patch_embed.grid_size, *sizes, outputs=1)
+    load_strictly(decoder, _behind(HARDNESS, slow), path)
+    return HardnessGuide(encoder, decoder, _known(HardnessRule, card))
+
+
+def _behind(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names have a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+@dataclass(frozen=True)
+class _DecoderSize:
+    decoder_width: Annotated[int, Ui(min=16, max=2048)]
+    decoder_depth: Annotated[int, Ui(min=1, max=24)]
+    decoder_heads: Annotated[int, Ui(min=1, max=32)]
+
+
+def _known(kind: type[K], card: Card) -> K:
+    """Those settings of a card that a dataclass has fields for, each of its type and within its range."""
+    return from_dict(kind, {name: card.config[name] for name in fields(kind) if name in card.config}, "config.")
 
 
 def build(architecture: str, options: Mapping[str, Any]) -> nn.Module:
@@ -128,7 +205,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
     """
     path = find_model(name_or_path)
     card = read_card(path)
-    state = {key: value for key, value in read_state(path).items() if not key.startswith(SEGMENTOR)}
+    state = {key: value for key, value in read_state(path).items() if not key.startswith((SEGMENTOR, GUIDE))}
     network = filled(card, state, path)
     chosen = choose_device(device)
     return Model(model_name(path), network.eval().to(chosen), card, chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from vasomim_core.comparing.published import ABLATION, PUBLISHED, published_as
 from vasomim_core.comparing.rows import ROWS, VARIANTS, pretraining, rows_of, takes_segmentor, tokens_seen
 from vasomim_core.comparing.scoring import shown
 from vasomim_core.comparing.settings import MINUTES, Comparison, load_settings, settle_settings
+from vasomim_core.comparing.standing import comparisons_in, standing
 from vasomim_core.comparing.statistics import mean_and_spread, paired_difference
 from vasomim_core.errors import ConfigError, InputError, LabelError, RunError
 from vasomim_core.methods.settings import METHODS
@@ -308,3 +310,32 @@ def test_clustering_is_scikit_learn_s_on_balanced_samples():
 def test_shown_frames_are_spread_evenly():
     assert shown(200) == [0, 50, 100, 149, 199]
     assert shown(3) == [0, 1, 2]
+
+
+# How far it has come
+
+
+def test_how_far_a_comparison_has_come_is_read_from_its_folder(tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(ConfigError, match="no comparison"):
+        standing(out)
+    settle_settings(out, Comparison((tmp_path / "a", tmp_path / "b"), methods=("frangi", "mae"), seeds=2))
+    assert comparisons_in(tmp_path) == [out]
+    for run in ("a/frangi/seed-0", "b/frangi/seed-0", "a/mae/seed-0", "b/mae/seed-0", "a/mae/seed-7", "a/unet/seed-0"):
+        (out / "scores" / run).mkdir(parents=True)
+        (out / "scores" / run / "scores.csv").write_text("frame\n")
+    found = standing(out)
+    assert found.rows == (("Filter", 2, 2), ("MAE", 2, 4))
+    assert not found.finished
+    assert "MAE (2 of 4)" in found.words()
+    assert "no report yet" in found.words()
+    for name in ("a", "b"):
+        (out / "scores" / name / "mae" / "seed-1").mkdir()
+        (out / "scores" / name / "mae" / "seed-1" / "scores.csv").write_text("frame\n")
+    (out / "report.md").write_text("# Report")
+    os.utime(out / "report.md", (1e9, 1e9))
+    assert standing(out).outdated
+    assert "older than the last scores" in standing(out).words()
+    os.utime(out / "report.md")
+    assert standing(out).finished
+    assert standing(out).words() == "All 6 runs of 2 rows are scored."

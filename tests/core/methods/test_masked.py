@@ -13,11 +13,11 @@ from torch.nn import functional as F
 from tests.core.methods.made import Frames, begun, images, learner, moment, settings, small, with_gradient
 from vasomim_core.errors import ConfigError
 from vasomim_core.methods import amt, losses
-from vasomim_core.methods.hpm import hardest
 from vasomim_core.methods.simmim import covered_l1
 from vasomim_core.methods.views import BlurredCrop, PlacedCrop, levels, place
 from vasomim_core.models import objectives
 from vasomim_core.models.encoder import Encoder
+from vasomim_core.models.guides import hardest
 
 
 def noise(rows: int, count: int, seed: int = 0) -> torch.Tensor:
@@ -108,7 +108,7 @@ def test_blocks_that_do_not_divide_are_refused():
 
 def test_amt_masks_88_throws_78_and_sees_30_of_196():
     method = learner(settings("amt", decoder_depth=1))
-    masked, thrown = method.split(torch.stack([torch.randperm(196) for _ in range(3)]))
+    masked, thrown = method.rule.split(torch.stack([torch.randperm(196) for _ in range(3)]))
     assert masked.sum(1).tolist() == [88] * 3
     assert thrown.sum(1).tolist() == [166 - 88] * 3
     assert not (masked & thrown).any()
@@ -240,12 +240,12 @@ def test_hpm_masks_the_hardest_more_and_more():
     for epoch, count in ((0, 7), (4, 36), (9, 73)):
         beta = method.beta(epoch)
         assert int(147 * 0.5 * (epoch + 1) / 10) == count
-        mask = hardest(hard, 0.75, beta, both)
+        mask = hardest(hard, 0.75, beta, both).masked
         assert mask.sum(1).tolist() == [147, 147]
         for row in range(2):
             top = hard[row].topk(count).indices
             assert mask[row, top].all()
-    uniform = hardest(hard, 0.75, 0.0, both)
+    uniform = hardest(hard, 0.75, 0.0, both).masked
     assert torch.equal(uniform, torch.zeros_like(uniform).scatter(1, both[0].topk(147, largest=False).indices, True))
 
 

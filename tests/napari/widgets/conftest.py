@@ -14,6 +14,8 @@ from vasomim_core.inference.requests import Hello
 FROM_TORCH = """
 import sys
 from pathlib import Path
+from vasomim_core.config import card_settings
+from vasomim_core.methods.settings import METHODS, learner_of
 from vasomim_core.models.catalogue import Card
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.mae import MaskedAutoencoder
@@ -24,7 +26,14 @@ options = {"encoder": "tiny", "input_size": 64, "decoder_width": 32, "decoder_de
 config = {"mask_ratio": 0.5, "sampler": "anatomy", "co_guidance": False, "consistency": 1.0}
 network = VasoMIM(MaskedAutoencoder(**options), UNeXt())
 card = Card("autoencoder", "mae", options, config=config)
-save_checkpoint(Path(sys.argv[1]), network.pretrained_state(), card)
+folder = Path(sys.argv[1])
+save_checkpoint(folder / "tiny-mae.safetensors", network.pretrained_state(), card)
+for name in ("amt", "hpm", "deblurring"):
+    config = METHODS[name].settings("data", "run", **options)
+    method = learner_of(config)(config)
+    kind, architecture, own, further = method.described()
+    card = Card(kind, architecture, own, config=card_settings(config) | further)
+    save_checkpoint(folder / f"{name}.safetensors", method.kept(), card)
 """
 
 
@@ -49,8 +58,14 @@ def calls(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def pretrained(tmp_path_factory):
+def of_others(tmp_path_factory):
+    """A folder with small models as pretraining by VasoMIM, AMT, HPM and DeblurringMIM leaves them, not trained."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    subprocess.run([sys.executable, "-c", FROM_TORCH, folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pretrained(of_others):
     """The path of a small pretrained model with its segmentor."""
-    path = tmp_path_factory.mktemp("pretrained") / "tiny-mae.safetensors"
-    subprocess.run([sys.executable, "-c", FROM_TORCH, path], check=True)
-    return path
+    return of_others / "tiny-mae.safetensors"

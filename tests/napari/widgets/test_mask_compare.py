@@ -12,6 +12,8 @@ from napari.components import ViewerModel
 from PIL import Image as Picture
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from napari_vasomim._reader import read
 from napari_vasomim.canvas import layers
@@ -251,6 +253,57 @@ def test_two_schedules_side_by_side(model, beside, qtbot, still, pretrained, tmp
     panel.seed.setValue(7)
     wait_for(qtbot, panel)
     assert window._of_b.get(MaskPreview, window._b(panel.asked())) is None  # nobody looks
+
+
+def test_what_other_methods_mask_beside_a_schedule(model, beside, qtbot, still, of_others, tmp_path, notifications):
+    model.add_image(still[:, :200])
+    panel = beside(model, MaskPreviewPanel)
+    panel.schedule.epochs.setValue(10)
+    click(qtbot, panel.compare)
+    window = panel.comparison
+    window.by.use(str(of_others / "amt.safetensors"))
+    a, b = compared(qtbot, panel)
+    assert (a.guide, b.guide, b.by) == ("", "amt", "attention")
+    assert (b.mask.masked.sum(), b.mask.thrown.sum()) == (7, 6)  # of its own 16 patches, by its own ratios
+    assert a.mask.masked.sum() == 98
+    assert not window.mask_ratio.isVisible()
+    assert window.pictures["drawn", "B"].has_picture()
+    assert window.titles["drawn", "B"].text() == "B: attention"
+    assert "thrown away" in window.state.text()
+    window.save_figure(tmp_path / "ab.png")
+    qtbot.waitUntil((tmp_path / "ab.png").exists, timeout=20_000)
+    window.by.use(str(of_others / "deblurring.safetensors"))
+    assert "AMT or HPM" in notifications.pop().message
+    assert window.by.currentText() == "amt"
+    window.by.use(str(of_others / "hpm.safetensors"))
+    panel.epoch.setValue(3)
+    _, b = compared(qtbot, panel)
+    assert (b.guide, b.by, b.mask.guided.sum()) == ("hpm", "predicted loss", int(12 * 0.2))
+    assert "thrown away" not in window.state.text()
+    window.by.use("")
+    _, b = compared(qtbot, panel)
+    assert (b.guide, b.schedule.patch_size, b.mask.masked.size) == ("", 16, 196)
+    assert window.mask_ratio.isVisible()
+    assert not window.pictures["drawn", "B"].isVisible()
+    window.close()
+
+
+def test_an_encoder_without_what_chooses_is_said_once(model, beside, qtbot, still, of_others, tmp_path, notifications):
+    """A file of HPM as earlier versions have written them: nothing of it but the encoder."""
+    broken = tmp_path / "old.safetensors"
+    with safe_open(of_others / "hpm.safetensors", framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys() if not name.startswith("guide.")}  # noqa: SIM118
+        save_file(tensors, broken, metadata=file.metadata())
+    model.add_image(still)
+    panel = beside(model, MaskPreviewPanel)
+    click(qtbot, panel.compare)
+    panel.comparison.by.use(str(broken))
+    qtbot.waitUntil(lambda: bool(notifications), timeout=60_000)
+    assert "earlier versions" in notifications.pop().message
+    assert panel.comparison.by.current == ""
+    panel.epoch.setValue(3)
+    compared(qtbot, panel)
+    panel.comparison.close()
 
 
 def test_the_numbers_of_a_comparison(model, beside, qtbot, still, tmp_path, monkeypatch, notifications):
