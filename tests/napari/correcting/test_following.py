@@ -63,7 +63,7 @@ def stand_in(monkeypatch):
 
     It notes what it was given.
     """
-    gate, given = Event(), []
+    gate, given, ended = Event(), [], Event()
     gate.set()
 
     def carried(seen, anchors, said, others):
@@ -77,9 +77,10 @@ def stand_in(monkeypatch):
             else:
                 trust = UNSURE.get(index, 0.9)
                 yield Followed(index, mask, trust, "vessels leave the frame" if trust < 0.8 else "")
+        ended.set()
 
     monkeypatch.setattr(following, "follow", carried)
-    carried.gate, carried.given = gate, given
+    carried.gate, carried.given, carried.ended = gate, given, ended
     return carried
 
 
@@ -271,6 +272,18 @@ def test_cancelled_it_leaves_nothing(model, panel, run, stand_in, qtbot):
     assert not panel.run.progress.isVisible()
     assert layers.find(model, "proposal", run) is None
     assert followed(qtbot, panel) is not None
+
+
+def test_cancelled_when_all_is_done_but_not_shown_yet_it_leaves_nothing_either(model, panel, run, stand_in, qtbot):
+    draw(model, run, 2, square(20))
+    stand_in.gate.clear()
+    click(qtbot, panel.run.start)
+    qtbot.waitUntil(lambda: len(stand_in.given) == 1)
+    stand_in.gate.set()
+    assert stand_in.ended.wait(20)
+    panel.run.following.cancel()
+    qtbot.waitUntil(lambda: not panel.run.following.busy)
+    assert layers.find(model, "proposal", run) is None
 
 
 @pytest.mark.parametrize("happening", ["deleted", "other chosen", "reordered", "replaced", "inverted"])

@@ -34,9 +34,15 @@ def run(model):
 
 
 @pytest.fixture
-def panel(model, beside, run, monkeypatch):
+def sure():
+    """How sure the model is of the vessel; a test may change it."""
+    return [0.8]
+
+
+@pytest.fixture
+def panel(model, beside, run, sure, monkeypatch):
     def call(request):
-        said = 0.8 * (request.frame < 90).astype(np.float32)
+        said = np.float32(sure[0]) * (request.frame < 90).astype(np.float32)
         if request.frame[0, 0] == 121:
             said /= 2
         answer, version = Future(), catalogue.version_of(request.model)
@@ -78,7 +84,7 @@ def test_neighbours_have_a_say_in_a_whole_cine_and_the_layers_tell(model, panel,
     assert found(panel) == [True] * FRAMES
 
 
-def test_single_frames_are_as_the_model_says(model, panel, run, qtbot):
+def test_single_frames_are_as_the_model_says(model, panel, run, sure, qtbot):
     panel.steady.setChecked(True)
     model.dims.set_current_step(0, FLICKERS)
     click(qtbot, panel.now)
@@ -90,9 +96,12 @@ def test_single_frames_are_as_the_model_says(model, panel, run, qtbot):
     assert found(panel) == [True, True, False, True]
     panel.steady.setChecked(True)
     settled(qtbot, panel)
+    sure[0] = 0.2
     click(qtbot, panel.now)  # a frame that is done anew makes all of it anew
     settled(qtbot, panel)
-    assert found(panel) == [True] * FRAMES
+    prediction = panel.session.predictions[run]
+    assert prediction.steadied
+    assert prediction.probability(FLICKERS)[32, 32] == pytest.approx((0.8 + 0.1 + 0.8) / 3, abs=0.01)
 
 
 @pytest.mark.parametrize("happening", ["inverted", "deleted", "changed their mind"])
