@@ -221,9 +221,10 @@ class Beside(QWidget):
     def _arrived(self, rendered: tuple[Image, int, NDArray[np.uint8]]) -> None:
         """Picture and words change together."""
         layer, index, grey = rendered
-        if self._layer is layer:  # else another one is wanted by now
+        said = " · ".join(words(layer, index)) or layer.name
+        if layer is self._layer:  # else another one is wanted by now
             self.picture.put(layer, grey)
-            self.words.setText(" · ".join(words(layer, index)) or rendered[0].name)
+            self.words.setText(said)
 
     def _failed(self, error: Exception) -> None:
         self.picture.clear()

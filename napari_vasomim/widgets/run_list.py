@@ -17,9 +17,11 @@ from napari_vasomim.viewing.thumbnails import SIDE, Thumbnails, words
 from napari_vasomim.widgets.kit import SPACE, follow
 
 COLUMN, LINES, MOST_ROWS = SIDE + 13, 3, 3
-SMALL = 0.75
-"""Of the usual letters, so that angles fit below a picture."""
-MARKED = "QListWidget::item:selected { background: palette(highlight); color: palette(highlighted-text); }"
+# Letters in which angles fit below a picture; the shown one in the colour of a chosen tab.
+LOOK = """
+QListWidget { font-size: 11px; }
+QListWidget::item:selected { background: palette(highlight); color: palette(highlighted-text); }
+"""
 
 
 class RunList(QListWidget):
@@ -38,10 +40,8 @@ class RunList(QListWidget):
         self.setResizeMode(QListWidget.ResizeMode.Adjust)
         self.setMovement(QListWidget.Movement.Static)
         self.setIconSize(QSize(SIDE, SIDE))
-        font = self.font()
-        font.setPointSizeF(SMALL * font.pointSizeF())
-        self.setFont(font)
-        self.setStyleSheet(MARKED)
+        self.setStyleSheet(LOOK)
+        self.ensurePolished()  # so that the letters are known
         self._cell = QSize(COLUMN, SIDE + LINES * self.fontMetrics().lineSpacing() + 12)
         self.setGridSize(self._cell)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
