@@ -101,7 +101,7 @@ class _Release(QObject):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         if event is None:
             return False
-        up = event.type() == QEvent.Type.KeyRelease and not event.isAutoRepeat()  # type: ignore[attr-defined]
+        up = event.type() == QEvent.Type.KeyRelease and not event.isAutoRepeat()
         if up or event.type() == QEvent.Type.WindowDeactivate:
             QApplication.instance().removeEventFilter(self)
             self._then()
