@@ -125,8 +125,9 @@ class Doubtful(PerViewer):
         self.shown = branch
         self._draw(layer, branch)
         what = "drawn, may be none" if branch.drawn else "not drawn, may be a vessel"
+        number = len(self._looked_at)
         self._say(
-            f"Branch 1 of {len(self._left)}: {what} (probability {branch.probability:.2f}). "
+            f"Branch {number} of {number + len(self._left) - 1}: {what} (probability {branch.probability:.2f}). "
             f"{key_of('is vessel')} vessel, {key_of('is none')} none, {key_of('doubtful')} leaves it."
         )
 

@@ -14,7 +14,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SMALLEST = {
     "bench_latency": "--sizes 400x400 --repeats 1",
     "bench_window": "--seconds 1",
-    "rhythm": "--frames 1 --size 64 --model vasomim-demo --pause 1",
+    "rhythm": "--frames 1 --size 64 --model vasomim-demo --pause 0.1",
     "finetune_loop": "--data samples --output loop --taught 4 --scored 1 --epochs 1",
 }
 

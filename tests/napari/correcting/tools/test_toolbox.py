@@ -11,6 +11,7 @@ from napari_vasomim.correcting.tools.spec import TOOLS, VESSEL_TOOLS
 from napari_vasomim.session import Session
 from vasomim_core.errors import InputError
 
+from ...mouse import activate
 from .places import FRAME
 
 
@@ -124,8 +125,10 @@ def test_pixels_of_another_size_put_the_tool_down(desk, still):
 
 def test_two_viewers_do_not_mix(desk, branch):
     one, other = desk(), desk("cine")
+    activate(one.viewer)
     one.mouse.key(Qt.Key.Key_T)
     assert (one.tools.tool, other.tools.tool, other.preview) == ("trace", None, None)
+    activate(other.viewer)
     other.mouse.key(Qt.Key.Key_T)
     for mouse in (one.mouse, other.mouse):
         mouse.click(branch[0])
