@@ -51,7 +51,7 @@ class Session(PerViewer):
     """Another frame, or another angiogram, is shown; comes at most every 30 ms while a slider moves."""
     model_changed = Signal(str)
     models_changed = Signal()
-    """A model was registered: lists of models are out of date."""
+    """A model was registered, renamed or deleted: lists of models are out of date."""
     label_set_changed = Signal(object)
     """Another label set was opened (LabelSet or None), or its content changed."""
     classes_changed = Signal()

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import psutil
 
+from napari_vasomim.runs.about import read_about
 from napari_vasomim.runs.machine import load
 from vasomim_core.errors import RunError
 from vasomim_core.files import open_ordinary, plain_name
@@ -58,6 +59,8 @@ class RunStatus:
         pid: its process, as last known.
         started: when it was first started, in seconds since 1970.
         modified: when it last said something, in seconds since 1970.
+        name: what it is called in lists.
+        notes: what a person has noted.
     """
 
     run: Path
@@ -77,6 +80,8 @@ class RunStatus:
     pid: int | None
     started: float
     modified: float
+    name: str = ""
+    notes: str = ""
 
     @property
     def alive(self) -> bool:
@@ -198,7 +203,7 @@ class RunFolder:
         facts = self.facts()
         state = _state(facts, alive)
         model = self.run / MODEL
-        best = facts.best
+        best, about = facts.best, read_about(self.run)
         written = [path.stat().st_mtime for n in (FILE, SETTINGS) if (path := self.run / n).exists()]
         return RunStatus(
             run=self.run,
@@ -218,6 +223,8 @@ class RunFolder:
             pid=facts.pid,
             started=facts.started or written[-1],
             modified=written[0],
+            name=about.name or self.run.name,
+            notes=about.notes,
         )
 
     def _message(self, facts: _Facts, state: State, heard: float, model: bool) -> str:
@@ -336,6 +343,7 @@ def _unreadable(run: Path, error: OSError | ValueError) -> RunStatus:
         pid=None,
         started=changed,
         modified=changed,
+        name=run.name,
     )
 
 

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
@@ -17,7 +17,9 @@ from napari_vasomim.plain import tooltip
 from napari_vasomim.runs import jobs
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.comparison_report import ComparisonReport, ask_comparison
-from napari_vasomim.widgets.kit import SPACE, button, hint
+from napari_vasomim.widgets.kit import SPACE, button, hint, row
+from napari_vasomim.widgets.models import ModelsDialog
+from napari_vasomim.widgets.run_menu import RunMenu
 from napari_vasomim.widgets.run_view import STATES, RunView
 from vasomim_core.comparing.standing import comparisons_in
 
@@ -42,6 +44,8 @@ class Runs(QWidget):
         self.folder = jobs.default_runs_folder()
         self._session, self._job = session, job
         self._alive: set[Path] = set()
+        self._known: dict[str, jobs.RunStatus] = {}
+        self.menu = RunMenu(self, self._run_changed)
         self.none = hint("No run yet. Runs of earlier sessions appear here too.")
         self.list = QTreeWidget()
         self.list.setHeaderLabels(["run", "state", "DSC", "started"])
@@ -50,7 +54,9 @@ class Runs(QWidget):
         self.list.setRootIsDecorated(False)
         self.list.setUniformRowHeights(True)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)  # two can be compared
+        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.list.customContextMenuRequested.connect(report_errors(self._offer))
         self.list.setAccessibleName("Runs")
         head = self.list.header()
         head.setStretchLastSection(False)
@@ -67,8 +73,11 @@ class Runs(QWidget):
         self.comparison = button(
             "Open a comparison…", self.open_comparison, "The report of `vasomim compare`: its tables and pictures"
         )
-        for widget in (self.none, self.list, self.comparison, self.view):
+        self.models = button("Models…", self.open_models, "Rename and delete registered models, and find their runs")
+        for widget in (self.none, self.list):
             layout.addWidget(widget)
+        layout.addLayout(row(self.models, self.comparison))
+        layout.addWidget(self.view)
         self._reading = LatestRequest(self, self._listed)
         self._timer = QTimer(self)
         self._timer.setInterval(LIST_MS)
@@ -87,6 +96,19 @@ class Runs(QWidget):
         if self.view.job is not job:
             self.view.show_run(job)
         self.refresh()
+
+    def open_models(self) -> None:
+        """Show the registered models."""
+        ModelsDialog(self._session, self.folder, self.look_at, self).show()
+
+    def look_at(self, run: Path) -> None:
+        """Show a run.
+
+        Raises:
+            RunError: there is none in the folder.
+        """
+        self.view.show_run(self._job_in(run))
+        self._mark()
 
     def open_comparison(self) -> None:
         """Show the report of a comparison: one that lies among the runs, or in a folder that is asked for.
@@ -117,17 +139,22 @@ class Runs(QWidget):
 
     def _listed(self, found: list[jobs.RunStatus]) -> None:
         runs = [status for status in found if status.job in (self._job, "")]  # a damaged one may be of any job
+        self._known = {str(status.run): status for status in runs}
         items = [self.list.topLevelItem(i) for i in range(self.list.topLevelItemCount())]
         if [item.data(0, RUN) for item in items] != [str(status.run) for status in runs]:
             items = self._renew(runs)
         for item, status in zip(items, runs, strict=True):
-            item.setText(0, status.run.name)
+            item.setText(0, status.name)
             item.setText(1, status.state)
             item.setText(2, f"{status.best['dsc']:.1f}" if "dsc" in status.best else "")
             item.setText(3, when(status.started))
-            words = f"{status.run.name}: {STATES[status.state]}"
+            words = f"{status.name}: {STATES[status.state]}"
+            if status.name != status.run.name:
+                words += f", in the folder {status.run.name}"
             if status.state == "unreadable":
                 words = f"{words}. {status.message}"
+            if status.notes:
+                words = f"{words}\n{status.notes}"
             item.setToolTip(0, tooltip(words))
         self.none.setVisible(not runs)
         self.list.setVisible(bool(runs))
@@ -161,6 +188,18 @@ class Runs(QWidget):
                 if self.list.topLevelItem(i).data(0, RUN) == str(self.view.run):
                     self.list.setCurrentItem(self.list.topLevelItem(i))
 
+    def _offer(self, at: QPoint) -> None:
+        selected = [self._known.get(item.data(0, RUN)) for item in self.list.selectedItems()]
+        self.menu.show([status for status in selected if status is not None], self.list.viewport().mapToGlobal(at))
+
+    def _run_changed(self) -> None:
+        """A run has another name or notes, or is gone."""
+        if self.view.run is not None and not self.view.run.exists():
+            self._session.jobs[:] = [job for job in self._session.jobs if job.run.exists()]
+            self.view.show_run(None)
+        self.view.refresh()
+        self.refresh()
+
     def _selected(self, item: QTreeWidgetItem | None, _before: QTreeWidgetItem | None = None) -> None:
         if item is not None and (run := Path(item.data(0, RUN))) != self.view.run:
             self.view.show_run(self._job_in(run))
@@ -183,9 +222,9 @@ def _chosen(below: QWidget, comparisons: list[Path]) -> Path | None:
 def _announce(status: jobs.RunStatus) -> None:
     """Say what nobody in this window has asked for."""
     if status.state == "finished":
-        inform(f"{status.run.name} has finished.")
+        inform(f"{status.name} has finished.")
     elif status.state in ("failed", "lost"):
-        warn(f"{status.run.name}: {status.message.splitlines()[0]}")
+        warn(f"{status.name}: {status.message.splitlines()[0]}")
 
 
 def when(stamp: float) -> str:

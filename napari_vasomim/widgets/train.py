@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QScrollArea
 from napari_vasomim.background.threads import LatestRequest, run_in_background
 from napari_vasomim.notify import report_error, report_errors
 from napari_vasomim.runs import jobs, machine
+from napari_vasomim.runs.about import shown_name
 from napari_vasomim.widgets.forms import ConfigForm, Fold
 from napari_vasomim.widgets.kit import Panel, button, choice, hint
 from napari_vasomim.widgets.runs import Runs
@@ -292,7 +293,7 @@ def _registered(model: Path) -> str:
     for name in catalogue.models():
         if filecmp.cmp(catalogue.find_model(name), model, shallow=False):
             return name
-    return catalogue.register(model, plain_name(model.parent.name, "model"))
+    return catalogue.register(model, plain_name(shown_name(model.parent), "model"))
 
 
 def _minutes(seconds: float) -> str:
