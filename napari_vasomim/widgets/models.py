@@ -41,6 +41,7 @@ class ModelsDialog(QDialog):
         self._runs: dict[str, Path] = {}
         self.list = QTreeWidget()
         self.list.setHeaderLabels(["model", "kind", "DSC", "run"])
+        self.list.headerItem().setToolTip(2, "In percent, on the frames that each was scored on: not the same ones")
         self.list.setRootIsDecorated(False)
         self.list.header().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.list.currentItemChanged.connect(report_errors(lambda *_: self._chosen()))

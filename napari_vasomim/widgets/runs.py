@@ -49,6 +49,7 @@ class Runs(QWidget):
         self.none = hint("No run yet. Runs of earlier sessions appear here too.")
         self.list = QTreeWidget()
         self.list.setHeaderLabels(["run", "state", "DSC", "started"])
+        self.list.headerItem().setToolTip(0, "A right click on a run: its name, notes, folder, models, the trash")
         self.list.headerItem().setToolTip(2, "Best DSC on the validation frames, in percent")
         self.list.setColumnHidden(2, job != "finetune")
         self.list.setRootIsDecorated(False)
