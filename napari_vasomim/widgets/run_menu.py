@@ -27,10 +27,11 @@ class RunMenu:
     Args:
         parent: of its dialogs.
         changed: is called when a run has got another name or notes, or is gone.
+        begun: is called with a run that waited and has begun out of its turn.
     """
 
-    def __init__(self, parent: QWidget, changed: Callable[[], Any]):
-        self._parent, self._changed = parent, changed
+    def __init__(self, parent: QWidget, changed: Callable[[], Any], begun: Callable[[jobs.Job], Any]):
+        self._parent, self._changed, self._begun = parent, changed, begun
 
     def show(self, chosen: Sequence[jobs.RunStatus], at: QPoint) -> None:
         """Offer what can be done with one run, or with two."""
@@ -43,6 +44,8 @@ class RunMenu:
 
         if len(chosen) == 1:
             (run,) = chosen
+            if run.state == "waiting":
+                offer("Begin now, beside what runs", lambda: self._begun(jobs.begin(run.run)))
             offer("Rename…", lambda: self.rename(run.run))
             offer("Notes…", lambda: self.note(run.run))
             offer("Open folder", lambda: open_folder(run.run))

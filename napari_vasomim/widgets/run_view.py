@@ -20,6 +20,7 @@ from napari_vasomim.widgets.kit import SPACE, button, hint
 POLL_MS = 500
 RESUMABLE = ("stopped", "cancelled", "lost", "failed")
 STATES = {
+    "waiting": "waiting",
     "starting": "starting",
     "preparing": "preparing",
     "running": "running",

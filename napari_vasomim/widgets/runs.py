@@ -8,17 +8,18 @@ from pathlib import Path
 
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMenu, QTreeWidgetItem, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
-from napari_vasomim.background.threads import LatestRequest
-from napari_vasomim.notify import inform, report_errors, warn
+from napari_vasomim.background.threads import LatestRequest, run_in_background
+from napari_vasomim.notify import inform, report_error, report_errors, warn
 from napari_vasomim.plain import tooltip
-from napari_vasomim.runs import jobs
+from napari_vasomim.runs import jobs, queue
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.comparison_report import ComparisonReport, ask_comparison
 from napari_vasomim.widgets.kit import SPACE, button, hint, row
 from napari_vasomim.widgets.models import ModelsDialog
+from napari_vasomim.widgets.run_list import RunList
 from napari_vasomim.widgets.run_menu import RunMenu
 from napari_vasomim.widgets.run_view import STATES, RunView
 from vasomim_core.comparing.standing import comparisons_in
@@ -45,24 +46,17 @@ class Runs(QWidget):
         self._session, self._job = session, job
         self._alive: set[Path] = set()
         self._known: dict[str, jobs.RunStatus] = {}
-        self.menu = RunMenu(self, self._run_changed)
+        self._waiting, self._beginning = False, False
+        self.menu = RunMenu(self, self._run_changed, self.follow)
         self.none = hint("No run yet. Runs of earlier sessions appear here too.")
-        self.list = QTreeWidget()
-        self.list.setHeaderLabels(["run", "state", "DSC", "started"])
+        self.list = RunList()
         self.list.headerItem().setToolTip(0, "A right click on a run: its name, notes, folder, models, the trash")
         self.list.headerItem().setToolTip(2, "Best DSC on the validation frames, in percent")
         self.list.setColumnHidden(2, job != "finetune")
-        self.list.setRootIsDecorated(False)
-        self.list.setUniformRowHeights(True)
-        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)  # two can be compared
+        self.list.dropped.connect(report_errors(self._dropped))
         self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.list.customContextMenuRequested.connect(report_errors(self._offer))
         self.list.setAccessibleName("Runs")
-        head = self.list.header()
-        head.setStretchLastSection(False)
-        head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.list.currentItemChanged.connect(report_errors(self._selected))
         self.list.hide()
         self.view = RunView()
@@ -126,8 +120,8 @@ class Runs(QWidget):
             ComparisonReport(out, self).show()
 
     def refresh(self) -> None:
-        """Read the list again, in a thread; while nobody looks, only as long as a run is alive."""
-        if not self.isVisible() and not self._alive:
+        """Read the list again, in a thread; while nobody looks, only as long as a run is alive or waits."""
+        if not self.isVisible() and not self._alive and not self._waiting:
             return
         for job in self._session.jobs:
             with suppress(OSError, ValueError):
@@ -139,6 +133,9 @@ class Runs(QWidget):
         self.refresh()
 
     def _listed(self, found: list[jobs.RunStatus]) -> None:
+        if self.list.dragging:
+            return
+        self._begin_next(found)
         runs = [status for status in found if status.job in (self._job, "")]  # a damaged one may be of any job
         self._known = {str(status.run): status for status in runs}
         items = [self.list.topLevelItem(i) for i in range(self.list.topLevelItemCount())]
@@ -175,6 +172,8 @@ class Runs(QWidget):
             items = [QTreeWidgetItem(self.list) for _ in runs]
             for item, status in zip(items, runs, strict=True):
                 item.setData(0, RUN, str(status.run))
+                able = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+                item.setFlags(able | Qt.ItemFlag.ItemIsDragEnabled if status.state == "waiting" else able)
                 item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._mark()
         self.list.verticalScrollBar().setValue(place)
@@ -188,6 +187,30 @@ class Runs(QWidget):
             for i in range(self.list.topLevelItemCount()):
                 if self.list.topLevelItem(i).data(0, RUN) == str(self.view.run):
                     self.list.setCurrentItem(self.list.topLevelItem(i))
+
+    def _begin_next(self, found: list[jobs.RunStatus]) -> None:
+        """Let the first run that waits begin, where nothing is alive: of this job, or of the other one."""
+        self._waiting = any(status.state == "waiting" for status in found)
+        if self._waiting and not self._beginning and not any(status.alive for status in found):
+            self._beginning = True
+            run_in_background(self, lambda: queue.begin_next(self.folder), self._begun, self._begin_failed)
+
+    def _begun(self, job: jobs.Job | None) -> None:
+        self._beginning = False
+        if job is not None and job.status().job == self._job:
+            self.follow(job)
+        elif job is not None:
+            self._session.jobs.append(job)
+
+    def _begin_failed(self, error: Exception) -> None:
+        self._beginning = False
+        report_error(error)
+
+    def _dropped(self) -> None:
+        """The runs that wait have another order; where they stand among the others does not matter."""
+        listed = [self.list.topLevelItem(i).data(0, RUN) for i in range(self.list.topLevelItemCount())]
+        queue.reorder([Path(run) for run in listed])
+        self.refresh()
 
     def _offer(self, at: QPoint) -> None:
         selected = [self._known.get(item.data(0, RUN)) for item in self.list.selectedItems()]

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from qtpy.QtCore import QFile
+from qtpy.QtCore import QFile, Qt
 from qtpy.QtWidgets import QInputDialog
 
-from napari_vasomim.runs import jobs
+from napari_vasomim.runs import jobs, queue
 from napari_vasomim.session import Session
 from napari_vasomim.widgets import models as models_widget
 from napari_vasomim.widgets import run_menu
@@ -18,8 +18,10 @@ from napari_vasomim.widgets.models import ModelsDialog
 from napari_vasomim.widgets.run_comparison import RunComparison
 from napari_vasomim.widgets.runs import Runs
 from tests.napari.runs.made import finetuned
+from vasomim_core.config import FinetuneConfig
 from vasomim_core.errors import ConfigError, RunError
 from vasomim_core.models import catalogue
+from vasomim_core.training.events import EventLog
 
 
 @pytest.fixture
@@ -165,3 +167,38 @@ def test_models_are_renamed_thrown_away_and_find_their_run(qtbot, runs, trash, m
     assert session.model == catalogue.DEFAULT_MODEL
     assert trash == [str(catalogue.model_folder() / "better.safetensors")]
     assert "better" not in catalogue.models()
+
+
+def test_runs_wait_in_the_list_are_dragged_and_begin_one_after_the_other(qtbot, runs, monkeypatch):
+    begun, living = [], set()
+
+    def spawn(run, job, arguments):
+        EventLog(run).write("spawn", job=job, pid=1)
+        begun.append(run.name)
+        living.add(run)
+        return jobs.Job(run)
+
+    monkeypatch.setattr(jobs, "_spawn", spawn)
+    monkeypatch.setattr(jobs.RunFolder, "process", lambda self: psutil.Process() if self.run in living else None)
+    first = finetuned(runs.folder / "first")
+    (first / "events.jsonl").write_text("")
+    EventLog(first).write("spawn", job="finetune", pid=1)
+    living.add(first)
+    for name in ("a", "b"):
+        queue.enqueue(FinetuneConfig(runs.folder.parent / "labels", runs.folder / name))
+    items = shown(qtbot, runs, 3)
+    assert [(item.text(0), item.text(1)) for item in items] == [
+        ("a", "waiting"), ("b", "waiting"), ("first", "starting"),
+    ]  # fmt: skip
+    draggable = [bool(item.flags() & Qt.ItemFlag.ItemIsDragEnabled) for item in items]
+    assert draggable == [True, True, False]
+    runs.list.insertTopLevelItem(1, runs.list.takeTopLevelItem(0))
+    runs.list.dropped.emit()
+    assert [status.run.name for status in jobs.list_runs(runs.folder)] == ["b", "a", "first"]
+    assert begun == []
+    living.clear()
+    runs.refresh()
+    qtbot.waitUntil(lambda: begun == ["b"], timeout=10_000)
+    qtbot.waitUntil(lambda: runs.view.run == runs.folder / "b", timeout=10_000)
+    runs.refresh()
+    assert begun == ["b"]
