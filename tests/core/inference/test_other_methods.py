@@ -171,6 +171,8 @@ def test_files_that_choose_nothing_are_refused(amt, hpm, frame, tmp_path):
         mask_frame(frame, SCHEDULE, guide=other)
     with pytest.raises(ConfigError, match="patch size"):
         mask_frame(frame, MaskingSchedule(64, 8), guide=amt[1])
+    with pytest.raises(ConfigError, match="epoch 10 of 10"):
+        mask_frame(frame, SCHEDULE, 10, guide=amt[1])
     with pytest.raises(ConfigError, match="--guide"):
         mask_frame(frame, SCHEDULE, model="vasomim-encoder", guide=amt[1])
 
