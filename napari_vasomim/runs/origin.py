@@ -113,7 +113,7 @@ def _facts(record: RunData | None) -> dict[str, Any]:
 
 
 def _flat(config: Config) -> dict[str, Any]:
-    values = {"method": config.method} if isinstance(config, Pretraining) else {}
+    values: dict[str, Any] = {"method": config.method} if isinstance(config, Pretraining) else {}
     values |= to_dict(config)
     values.pop("run", None)
     training = values.pop("training", {})
