@@ -114,7 +114,8 @@ class ClosingGuard(QObject):
         box = message_box(
             self._window,
             "A training run is alive",
-            f"{status.run.name}: {status.message} It is a process of its own and can go on without this window.",
+            f"{status.name}: {status.message} It is a process of its own and can go on without this window. "
+            "Runs that wait begin when a window is open again.",
         )
         buttons: dict[Any, str] = {
             box.addButton("Let it go on", QMessageBox.ButtonRole.AcceptRole): "keep",

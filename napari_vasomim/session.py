@@ -53,7 +53,7 @@ class Session(PerViewer):
     settings_changed = Signal()
     """The model is asked otherwise from now on."""
     models_changed = Signal()
-    """A model was registered: lists of models are out of date."""
+    """A model was registered, renamed or deleted: lists of models are out of date."""
     label_set_changed = Signal(object)
     """Another label set was opened (LabelSet or None), or its content changed."""
     classes_changed = Signal()

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import psutil
 
+from napari_vasomim.runs.about import read_about
 from napari_vasomim.runs.machine import load
 from vasomim_core.errors import RunError
 from vasomim_core.files import open_ordinary, plain_name
@@ -25,10 +26,22 @@ from vasomim_core.training.events import FILE, Follower
 from vasomim_core.training.runs import JOBS, MODEL, OUTPUT, SETTINGS
 
 State = Literal[
-    "starting", "preparing", "running", "stopping", "finished", "stopped", "failed", "cancelled", "lost", "unreadable"
+    "waiting",
+    "starting",
+    "preparing",
+    "running",
+    "stopping",
+    "finished",
+    "stopped",
+    "failed",
+    "cancelled",
+    "lost",
+    "unreadable",
 ]
 ALIVE = frozenset({"starting", "preparing", "running", "stopping"})
 """States of a run whose process lives."""
+QUEUED = "queued"
+"""The file in the folder of a run that waits, with its place in the queue."""
 SILENT = 120
 """Seconds without an event after which a running run says so."""
 PAUSE = 5
@@ -58,6 +71,9 @@ class RunStatus:
         pid: its process, as last known.
         started: when it was first started, in seconds since 1970.
         modified: when it last said something, in seconds since 1970.
+        name: what it is called in lists.
+        notes: what a person has noted.
+        place: in the queue, of a run that waits; see `queue`.
     """
 
     run: Path
@@ -77,6 +93,9 @@ class RunStatus:
     pid: int | None
     started: float
     modified: float
+    name: str = ""
+    notes: str = ""
+    place: int | None = None
 
     @property
     def alive(self) -> bool:
@@ -196,9 +215,11 @@ class RunFolder:
         job = _job(self.run)
         alive = self.process() is not None if alive is None else alive
         facts = self.facts()
-        state = _state(facts, alive)
+        state, place = _state(facts, alive), None
+        if state == "lost" and facts.pid is None and (place := read_place(self.run)) is not None:
+            state = "waiting"
         model = self.run / MODEL
-        best = facts.best
+        best, about = facts.best, read_about(self.run)
         written = [path.stat().st_mtime for n in (FILE, SETTINGS) if (path := self.run / n).exists()]
         return RunStatus(
             run=self.run,
@@ -218,6 +239,9 @@ class RunFolder:
             pid=facts.pid,
             started=facts.started or written[-1],
             modified=written[0],
+            name=about.name or self.run.name,
+            notes=about.notes,
+            place=place,
         )
 
     def _message(self, facts: _Facts, state: State, heard: float, model: bool) -> str:
@@ -228,6 +252,8 @@ class RunFolder:
         if best:
             score += f" at epoch {best['epoch']}" if best.get("epoch") else ", that of the model it started from"
         silent = time.time() - heard
+        if state == "waiting":
+            return "Waits until the runs before it have ended; it begins while a window with this panel is open."
         if state == "starting":
             return f"The training process starts.{_busy()}"
         if state == "preparing":
@@ -287,11 +313,20 @@ def tail(run: Path, lines: int = 6) -> list[str]:
     return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
 
 
-def list_runs(folder: Path) -> list[RunStatus]:
-    """The runs in a folder, the newest first; what has no settings is no run and left out.
+def read_place(run: Path) -> int | None:
+    """The place of a run in the queue; None of one that does not wait."""
+    try:
+        with open_ordinary(run / QUEUED) as file:
+            return int(file.read(20))
+    except (OSError, ValueError):
+        return None
 
-    A damaged one hides no other: it is listed as "unreadable", with its reason. Each call reads only what the runs have
-    said since the last one.
+
+def list_runs(folder: Path) -> list[RunStatus]:
+    """The runs in a folder: those that wait in their order, then the newest first.
+
+    What has no settings is no run and left out. A damaged one hides no other: it is listed as "unreadable", with its
+    reason. Each call reads only what the runs have said since the last one.
     """
     try:
         folders = [path for path in folder.iterdir() if path.is_dir()]
@@ -305,7 +340,8 @@ def list_runs(folder: Path) -> list[RunStatus]:
             _seen.pop(path, None)
             if os.path.lexists(path / SETTINGS):
                 runs.append(_unreadable(path, error))
-    return sorted(runs, key=lambda status: status.started, reverse=True)
+    runs.sort(key=lambda status: status.started, reverse=True)
+    return sorted(runs, key=lambda status: math.inf if status.place is None else status.place)
 
 
 _seen: dict[Path, RunFolder] = {}
@@ -336,6 +372,7 @@ def _unreadable(run: Path, error: OSError | ValueError) -> RunStatus:
         pid=None,
         started=changed,
         modified=changed,
+        name=run.name,
     )
 
 

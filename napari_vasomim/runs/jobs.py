@@ -16,14 +16,15 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from napari_vasomim.runs.folder import (
+    QUEUED,
     RunFolder,
     RunStatus,
     default_runs_folder,
@@ -42,9 +43,11 @@ __all__ = [
     "Job",
     "RunStatus",
     "attach",
+    "begin",
     "default_runs_folder",
     "list_runs",
     "new_run_folder",
+    "prepare",
     "report",
     "resume",
     "start",
@@ -70,20 +73,62 @@ def start(config: FinetuneConfig | Pretraining) -> Job:
     """
     check(config)
     run = config.run
+    with _made(run):
+        _fill(run, config)
+        job = _spawn(run, job_name(config), _by_settings(run))
+    _lower_priority(job)
+    return job
+
+
+def prepare(config: FinetuneConfig | Pretraining) -> None:
+    """Make the folder of a run that begins later, see `begin`; raises as `start`."""
+    check(config)
+    with _made(config.run):
+        _fill(config.run, config)
+
+
+def begin(run: Path) -> Job:
+    """Start a run that waits; whatever comes of it, it does not wait any more then.
+
+    Raises:
+        RunError: it does not wait, or its process cannot be started.
+    """
+    with exclusive(run):
+        status = RunFolder(run).status()
+        if status.state != "waiting":
+            raise RunError(f"the run in {run} does not wait; it may have begun in another window")
+        (run / QUEUED).unlink()
+        try:
+            job = _spawn(run, status.job, _by_settings(run))
+        except RunError as error:
+            EventLog(run).write("end", reason="failed", message=str(error))
+            raise
+    _lower_priority(job)
+    return job
+
+
+@contextmanager
+def _made(run: Path) -> Iterator[None]:
+    """A folder that is there, and in which nobody else works for the block."""
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{run} cannot be written ({error.strerror}); choose another folder for the run") from error
     with exclusive(run):
-        if any(path.name != LOCK for path in run.iterdir()):
-            raise RunError(f"{run} exists and is not empty; give a new folder, or resume the run in it")
-        try:
-            save_config(run / SETTINGS, absolute(config))
-        except OSError as error:
-            raise RunError(f"{run} cannot be written ({error.strerror}); choose another folder for the run") from error
-        job = _spawn(run, job_name(config), ["--config", str(run / SETTINGS), "--run", str(run)])
-    _lower_priority(job)
-    return job
+        yield
+
+
+def _fill(run: Path, config: FinetuneConfig | Pretraining) -> None:
+    if any(path.name != LOCK for path in run.iterdir()):
+        raise RunError(f"{run} exists and is not empty; give a new folder, or resume the run in it")
+    try:
+        save_config(run / SETTINGS, absolute(config))
+    except OSError as error:
+        raise RunError(f"{run} cannot be written ({error.strerror}); choose another folder for the run") from error
+
+
+def _by_settings(run: Path) -> list[str]:
+    return ["--config", str(run / SETTINGS), "--run", str(run)]
 
 
 def resume(run: Path) -> Job:

@@ -198,8 +198,8 @@ class CompareWindow(QDialog):
 
     def _b(self, a: Asked) -> Asked:
         if self.by.current:
-            side, patch = self._sizes.input_size, self._sizes.patch_size
-            schedule = replace(a.schedule, input_size=side, patch_size=patch, co_guidance=False)
+            own = self._sizes
+            schedule = replace(a.schedule, input_size=own.input_size, patch_size=own.patch_size, co_guidance=False)
             return replace(a, schedule=schedule, model="", guide=self.by.current, by=self._by)
         schedule = replace(
             a.schedule,

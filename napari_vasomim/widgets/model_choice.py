@@ -51,7 +51,7 @@ class ModelChoice(QComboBox):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setToolTip(plain.tooltip(tooltip))
         self._refusal, self._none, self._text = refusal, none, text
-        self._fits = lambda card: card.kind in kinds and fits(card)
+        self._kinds, self._which = kinds, fits
         self._cards: dict[str, Card] = {}
         self._files: list[str] = []
         self._current = ""
@@ -114,6 +114,9 @@ class ModelChoice(QComboBox):
         card = catalogue.read_card(path)
         if not self._fits(card):
             raise CheckpointError(f"{path.name} is {self._refusal.format(kind=card.kind)}")
+
+    def _fits(self, card: Card) -> bool:
+        return card.kind in self._kinds and self._which(card)
 
     def _activated(self, row: int) -> None:
         name = self.itemData(row)

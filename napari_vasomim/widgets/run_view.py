@@ -13,12 +13,14 @@ from napari_vasomim.background.threads import run_in_background
 from napari_vasomim.notify import copy, inform, report_errors
 from napari_vasomim.plain import confirmed
 from napari_vasomim.runs import jobs
+from napari_vasomim.runs.origin import origin
 from napari_vasomim.widgets.curves import Curves
 from napari_vasomim.widgets.kit import SPACE, button, hint
 
 POLL_MS = 500
 RESUMABLE = ("stopped", "cancelled", "lost", "failed")
 STATES = {
+    "waiting": "waiting",
     "starting": "starting",
     "preparing": "preparing",
     "running": "running",
@@ -64,6 +66,7 @@ class RunView(QWidget):
         self.warnings = hint()
         self.bar = QProgressBar()
         self.facts = hint()
+        self.origin = hint()
         self.curves = Curves()
         self.curves.setMinimumWidth(0)  # the panel knows how wide it is
         self.curves.setFixedHeight(HEIGHT)
@@ -80,7 +83,7 @@ class RunView(QWidget):
         for place, made in enumerate((self.stop, self.cancel, self.resume, self.report, self.use, self.before_after)):
             grid.addWidget(made, place // 2, place % 2)
         layout.addLayout(grid)  # above what grows: in sight also on a low screen
-        for widget in (self.facts, self.warnings, self.curves):
+        for widget in (self.facts, self.origin, self.warnings, self.curves):
             layout.addWidget(widget)
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
@@ -99,6 +102,7 @@ class RunView(QWidget):
         self.curves.clear()
         self._warnings.clear()
         self._show_warnings([])
+        self._origin, self._name = "", ""
         self.setVisible(job is not None)
         if job is None:
             self._timer.stop()
@@ -121,6 +125,7 @@ class RunView(QWidget):
             self.curves.add_events(events)
             self._show_warnings(events)
         alive = status.alive
+        self._name = status.name
         self._show_state(STATES[status.state], status.message)
         self.bar.setRange(0, 0 if status.state == "starting" else 1000)
         self.bar.setValue(round(1000 * status.progress))
@@ -133,6 +138,10 @@ class RunView(QWidget):
         as_before = bool(status.best) and status.best_epoch == 0
         self.use.setEnabled(status.model is not None and status.job in USE and not as_before)
         self.use.setToolTip(AS_BEFORE if as_before else USE.get(status.job, ""))
+        self._origin = self._origin or origin(self.job.run)  # settled once, some seconds after the start
+        said = [self._origin, f"{AS_BEFORE}." if as_before and not alive else "", status.notes]
+        self.origin.setText("\n".join(filter(None, said)))
+        self.origin.setVisible(bool(self.origin.text()))
         self.before_after.setEnabled(status.model is not None)
         self.before_after.setVisible(status.job == "finetune")
         self.report.setEnabled(True)
@@ -147,7 +156,7 @@ class RunView(QWidget):
         self.refresh()
 
     def _show_state(self, word: str, message: str) -> None:
-        name = self.run.name if self.run is not None else ""
+        name = self._name or (self.run.name if self.run is not None else "")
         self.state.setText("\n".join([f"{name}: {word}", *message.splitlines()]))
 
     def _show_warnings(self, events: Iterable[dict[str, Any]]) -> None:
@@ -164,7 +173,7 @@ class RunView(QWidget):
         self._show_state("gone", "Its folder cannot be read any more; it was moved or deleted.")
         for made in (self.stop, self.cancel, self.resume, self.use, self.before_after, self.report):
             made.setEnabled(False)
-        for widget in (self.bar, self.facts):
+        for widget in (self.bar, self.facts, self.origin):
             widget.hide()
 
     def _stop(self) -> None:
@@ -177,7 +186,7 @@ class RunView(QWidget):
         if job is None:
             return
         lost = "What it has learned since its last saved state is lost."
-        if confirmed(self, "Cancel the run", f"End {job.run.name} now? {lost}"):
+        if confirmed(self, "Cancel the run", f"End {self._name} now? {lost}"):
             self.cancel.setEnabled(False)
             run_in_background(self, job.cancel, lambda _: self.refresh())  # waits some seconds for the process to end
 

@@ -6,18 +6,21 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMenu, QTreeWidgetItem, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
-from napari_vasomim.background.threads import LatestRequest
-from napari_vasomim.notify import inform, report_errors, warn
+from napari_vasomim.background.threads import LatestRequest, run_in_background
+from napari_vasomim.notify import inform, report_error, report_errors, warn
 from napari_vasomim.plain import tooltip
-from napari_vasomim.runs import jobs
+from napari_vasomim.runs import jobs, queue
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.comparison_report import ComparisonReport, ask_comparison
-from napari_vasomim.widgets.kit import SPACE, button, hint
+from napari_vasomim.widgets.kit import SPACE, button, hint, row
+from napari_vasomim.widgets.models import ModelsDialog
+from napari_vasomim.widgets.run_list import RunList
+from napari_vasomim.widgets.run_menu import RunMenu
 from napari_vasomim.widgets.run_view import STATES, RunView
 from vasomim_core.comparing.standing import comparisons_in
 
@@ -42,20 +45,18 @@ class Runs(QWidget):
         self.folder = jobs.default_runs_folder()
         self._session, self._job = session, job
         self._alive: set[Path] = set()
+        self._known: dict[str, jobs.RunStatus] = {}
+        self._waiting, self._beginning = False, False
+        self.menu = RunMenu(self, self._run_changed, self.follow)
         self.none = hint("No run yet. Runs of earlier sessions appear here too.")
-        self.list = QTreeWidget()
-        self.list.setHeaderLabels(["run", "state", "DSC", "started"])
+        self.list = RunList()
+        self.list.headerItem().setToolTip(0, "A right click on a run: its name, notes, folder, models, the trash")
         self.list.headerItem().setToolTip(2, "Best DSC on the validation frames, in percent")
         self.list.setColumnHidden(2, job != "finetune")
-        self.list.setRootIsDecorated(False)
-        self.list.setUniformRowHeights(True)
-        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.list.dropped.connect(report_errors(self._dropped))
+        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.list.customContextMenuRequested.connect(report_errors(self._offer))
         self.list.setAccessibleName("Runs")
-        head = self.list.header()
-        head.setStretchLastSection(False)
-        head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.list.currentItemChanged.connect(report_errors(self._selected))
         self.list.hide()
         self.view = RunView()
@@ -67,8 +68,11 @@ class Runs(QWidget):
         self.comparison = button(
             "Open a comparison…", self.open_comparison, "The report of `vasomim compare`: its tables and pictures"
         )
-        for widget in (self.none, self.list, self.comparison, self.view):
+        self.models = button("Models…", self.open_models, "Rename and delete registered models, and find their runs")
+        for widget in (self.none, self.list):
             layout.addWidget(widget)
+        layout.addLayout(row(self.models, self.comparison))
+        layout.addWidget(self.view)
         self._reading = LatestRequest(self, self._listed)
         self._timer = QTimer(self)
         self._timer.setInterval(LIST_MS)
@@ -88,6 +92,19 @@ class Runs(QWidget):
             self.view.show_run(job)
         self.refresh()
 
+    def open_models(self) -> None:
+        """Show the registered models."""
+        ModelsDialog(self._session, self.folder, self.look_at, self).show()
+
+    def look_at(self, run: Path) -> None:
+        """Show a run.
+
+        Raises:
+            RunError: there is none in the folder.
+        """
+        self.view.show_run(self._job_in(run))
+        self._mark()
+
     def open_comparison(self) -> None:
         """Show the report of a comparison: one that lies among the runs, or in a folder that is asked for.
 
@@ -103,8 +120,8 @@ class Runs(QWidget):
             ComparisonReport(out, self).show()
 
     def refresh(self) -> None:
-        """Read the list again, in a thread; while nobody looks, only as long as a run is alive."""
-        if not self.isVisible() and not self._alive:
+        """Read the list again, in a thread; while nobody looks, only as long as a run is alive or waits."""
+        if not self.isVisible() and not self._alive and not self._waiting:
             return
         for job in self._session.jobs:
             with suppress(OSError, ValueError):
@@ -116,18 +133,26 @@ class Runs(QWidget):
         self.refresh()
 
     def _listed(self, found: list[jobs.RunStatus]) -> None:
+        if self.list.dragging:
+            return
+        self._begin_next(found)
         runs = [status for status in found if status.job in (self._job, "")]  # a damaged one may be of any job
+        self._known = {str(status.run): status for status in runs}
         items = [self.list.topLevelItem(i) for i in range(self.list.topLevelItemCount())]
         if [item.data(0, RUN) for item in items] != [str(status.run) for status in runs]:
             items = self._renew(runs)
         for item, status in zip(items, runs, strict=True):
-            item.setText(0, status.run.name)
+            item.setText(0, status.name)
             item.setText(1, status.state)
             item.setText(2, f"{status.best['dsc']:.1f}" if "dsc" in status.best else "")
             item.setText(3, when(status.started))
-            words = f"{status.run.name}: {STATES[status.state]}"
+            words = f"{status.name}: {STATES[status.state]}"
+            if status.name != status.run.name:
+                words += f", in the folder {status.run.name}"
             if status.state == "unreadable":
                 words = f"{words}. {status.message}"
+            if status.notes:
+                words = f"{words}\n{status.notes}"
             item.setToolTip(0, tooltip(words))
         self.none.setVisible(not runs)
         self.list.setVisible(bool(runs))
@@ -147,6 +172,8 @@ class Runs(QWidget):
             items = [QTreeWidgetItem(self.list) for _ in runs]
             for item, status in zip(items, runs, strict=True):
                 item.setData(0, RUN, str(status.run))
+                able = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+                item.setFlags(able | Qt.ItemFlag.ItemIsDragEnabled if status.state == "waiting" else able)
                 item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._mark()
         self.list.verticalScrollBar().setValue(place)
@@ -160,6 +187,42 @@ class Runs(QWidget):
             for i in range(self.list.topLevelItemCount()):
                 if self.list.topLevelItem(i).data(0, RUN) == str(self.view.run):
                     self.list.setCurrentItem(self.list.topLevelItem(i))
+
+    def _begin_next(self, found: list[jobs.RunStatus]) -> None:
+        """Let the first run that waits begin, where nothing is alive: of this job, or of the other one."""
+        self._waiting = any(status.state == "waiting" for status in found)
+        if self._waiting and not self._beginning and not any(status.alive for status in found):
+            self._beginning = True
+            run_in_background(self, lambda: queue.begin_next(self.folder), self._begun, self._begin_failed)
+
+    def _begun(self, job: jobs.Job | None) -> None:
+        self._beginning = False
+        if job is not None and job.status().job == self._job:
+            self.follow(job)
+        elif job is not None:
+            self._session.jobs.append(job)
+
+    def _begin_failed(self, error: Exception) -> None:
+        self._beginning = False
+        report_error(error)
+
+    def _dropped(self) -> None:
+        """The runs that wait have another order; where they stand among the others does not matter."""
+        listed = [self.list.topLevelItem(i).data(0, RUN) for i in range(self.list.topLevelItemCount())]
+        queue.reorder([Path(run) for run in listed])
+        self.refresh()
+
+    def _offer(self, at: QPoint) -> None:
+        selected = [self._known.get(item.data(0, RUN)) for item in self.list.selectedItems()]
+        self.menu.show([status for status in selected if status is not None], self.list.viewport().mapToGlobal(at))
+
+    def _run_changed(self) -> None:
+        """A run has another name or notes, or is gone."""
+        if self.view.run is not None and not self.view.run.exists():
+            self._session.jobs[:] = [job for job in self._session.jobs if job.run.exists()]
+            self.view.show_run(None)
+        self.view.refresh()
+        self.refresh()
 
     def _selected(self, item: QTreeWidgetItem | None, _before: QTreeWidgetItem | None = None) -> None:
         if item is not None and (run := Path(item.data(0, RUN))) != self.view.run:
@@ -183,9 +246,9 @@ def _chosen(below: QWidget, comparisons: list[Path]) -> Path | None:
 def _announce(status: jobs.RunStatus) -> None:
     """Say what nobody in this window has asked for."""
     if status.state == "finished":
-        inform(f"{status.run.name} has finished.")
+        inform(f"{status.name} has finished.")
     elif status.state in ("failed", "lost"):
-        warn(f"{status.run.name}: {status.message.splitlines()[0]}")
+        warn(f"{status.name}: {status.message.splitlines()[0]}")
 
 
 def when(stamp: float) -> str:

@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 
 import psutil
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QLineEdit, QScrollArea
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QScrollArea
 
 from napari_vasomim.background.threads import LatestRequest, run_in_background
-from napari_vasomim.notify import report_error, report_errors
-from napari_vasomim.runs import jobs, machine
+from napari_vasomim.notify import inform, report_error, report_errors
+from napari_vasomim.runs import jobs, machine, queue
+from napari_vasomim.runs.about import shown_name
 from napari_vasomim.widgets.forms import ConfigForm, Fold
 from napari_vasomim.widgets.kit import Panel, button, choice, hint
 from napari_vasomim.widgets.runs import Runs
@@ -68,6 +69,10 @@ class TrainPanel(Panel):
         self.name.setPlaceholderText(f"{self.job}-{date.today():%Y-%m-%d}")
         self.name.setToolTip("The run and its model are called so; a taken name gets a number")
         self.form.addRow("name", self.name)
+        self.in_turn = QCheckBox("after the runs before it")
+        self.in_turn.setChecked(True)
+        self.in_turn.setToolTip("Waits in the list until no other run is alive; unchecked, it begins at once")
+        self.form.addRow("", self.in_turn)
         self.settings = self._form()
         self._fold = Fold("All settings")
         self._fold.body.addWidget(self.settings)
@@ -263,10 +268,15 @@ class TrainPanel(Panel):
             raise InputError(f"{self._data} is not there any more; choose {self.data_words}.")
         self.check_base()
         run = jobs.new_run_folder(self.runs.folder, self.name.text().strip() or self.name.placeholderText())
-        job = jobs.start(replace(config, run=run))
+        config = replace(config, run=run)
+        if self.in_turn.isChecked() and queue.busy(self.runs.folder):
+            queue.enqueue(config)
+            inform(f"{run.name} waits until the runs before it have ended.")
+            self.runs.refresh()
+        else:
+            self.runs.follow(jobs.start(config))
+            self._reveal.start()
         self.name.clear()
-        self.runs.follow(job)
-        self._reveal.start()
 
     @report_errors
     def _show_run(self) -> None:
@@ -292,7 +302,7 @@ def _registered(model: Path) -> str:
     for name in catalogue.models():
         if filecmp.cmp(catalogue.find_model(name), model, shallow=False):
             return name
-    return catalogue.register(model, plain_name(model.parent.name, "model"))
+    return catalogue.register(model, plain_name(shown_name(model.parent), "model"))
 
 
 def _minutes(seconds: float) -> str:

@@ -12,7 +12,7 @@ from napari_vasomim.viewing.screen_text import ScreenText
 from napari_vasomim.viewing.windowing import Preset, Windowing, has_window, is_negative
 from napari_vasomim.widgets.beside import Beside, dock_beside
 from napari_vasomim.widgets.kit import Panel, button, hint, row
-from napari_vasomim.widgets.run_list import RunList
+from napari_vasomim.widgets.open_runs import OpenRuns
 
 PRESETS: tuple[tuple[Preset, str, str], ...] = (
     ("opened", "as opened", "As it was opened: the window of the file, or its first contrast limits"),
@@ -33,7 +33,7 @@ class ViewPanel(Panel):
         self._second: Beside | None = None
         self.windowing, self.text = Windowing.of(self.viewer), ScreenText.of(self.viewer)
         self.section("Runs")
-        self.runs = RunList(self.session)
+        self.runs = OpenRuns(self.session)
         self.none = hint("None is open: take Open… above, or drop files onto the window.")
         self.body.addWidget(self.runs)
         self.body.addWidget(self.none)

@@ -20,6 +20,7 @@ from vasomim_core.data.pretraining_frame import pretraining_frame
 from vasomim_core.errors import ConfigError, InputError
 from vasomim_core.masking.results import Mask, MaskingResult, OverEpochs, Reconstruction
 from vasomim_core.masking.sampling import (
+    Sample,
     co_guided_anatomy,
     mask_noise,
     masked_vessels,
@@ -102,8 +103,7 @@ class FrameMasking:
         """
         if epoch in self._masks:
             return self._masks[epoch]
-        schedule, other = self.schedule, self._other
-        beta = schedule.beta(epoch) if other is None else other.share(epoch, schedule.epochs)
+        schedule, other, beta = self.schedule, self._other, self._beta(epoch)
         noise = mask_noise(schedule.seed, 0, *self._f.shape)
         masks: tuple[Tensor, ...]
         if other is None:
@@ -116,19 +116,28 @@ class FrameMasking:
 
     def over_epochs(self) -> OverEpochs:
         """What the whole schedule does, each epoch with luck of its own."""
-        schedule, other, sample = self.schedule, self._other, None
-        if other is not None:
-            sample = lambda f, epoch, noise: other.choose(f, epoch, schedule.epochs, noise).masked  # noqa: E731
-        share = schedule.beta if other is None else lambda epoch: other.share(epoch, schedule.epochs)
+        schedule, sample = self.schedule, self._sample()
         epochs = np.linspace(0, schedule.epochs - 1, min(MOST_EPOCHS, schedule.epochs)).round().astype(np.int64)
         patches, pixels = masked_vessels(self._f[0], self._vessels[0], schedule, epochs.tolist(), SAMPLES, sample)
         return OverEpochs(
             masking_ratio=masking_ratio(self._f, schedule, sample).reshape(self._grid).numpy(),
             epochs=epochs,
-            betas=np.array([share(epoch) for epoch in epochs.tolist()]),
+            betas=np.array([self._beta(epoch) for epoch in epochs.tolist()]),
             vessel_patches=patches.numpy(),
             vessel_pixels=pixels.numpy(),
         )
+
+    def _beta(self, epoch: int) -> float:
+        """The share of the masked patches that is guided."""
+        beta = self.schedule.beta(epoch)  # also where another rule holds: is there such an epoch?
+        return beta if self._other is None else self._other.share(epoch, self.schedule.epochs)
+
+    def _sample(self) -> Sample | None:
+        """Another rule than the schedule's, where there is one."""
+        other, epochs = self._other, self.schedule.epochs
+        if other is None:
+            return None
+        return lambda f, epoch, noise: other.choose(f, epoch, epochs, noise).masked
 
     @torch.inference_mode()
     def reconstruct(self, mask: Mask, model: VasoMIM) -> Reconstruction:

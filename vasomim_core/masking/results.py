@@ -33,7 +33,7 @@ class Mask:
         guided: bool on the patch grid, those of the masked patches that anatomy has chosen.
         epoch: e, from 0.
         beta: β_e.
-        thrown: bool on the patch grid, what is neither masked nor seen; None where the method throws nothing away.
+        thrown: bool on the patch grid, what is neither masked nor seen; None of a schedule's own masks.
 
     Where a pretrained network of another method chooses (see `MaskingResult.guide`), f is what it says of each patch,
     `guided` are the patches that were masked for it, and β_e is their share.

@@ -326,3 +326,39 @@ def register(path: Path, name: str) -> str:
         with atomic(folder / f"{unique}.safetensors") as temporary:
             shutil.copyfile(path, temporary)
     return unique
+
+
+def is_packaged(name: str) -> bool:
+    """Whether a name is that of a model that comes with the package."""
+    return (WEIGHTS / f"{name}.safetensors").is_file()
+
+
+def own_model(name: str) -> Path:
+    """The file of a registered model that may be renamed or deleted.
+
+    Raises:
+        ConfigError: it comes with the package, or there is none of that name.
+    """
+    if is_packaged(name):
+        raise ConfigError(f"{name} comes with the package and stays as it is")
+    path = model_folder() / f"{name}.safetensors"
+    if plain_name(name, "") != name or not path.is_file():
+        raise ConfigError(f"no model of yours is called {name!r:.60}; it may have been deleted or renamed meanwhile")
+    return path
+
+
+def rename_model(name: str, new: str) -> None:
+    """Give a registered model another name; nothing is overwritten.
+
+    Raises:
+        ConfigError: see `own_model`; or the new name is none for a file, or taken.
+    """
+    if not new or plain_name(new, "") != new:
+        raise ConfigError(f"{new!r} cannot name a model; give letters, digits, '.', '_' and '-'")
+    folder = model_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / ".lock", wait=60):
+        path, target = own_model(name), folder / f"{new}.safetensors"
+        if is_packaged(new) or target.exists():
+            raise ConfigError(f"a model is called {new} already; choose another name")
+        path.rename(target)

@@ -9,6 +9,7 @@
 | data.json | what it learns from and is validated on; see `run_data` |
 | cache/ | decoded frames and masks; removed when the run has finished |
 | model.safetensors | the model to use: the best validated one, or the last |
+| about.json | what a person says of it: its name in lists, notes |
 | .lock | held by the process that works in the folder; see `vasomim_core.locks` |
 
 Importing this module is cheap, so that a window can read and write settings: torch comes with the jobs alone.
@@ -45,6 +46,7 @@ OUTPUT = "output.log"
 CACHE = "cache"
 STATE = "state.pt"
 DATA = "data.json"
+ABOUT = "about.json"
 LOCK = ".lock"
 TURN = 1.0
 """Seconds for which a run waits for its folder: a window that starts it holds the lock while it does so."""
@@ -237,7 +239,7 @@ def _check_room(config: Config) -> bool:
         RunError: the folder holds something else.
     """
     run = config.run
-    names = {path.name for path in run.iterdir()} - {LOCK, f"{LOCK}.holder"} if run.is_dir() else set()
+    names = {path.name for path in run.iterdir()} - {LOCK, f"{LOCK}.holder", ABOUT} if run.is_dir() else set()
     events = list(read_events(run)) if FILE in names else []
     failed = bool(events) and events[-1]["event"] == "end" and events[-1]["reason"] == "failed"
     untouched = all(event["event"] in ("spawn", "stop") for event in events) and _holds(run, config)

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from tests.core.methods.made import begun, images, moment, small
+from vasomim_core.cli import run
 from vasomim_core.config import FinetuneConfig, card_settings
 from vasomim_core.errors import CheckpointError, ConfigError, InputError
+from vasomim_core.files import write_png
 from vasomim_core.inference.frame_masking import mask_frame
 from vasomim_core.masking.figures import kinds, save_comparison
 from vasomim_core.masking.results import save_csv, save_npz
@@ -169,5 +171,18 @@ def test_files_that_choose_nothing_are_refused(amt, hpm, frame, tmp_path):
         mask_frame(frame, SCHEDULE, guide=other)
     with pytest.raises(ConfigError, match="patch size"):
         mask_frame(frame, MaskingSchedule(64, 8), guide=amt[1])
+    with pytest.raises(ConfigError, match="epoch 10 of 10"):
+        mask_frame(frame, SCHEDULE, 10, guide=amt[1])
     with pytest.raises(ConfigError, match="--guide"):
         mask_frame(frame, SCHEDULE, model="vasomim-encoder", guide=amt[1])
+
+
+def test_the_command_draws_them_too(amt, frame, tmp_path, capsys):
+    """The sizes are those of the encoder, and the masks those of the engine."""
+    write_png(tmp_path / "in" / "x.png", frame)
+    where = ("--output", tmp_path / "out", "--guide", amt[1], "--epochs", 10, "--seed", 5)
+    assert run([str(word) for word in ("mask", tmp_path / "in" / "x.png", *where)]) == 0
+    told = capsys.readouterr().out
+    assert "7 of 16 patches are masked, 7 by attention of amt, 6 are thrown away" in told
+    with np.load(tmp_path / "out" / "x.npz") as kept:
+        np.testing.assert_array_equal(kept["thrown"], mask_frame(frame, SCHEDULE, guide=amt[1]).mask.thrown)

@@ -15,7 +15,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_vasomim.runs import jobs, machine
+from napari_vasomim.runs import jobs, machine, queue
 from napari_vasomim.widgets.finetune import FinetunePanel
 from napari_vasomim.widgets.mask_preview import MaskPreviewPanel
 from napari_vasomim.widgets.pretrain import PretrainPanel
@@ -316,6 +316,20 @@ def test_pressed_twice_it_starts_once(qtbot, panel, labels, spawned):
     qtbot.waitUntil(panel.start.isEnabled, timeout=5_000)
     click(qtbot, panel.start)
     assert len(set(spawned)) == 2
+
+
+def test_while_a_run_is_alive_the_next_one_waits_unless_told_otherwise(qtbot, panel, labels, spawned, monkeypatch):
+    monkeypatch.setattr(queue, "busy", lambda folder: True)
+    monkeypatch.setattr(queue, "begin_next", lambda folder: None)
+    checked(qtbot, panel, labels)
+    click(qtbot, panel.start)
+    assert spawned == []
+    (status,) = jobs.list_runs(panel.runs.folder)
+    assert status.state == "waiting"
+    panel.in_turn.setChecked(False)
+    qtbot.waitUntil(panel.start.isEnabled, timeout=5_000)
+    click(qtbot, panel.start)
+    assert len(spawned) == 1
 
 
 def test_a_run_has_the_name_that_was_written_or_the_day(qtbot, panel, labels, spawned):
