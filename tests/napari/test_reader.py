@@ -304,11 +304,11 @@ def test_a_folder_of_two_thousand_opens_as_a_queue(model, tmp_path, qtbot, monke
     monkeypatch.setattr(opening, "viewers", lambda: [model])
     walk = LabellingDesk.of(model).navigator
     model.open(tmp_path / "many", plugin=READER)
-    qtbot.waitUntil(lambda: len(walk.queue.sources) == 2000 and not walk.message)
+    qtbot.waitUntil(lambda: len(walk.queue.sources) == 2000 and not walk.message, timeout=60_000)
     assert (walk.place, [layer.name for layer in model.layers]) == ((0, 0), ["0000"])
     assert set(read) == {"0000.png"}
     walk.next()
-    qtbot.waitUntil(lambda: walk.place == (1, 0))
+    qtbot.waitUntil(lambda: walk.place == (1, 0), timeout=60_000)
     assert set(read) == {"0000.png", "0001.png"}
 
 
