@@ -216,6 +216,7 @@ class Editor:
     def _classes_changed(self) -> None:
         journal().describe(self.layer, self._about())
         self.tools.palette_changed()
+        self._session.drawn.emit(self.layer)  # the digits are the classes' now, or napari's again
 
     def _changed(self, step: undo.Step) -> None:
         if step.boxes is None or self.draft in {box.frame for box in step.boxes}:
