@@ -189,7 +189,7 @@ def follow_run(window: Window) -> None:
     panel.run.choose.click()
     window.wait(60, lambda: "moves by" in panel.run.why.text())
     chosen = session.index
-    undo.apply_values(panel.need_correction(), chosen, drawn.masks[chosen].astype(np.uint8))
+    undo.apply_values(panel.desk.need_correction(), chosen, drawn.masks[chosen].astype(np.uint8))
     panel.run.start.click()
     window.wait(300, lambda: not panel.run.following.busy)
     window.viewer.layers.selection.active = panel.correction

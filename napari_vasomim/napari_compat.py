@@ -85,7 +85,7 @@ def play_or_pause(viewer: Any, axis: int) -> None:
         if dims.is_playing:
             dims.stop()
         else:
-            dims.play(axis)
+            dims.play(axis, dims.slider_widgets[axis].fps)
 
 
 def text_overlay(viewer: Any) -> Any:
@@ -111,13 +111,3 @@ def own_keys(layer: Any) -> list[str]:
     """The keys that napari and others have bound for a layer of this kind, as people write them: "Shift+A"."""
     maps = [layer.keymap, *(vars(kind).get("class_keymap", {}) for kind in type(layer).__mro__)]
     return sorted({str(key) for keymap in maps for key in keymap if key is not Ellipsis})
-
-
-def toggle_playing(viewer: Any, axis: int) -> None:
-    """Play along an axis, or stop; nothing happens without a window, or where the axis has no slider."""
-    with contextlib.suppress(AttributeError, IndexError, RuntimeError):
-        slider = viewer.window._qt_viewer.dims
-        if slider.is_playing:
-            slider.stop()
-        else:
-            slider.play(axis, slider.slider_widgets[axis].fps)

@@ -9,7 +9,6 @@ from napari.layers import Layer
 
 from napari_vasomim.attached import PerViewer
 from napari_vasomim.canvas import frames, layers
-from napari_vasomim.napari_compat import toggle_playing
 from napari_vasomim.session import Session
 from napari_vasomim.shortcuts import Shortcuts
 
@@ -21,21 +20,11 @@ class Looking(PerViewer):
         self._session = Session.of(viewer)
         self._clear: dict[Layer, float] = {}
         keys = Shortcuts.of(viewer)
-        keys.answer("play", self.play)
+        keys.answer("play", self._session.canvas.play_or_pause)
         keys.answer("frame on", partial(self.step, 1))
         keys.answer("frame back", partial(self.step, -1))
-        keys.answer("next run", self.next_run)
+        keys.answer("next run", self._session.next_angiogram)
         keys.answer("hide", self.hide)
-
-    def play(self) -> None:
-        """Play the run, or stop.
-
-        Raises:
-            InputError: no angiogram is open.
-        """
-        if self._session.need_angiogram().ndim == 3:
-            viewer = self._session.viewer
-            toggle_playing(viewer, viewer.dims.ndim - 3)
 
     def step(self, by: int) -> None:
         """Go to a frame before or after; at the ends nothing happens.
@@ -47,16 +36,6 @@ class Looking(PerViewer):
         index = self._session.index + by
         if 0 <= index < frames.frame_count(layer):
             self._session.canvas.go_to(layer, index)
-
-    def next_run(self) -> None:
-        """Work on the next angiogram of the list; after the last comes the first.
-
-        Raises:
-            InputError: none is open.
-        """
-        here = self._session.need_angiogram()
-        known = layers.angiograms(self._session.viewer)
-        self._session.angiogram = known[(known.index(here) + 1) % len(known)]
 
     def hide(self, hidden: bool) -> None:
         """See the angiogram without what was made from it, or all as before.

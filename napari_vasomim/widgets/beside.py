@@ -91,16 +91,16 @@ class Picture(QWidget):
 
     def paintEvent(self, event: Any) -> None:
         """Paint it."""
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor("black"))
-        layer = self._shown[0]() if self._shown is not None else None
-        if self._shown is None or layer is None:
-            return
-        grey = self._shown[1]
-        height, width = grey.shape
-        painter.setTransform(self.to_screen(layer))
-        image = QImage(grey.data, width, height, width, QImage.Format.Format_Grayscale8)
-        painter.drawImage(QPointF(-0.5, -0.5), image)  # pixels have their middle at whole numbers
+        with QPainter(self) as painter:
+            painter.fillRect(self.rect(), QColor("black"))
+            layer = self._shown[0]() if self._shown is not None else None
+            if self._shown is None or layer is None:
+                return
+            grey = self._shown[1]
+            height, width = grey.shape
+            painter.setTransform(self.to_screen(layer))
+            image = QImage(grey.data, width, height, width, QImage.Format.Format_Grayscale8)
+            painter.drawImage(QPointF(-0.5, -0.5), image)  # pixels have their middle at whole numbers
 
     def wheelEvent(self, event: Any) -> None:
         """Zoom the canvas, and with it this."""

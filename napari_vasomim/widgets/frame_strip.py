@@ -73,18 +73,18 @@ class FrameStrip(QWidget):
 
     def paintEvent(self, event: Any) -> None:
         """Draw the cells."""
-        painter = QPainter(self)
-        width, text = self._width(), self.palette().windowText().color()
-        gap = 1.0 if width > 4 else 0.0
-        frame = QColor(text)
-        frame.setAlpha(55)
-        for number, status in enumerate(self._cells):
-            cell = QRectF(number * width, 3, max(width - gap, 1), HEIGHT - 6)
-            painter.fillRect(cell, frame)
-            if status is not None:
-                filled = QRectF(cell)
-                filled.setTop(cell.bottom() - FILLED[status] * cell.height())
-                painter.fillRect(filled, QColor(COLOURS[status]))
-        if 0 <= self._shown < len(self._cells):
-            painter.setPen(QPen(text, 2))
-            painter.drawRect(QRectF(self._shown * width, 1, max(width - gap, 3), HEIGHT - 2))
+        with QPainter(self) as painter:  # ended at once: one that outlives its widget is a crash
+            width, text = self._width(), self.palette().windowText().color()
+            gap = 1.0 if width > 4 else 0.0
+            frame = QColor(text)
+            frame.setAlpha(55)
+            for number, status in enumerate(self._cells):
+                cell = QRectF(number * width, 3, max(width - gap, 1), HEIGHT - 6)
+                painter.fillRect(cell, frame)
+                if status is not None:
+                    filled = QRectF(cell)
+                    filled.setTop(cell.bottom() - FILLED[status] * cell.height())
+                    painter.fillRect(filled, QColor(COLOURS[status]))
+            if 0 <= self._shown < len(self._cells):
+                painter.setPen(QPen(text, 2))
+                painter.drawRect(QRectF(self._shown * width, 1, max(width - gap, 3), HEIGHT - 2))

@@ -118,13 +118,13 @@ def test_the_same_from_canvas_panels_and_layer_list_but_not_in_a_field(make_napa
 def test_looking(model, cine, still):
     looking, session = Looking.of(model), Session.of(model)
     run, other = model.add_image(cine), model.add_image(still)
-    looking.next_run()
+    session.next_angiogram()
     assert session.angiogram is run
     session.canvas.go_to(run, 0)
     for by, at in ((1, 1), (1, 2), (-1, 1), (-1, 0), (-1, 0)):
         looking.step(by)
         assert session.index == at
-    looking.next_run()
+    session.next_angiogram()
     assert session.angiogram is other
 
 

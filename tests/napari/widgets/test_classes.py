@@ -31,7 +31,7 @@ from vasomim_core.labels.labelset import LabelSet
 
 from ..classes import CATHETER, LAD, LCX, THREE
 from ..conftest import ROOT
-from ..mouse import Mouse, click
+from ..mouse import Mouse, activate, click
 
 
 @pytest.fixture
@@ -69,6 +69,7 @@ def test_three_classes_from_the_first_stroke_to_a_restored_revision(make_napari_
     viewer = make_napari_viewer(show=True)
     bench = Workbench(viewer)
     viewer.window.add_dock_widget(bench, area="right")
+    activate(viewer)
     bench.session.open_label_set(labels)
     angiogram = viewer.add_image(still)
     correct, panel = bench.show_panel(CorrectPanel), bench.panel(LabelSetPanel)
@@ -160,7 +161,7 @@ def test_the_prediction_is_the_first_class_and_leaves_others(model, beside, stil
     prediction.keep(0, (squares(0, 1, 1) > 0).astype(np.float32), 0.0)
     panel.session.predictions[source] = prediction
     monkeypatch.setattr(panel, "_ask_replace", lambda: "add")
-    put(panel.need_correction(), squares(5, 2))
+    put(panel.desk.need_correction(), squares(5, 2))
     panel.start_from_prediction()
     assert (panel.correction.data == squares(5, 2, 1)).all()
     monkeypatch.setattr(panel, "_ask_replace", lambda: "replace")
@@ -174,7 +175,7 @@ def test_one_class_looks_as_plain_as_ever(model, beside, still, tmp_path):
     assert panel.set.classes.fold.isHidden()  # no set is open
     panel.session.open_label_set(LabelSet.create(tmp_path / "one", "one"))
     correct.start_empty()
-    assert (correct.classes.isHidden(), correct.recolour.isHidden(), correct.class_keys.isHidden()) == (True,) * 3
+    assert (correct.classes.isHidden(), correct.recolour.isHidden()) == (True, True)
     fold = panel.set.classes.fold
     assert (fold.isVisible(), fold._content.isVisible(), fold._head.text()) == (True, False, "Classes: vessel")
 
