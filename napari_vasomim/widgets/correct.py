@@ -58,7 +58,6 @@ class CorrectPanel(Panel):
         self.body.addLayout(row(self.begin, self.empty))
         self.state = hint()
         self.state.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.state.setMinimumHeight(2 * self.state.fontMetrics().lineSpacing())  # what is below stays where it is
         self.body.addWidget(self.state)
         self.strangers = Strangers()
         self.body.addWidget(self.strangers)
@@ -264,6 +263,7 @@ class CorrectPanel(Panel):
         self.classes.set_palette(palette)
         self.recolour.setVisible(palette.several)
         # What stands below must not move with the words.
+        self.state.setMinimumHeight(2 * self.state.fontMetrics().height())
         self.help.setMinimumHeight((4 if palette.several else 3) * self.help.fontMetrics().height())
         self.strangers.show_of(self._editor, self.session.classes)
         self._show_threshold()
