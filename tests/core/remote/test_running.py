@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,7 +98,8 @@ def test_a_run_that_is_cut_off_is_the_run_that_it_would_have_been_here(config, f
         connections = psutil.Process(server.process.pid).children(recursive=True)
         server.stop()
         for process in connections:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def back():
         if server.process is None:
