@@ -45,3 +45,7 @@ class LockedError(VasoMIMError):
     def __init__(self, sentence: str, holder: object = None):
         super().__init__(sentence)
         self.holder = holder
+
+
+class RemoteError(VasoMIMError):
+    """Another machine that cannot be reached or used, or something there that went wrong."""

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import tyro
 
-from vasomim_core.cli import compare, follow, frames, labels, mask, measure, models, training
+from vasomim_core.cli import compare, follow, frames, labels, machines, mask, measure, models, training
 from vasomim_core.cli.common import printable
 from vasomim_core.errors import VasoMIMError
 
@@ -54,6 +54,7 @@ COMMANDS: dict[str, Any] = {
     "export": labels.Export,
     "models": models.Models,
     "package": models.Package,
+    "machines": machines.Machines,
     "demo": training.Demo,
 }
 

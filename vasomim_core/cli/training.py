@@ -16,7 +16,7 @@ from vasomim_core.cli.common import Options
 from vasomim_core.config import Config, FinetuneConfig, PretrainConfig, Pretraining, SegmentorConfig
 from vasomim_core.errors import ConfigError
 from vasomim_core.methods.settings import METHODS, settings_of
-from vasomim_core.training.result import TrainingResult
+from vasomim_core.training.result import TrainingResult, best_validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,15 @@ class _Job(Options):
 
     Attributes:
         config: start from the settings in this file (RUN/config.yaml); other options override them.
-        resume: go on with the run in this folder, with its own settings.
+        resume: go on with the run in this folder, with its own settings; one on another machine is found again there.
+        on: name of the machine to run on, see `vasomim machines`; None = here.
+        dry_run: with --on: say what would be sent, and send nothing.
     """
 
     config: Path | None = None
     resume: Path | None = None
+    on: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    dry_run: bool = False
 
     @classmethod
     def default(cls, arguments: list[str]) -> _Job | None:
@@ -43,6 +47,15 @@ class _Job(Options):
             settings = replace(settings, run=given.resume)  # the folder may have been moved
         return cls(settings=settings, config=given.config, resume=given.resume)  # type: ignore[call-arg]
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the run is, or will be, on another machine."""
+        from vasomim_core.remote.place import place_of
+
+        if self.dry_run and (self.on is None or self.resume is not None):
+            raise ConfigError("--dry-run says what --on NAME would send for a new run; give it with that")
+        return self.on is not None or (self.resume is not None and place_of(self.resume) is not None)
+
     @classmethod
     def settings_type(cls) -> type:
         """The config class of this job."""
@@ -53,14 +66,35 @@ class _Job(Options):
 
     def train(self, job: Callable[..., TrainingResult], settings: Config) -> dict[str, Any]:
         """Run the job among the processes that were started."""
-        from vasomim_core.training.events import read_events
         from vasomim_core.training.processes import joined_processes
 
         with joined_processes() as processes:
-            result = job(settings, processes, self.resume is not None)
-        warnings = [event for event in read_events(settings.run) if event["event"] == "warning"]
+            return self.told(job(settings, processes, self.resume is not None))
+
+    def train_elsewhere(self, settings: Config, strict: bool = False) -> dict[str, Any]:
+        """Run the job on another machine, or say what that would send."""
+        from vasomim_core.cli.elsewhere import Terminal
+        from vasomim_core.models.catalogue import RUN_MODEL
+        from vasomim_core.remote.running import train_elsewhere
+        from vasomim_core.remote.sending import list_parcel
+
+        if self.dry_run and self.on is not None:
+            listing, notes = list_parcel(settings, self.on, strict)
+            return {"would_send": vars(listing), "words": f"would send {listing}", "notes": notes}
+        with Terminal() as watcher:
+            outcome = train_elsewhere(settings, self.on, self.resume is not None, strict, watcher)
+        epoch, scores = best_validation(settings.run) or (None, {})
+        model = settings.run / RUN_MODEL
+        told = self.told(TrainingResult(settings.run, model, outcome.reason, 0, scores, epoch))  # type: ignore[arg-type]
+        return {**told, "machine": outcome.machine, "note": outcome.message}
+
+    def told(self, result: TrainingResult) -> dict[str, Any]:
+        """What came of a run."""
+        from vasomim_core.training.events import read_events
+
+        warnings = [event for event in read_events(result.run) if event["event"] == "warning"]
         told: dict[str, Any] = {
-            "run": str(settings.run),
+            "run": str(result.run),
             "model": str(result.model) if result.model.exists() else None,
             "reason": result.reason,
             "warnings": [warning["message"] for warning in warnings],
@@ -72,6 +106,8 @@ class _Job(Options):
 
     def summary(self, result: dict[str, Any]) -> str:
         """How the run ended and where its model is."""
+        if "would_send" in result:
+            return "\n".join([result["words"], *(f"note: {message}" for message in result["notes"])])
         lines = [f"note: {message}" for message in result["warnings"]]
         lines.append(f"{result['reason']}: " + (f"model in {result['model']}" if result["model"] else "no model yet"))
         if "validation" in result:
@@ -81,6 +117,10 @@ class _Job(Options):
             lines.append(f"{which}: {scores} (percent, on the validation part)")
         if result["reason"] == "stopped":
             lines.append(f"go on with --resume {result['run']}")
+        if result["reason"] == "left":
+            lines.append(f"the run goes on on {result['machine']}; find it again with --resume {result['run']}")
+        if result.get("note"):
+            lines.append(f"note: {result['note']}")
         return "\n".join(lines)
 
 
@@ -123,6 +163,8 @@ class Segmentor(_Job):
 
     def run(self) -> dict[str, Any]:
         """Train."""
+        if self.elsewhere:
+            return self.train_elsewhere(self.settings, self.strict)
         from vasomim_core.training.segmentor import train_segmentor
 
         return self.train(partial(train_segmentor, strict=self.strict), self.settings)
@@ -172,6 +214,8 @@ class Pretrain(_Job):
 
     def run(self) -> dict[str, Any]:
         """Train."""
+        if self.elsewhere:
+            return self.train_elsewhere(self.settings, self.strict)
         from vasomim_core.training.pretrain import pretrain
 
         return self.train(partial(pretrain, strict=self.strict), self.settings)
@@ -185,6 +229,8 @@ class Finetune(_Job):
 
     def run(self) -> dict[str, Any]:
         """Train."""
+        if self.elsewhere:
+            return self.train_elsewhere(self.settings)
         from vasomim_core.training.finetune import finetune
 
         return self.train(finetune, self.settings)

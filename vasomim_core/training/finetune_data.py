@@ -19,13 +19,13 @@ from vasomim_core.data.store import Coded, FrameStore, build_store
 from vasomim_core.data.synthetic import coded_contrast, coded_synthetic
 from vasomim_core.data.unlabelled import open_unlabelled
 from vasomim_core.errors import ConfigError, InputError, LabelError, RunError
-from vasomim_core.labels.arcade import nfc
 from vasomim_core.labels.labelled import Keep, LabelledFrame, labels_fingerprint, open_labels
+from vasomim_core.labels.leaving_out import without_those_in
 from vasomim_core.labels.report import check_labels, passed_over
 from vasomim_core.labels.splitting import training_and_validation
 from vasomim_core.models.prediction import Model
 from vasomim_core.models.registry import load_model
-from vasomim_core.reading import read_angiogram, stem
+from vasomim_core.reading import read_angiogram
 from vasomim_core.schema import from_dict
 from vasomim_core.training.events import EventLog
 from vasomim_core.training.lesson import Lesson, lesson_of
@@ -132,7 +132,8 @@ class _Preparation:
     def look(self, known: Items) -> Items:
         """The labelled frames as they are now; a run that has begun has what it needs in its cache."""
         keep = None if known else self.keep
-        self.labels = self._kept(open_labels(self.config.labels, keep, self.config.categories))
+        frames = open_labels(self.config.labels, keep, self.config.categories)
+        self.labels = without_those_in(self.config.leave_out, frames)
         self.val = [] if self.config.val is None else open_labels(self.config.val, keep, self.config.categories)
         return self._items([])
 
@@ -203,20 +204,6 @@ class _Preparation:
             labelled=list(lesson.labelled),
         )
 
-    def _kept(self, frames: list[LabelledFrame]) -> list[LabelledFrame]:
-        """Without those that must not be learned from, and without others of their groups."""
-        if self.config.leave_out is None:
-            return frames
-        out = _stems(self.config.leave_out)
-        groups = {frame.group for frame in frames if frame.name in out}
-        kept = [frame for frame in frames if frame.group not in groups]
-        if len(kept) == len(frames):
-            raise LabelError(
-                f"none of the {len(frames)} labelled frames is named like a file of {self.config.leave_out}: give the "
-                "folder whose names are theirs."
-            )
-        return kept
-
     def _items(self, validation: list[LabelledFrame]) -> Items:
         judged = {id(one) for one in validation}
         return {
@@ -266,13 +253,6 @@ def _asked(teacher: Model, frame: NDArray[np.uint8], labelled: NDArray[np.uint8]
     found = teacher.predict_classes(frame)
     other = [k for k, one in enumerate(teacher.classes) if not one.vessel]
     return completed_by(found.vessel, found.classes[other].sum(axis=0) if other else None, labelled)
-
-
-def _stems(folder: Path) -> set[str]:
-    if not folder.is_dir():
-        raise LabelError(f"{folder} is not a folder: give one whose file names are those of frames to leave out.")
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return {nfc(path.relative_to(folder).with_name(stem(path)).as_posix()) for path in files}
 
 
 def _with_classes(frames: Sequence[LabelledFrame]) -> Iterator[Coded]:

@@ -10,6 +10,7 @@
 | cache/ | decoded frames and masks; removed when the run has finished |
 | model.safetensors | the model to use: the best validated one, or the last |
 | about.json | what a person says of it: its name in lists, notes |
+| remote.json | of a run on another machine: where it is; see `vasomim_core.remote` |
 | .lock | held by the process that works in the folder; see `vasomim_core.locks` |
 
 Importing this module is cheap, so that a window can read and write settings: torch comes with the jobs alone.
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import yaml
 
@@ -37,9 +38,6 @@ from vasomim_core.schema import check, from_dict, to_dict
 from vasomim_core.training.events import FILE, EventLog, read_events
 from vasomim_core.training.result import Reason, TrainingResult, best_validation
 
-if TYPE_CHECKING:
-    from vasomim_core.training.processes import Processes
-
 SETTINGS = "config.yaml"
 MODEL = RUN_MODEL
 OUTPUT = "output.log"
@@ -47,6 +45,7 @@ CACHE = "cache"
 STATE = "state.pt"
 DATA = "data.json"
 ABOUT = "about.json"
+ELSEWHERE = "remote.json"
 LOCK = ".lock"
 TURN = 1.0
 """Seconds for which a run waits for its folder: a window that starts it holds the lock while it does so."""
@@ -119,15 +118,31 @@ def absolute(config: C) -> C:
     return replace(config, **changes)
 
 
-def save_config(path: Path, config: Config) -> None:
-    """Write settings as `load_config` reads them, atomically."""
+def settings_text(config: Config) -> str:
+    """Settings as `load_config` reads them."""
     method = {"method": config.method} if isinstance(config, Pretraining) else {}
     values = {"job": job_name(config), **method, **to_dict(config)}
-    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def save_config(path: Path, config: Config) -> None:
+    """Write settings as `load_config` reads them, atomically."""
+    write_text(path, settings_text(config))
+
+
+class Among(Protocol):
+    """A process's place among those that work on a run: `processes.Processes`, or one that needs no torch."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the files."""
+
+    def wait(self) -> None:
+        """Until all processes are here."""
 
 
 @contextmanager
-def open_run(config: Config, processes: Processes, resume: bool) -> Iterator[EventLog]:
+def open_run(config: Config, processes: Among, resume: bool) -> Iterator[EventLog]:
     """Open the run folder, and write the end of the run into its events however it ends.
 
     Raises:
@@ -190,7 +205,7 @@ def exclusive(run: Path, wait: float = 0.0) -> Iterator[None]:
         yield
 
 
-def finish_run(run: Path, reason: Reason, epochs: int, log: EventLog, processes: Processes) -> TrainingResult:
+def finish_run(run: Path, reason: Reason, epochs: int, log: EventLog, processes: Among) -> TrainingResult:
     """Tell of the model and of the end; then remove what only a resumed run would need, unless it was stopped."""
     processes.wait()
     model = run / MODEL
@@ -243,7 +258,7 @@ def _check_room(config: Config) -> bool:
     events = list(read_events(run)) if FILE in names else []
     failed = bool(events) and events[-1]["event"] == "end" and events[-1]["reason"] == "failed"
     untouched = all(event["event"] in ("spawn", "stop") for event in events) and _holds(run, config)
-    allowed = {SETTINGS, OUTPUT, FILE, *({CACHE, DATA} if failed else ())} if failed or untouched else set()
+    allowed = {SETTINGS, OUTPUT, FILE, *({CACHE, DATA, ELSEWHERE} if failed else ())} if failed or untouched else set()
     if (run.exists() and not run.is_dir()) or not names <= allowed:
         raise RunError(f"{run} exists and is not empty; give a new folder, or resume the run in it")
     return failed
@@ -253,7 +268,8 @@ def _make_room(config: Config) -> None:
     """Clear away what a failed run has left; raises as `_check_room`, for the folder may have been taken meanwhile."""
     if _check_room(config):
         shutil.rmtree(config.run / CACHE, ignore_errors=True)
-        (config.run / DATA).unlink(missing_ok=True)
+        for name in (DATA, ELSEWHERE):
+            (config.run / name).unlink(missing_ok=True)
         (config.run / FILE).unlink()
 
 

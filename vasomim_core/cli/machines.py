@@ -1,0 +1,102 @@
+"""The command that describes other machines, and looks at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from vasomim_core.cli.common import Options
+from vasomim_core.errors import ConfigError
+from vasomim_core.remote.machines import Machine, machine_named, machines, remove_machine, save_machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machines(Options):
+    """List the machines that --on NAME trains on; describe one, forget one, look at one, clean one.
+
+    Attributes:
+        add: describe a machine under this name, by the options below; an earlier description is replaced.
+        remove: forget the machine of this name; nothing on it changes.
+        check: look whether this machine can be reached, what is there, and in what it differs from this computer.
+        clean: remove from this machine the runs that are not at work, and the frames that no other needs.
+        host: as for `ssh`: a name, an alias of the SSH configuration, or user@host.
+        folder: on that machine, for what is sent; a relative one begins in the home folder there.
+        python: the Python there in which VasoMIM is installed; `~/` is the home folder there.
+        setup: a line of shell that comes first there, such as "module load cuda"; empty = none.
+        port: of the SSH server; None = as the SSH configuration says.
+        ssh_config: file that `ssh` reads in the place of the user's own configuration; None = that.
+        keep_frames: leave frames and masks there when a run has ended, so that the next one need not send them again.
+    """
+
+    add: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    remove: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    check: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    clean: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    host: str | None = None
+    folder: str = Machine.folder
+    python: str = Machine.python
+    setup: str = Machine.setup
+    port: int | None = Machine.port
+    ssh_config: Path | None = Machine.ssh_config
+    keep_frames: bool = Machine.keep_frames
+
+    def run(self) -> dict[str, Any]:
+        """Do what is asked, then list all."""
+        from vasomim_core.config import to_dict
+
+        told: dict[str, Any] = {}
+        if self.add is not None:
+            if self.host is None:
+                raise ConfigError("a machine needs its --host: a name, an alias of your SSH configuration or user@host")
+            config = None if self.ssh_config is None else self.ssh_config.resolve()
+            save_machine(
+                self.add,
+                Machine(self.host, self.folder, self.python, self.setup, self.port, config, self.keep_frames),
+            )
+        if self.remove is not None:
+            remove_machine(self.remove)
+        if self.clean is not None:
+            told["cleaned"] = _connection(self.clean).ask("clean")
+        if self.check is not None:
+            told |= _checked(self.check)
+        return {"machines": {name: to_dict(machine) for name, machine in machines().items()}, **told}
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """The answer to what was asked, else a line for each machine."""
+        lines = []
+        if "cleaned" in result:
+            cleaned = result["cleaned"]
+            lines.append(f"{self.clean}: {cleaned['removed']} runs removed, {cleaned['running']} are at work")
+        if "found" in result:
+            found = result["found"]
+            runs = f"{found['jobs']} runs ({found['running']} at work)"
+            gpus = ", ".join(found["gpus"]) or "no GPU"
+            lines += [
+                f"{self.check}: VasoMIM {found['version']} on Python {found['python']}, {gpus}",
+                f"    {found['folder']}: {found['free'] / 1e9:.0f} GB free, {runs}, "
+                f"{found['stored'] / 1e6:.1f} MB of frames",
+                *(f"    it cannot be used: {sentence}" for sentence in result["obstacles"]),
+                *(f"    note: {sentence}" for sentence in result["differences"]),
+            ]
+        if lines:
+            return "\n".join(lines)
+        known = result["machines"].items()
+        listed = [f"{name}: {one['host']}, in {one['folder']}, by {one['python']}" for name, one in known]
+        return "\n".join(listed) or "no machines yet; `vasomim machines --add NAME --host HOST` describes one"
+
+
+def _connection(name: str) -> Any:
+    from vasomim_core.remote.connection import Connection
+
+    return Connection(name, machine_named(name))
+
+
+def _checked(name: str) -> dict[str, Any]:
+    from vasomim_core.config import to_dict
+    from vasomim_core.remote.machine_check import differences, look, obstacles
+
+    found = look(_connection(name))
+    return {"found": to_dict(found), "obstacles": obstacles(name, found), "differences": differences(name, found)}
