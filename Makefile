@@ -151,7 +151,7 @@ every-model: setup
 	$(BIN)/vasomim package --model $(RUNS)/3 $(EVERY_SCORED) --output $(RUNS)/3.safetensors --description "third stage"
 	$(call stage,4,finetune,$(UNLABELLED_TOO) --init $(RUNS)/3.safetensors --teacher $(RUNS)/3.safetensors --epochs 12 \
 		--validate-every 4)
-	$(call package,vasomim-every,4) --every $(RUNS)/every --description \
+	$(call package,vasomim-every,4) --average $(RUNS)/3.safetensors --every $(RUNS)/every --description \
 		"Small U-Net that finds every vessel, tells main branches and catheters; learned from 900 training frames of ARCADE"
 
 encoder-model: setup

@@ -124,7 +124,7 @@ class MeasureTool:
         keys = self._drawing(source).points
         self._session.canvas.show(keys)
         keys.mode = "pan_zoom"
-        preview = Preview(viewer, source, keys, "measure preview")
+        preview = Preview(viewer, source, keys, name="measure preview")
         preview.appear(PREVIEW)
         preview.taken_away.connect(self._end_soon)
         mouse = Mouse(keys, self)

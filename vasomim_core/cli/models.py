@@ -74,6 +74,8 @@ class Package(Options):
         output: `.safetensors` file to write.
         description: one line for people; None = that of the model.
         mirrored: average with the frame flipped left to right from now on, at twice the time.
+        average: another model of the same network, such as the one that the training began with: each weight becomes
+            the mean of both.
     """
 
     model: str
@@ -82,6 +84,7 @@ class Package(Options):
     output: Path
     description: str | None = None
     mirrored: bool = False
+    average: str | None = None
 
     def run(self) -> dict[str, Any]:
         """Calibrate, score, write."""
@@ -92,6 +95,8 @@ class Package(Options):
         if self.output.suffix != ".safetensors":
             raise ConfigError(f"--output is {self.output}; give a file name that ends in .safetensors")
         if self.validation is None:
+            if self.average is not None:
+                raise ConfigError("--average is for segmentation models: give --validation, too")
             package_encoder(self.model, self.output, self.description)
             return {"model": str(self.output)}
         frames = open_labels(self.validation)
@@ -101,7 +106,9 @@ class Package(Options):
             def progress(done: int) -> None:
                 bar.update(done - bar.n)
 
-            scores = package(self.model, frames, self.output, self.description, self.mirrored, progress, every)
+            scores = package(
+                self.model, frames, self.output, self.description, self.mirrored, progress, every, self.average
+            )
         return {"model": str(self.output), **scores}
 
     def summary(self, result: dict[str, Any]) -> str:

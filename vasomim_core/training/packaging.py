@@ -10,13 +10,14 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vasomim_core.classes import MAIN
 from vasomim_core.errors import CheckpointError, ConfigError, LabelError
 from vasomim_core.evaluation.calibration import AS_TRAINED, Reliability, best_threshold, calibrate, fit
 from vasomim_core.evaluation.metrics import dsc, mean_overlap
 from vasomim_core.labels.labelled import LabelledFrame
-from vasomim_core.models.catalogue import find_model, read_card
+from vasomim_core.models.catalogue import Card, find_model, read_card
 from vasomim_core.models.checkpoint import read_state, save_checkpoint
 from vasomim_core.models.class_mask import without_specks
 from vasomim_core.models.prediction import Model
@@ -36,6 +37,7 @@ def package(
     mirrored: bool = False,
     progress: Callable[[int], object] = lambda done: None,
     every: Sequence[LabelledFrame] = (),
+    average: str | Path | None = None,
 ) -> dict[str, Any]:
     """Calibrate a model on frames that it has not learned from, score it on them, and write it in half precision.
 
@@ -54,6 +56,8 @@ def package(
         progress: is told after each frame how many are done.
         every: at least two frames with every vessel labelled, for a model that tells main branches apart; then scores
             of these are kept under "every vessel" and those of `validation` are of main branches.
+        average: another model of the same network, such as the one that the training began with: each weight is the
+            mean of both, which is often better than either (Wortsman et al., Model soups, ICML 2022).
 
     Returns:
         What is also in the card: frames; dsc and cldice, means in percent; calibration errors in percent, over all
@@ -61,7 +65,7 @@ def package(
         these are of every vessel, and "main" has the frames, dsc and cldice of main branches.
 
     Raises:
-        CheckpointError: the model does not segment.
+        CheckpointError: the model does not segment, or is not of one network with that of `average`.
         ConfigError: `every` is given for a model that does not tell main branches apart, or not for one that does.
         LabelError: a frame or mask that cannot be read, or too few of them.
     """
@@ -71,6 +75,10 @@ def package(
     loaded = load_model(model)
     if not loaded.card.segments:
         raise CheckpointError(f"{loaded.name} is a pretrained {loaded.card.kind}; finetune it before it is packaged")
+    state = read_state(find_model(model))
+    if average is not None:
+        state = _mean(loaded.card, state, average)
+        loaded.network.load_state_dict(state)
     main = MAIN in [one.name.casefold() for one in loaded.classes]
     if main != bool(every):
         raise ConfigError(
@@ -103,8 +111,18 @@ def package(
         description=loaded.card.description if description is None else description,
         scores=kept,
     )
-    save_checkpoint(output, read_state(find_model(model)), card, half=True)
+    save_checkpoint(output, state, card, half=True)
     return {**scores, "main": kept["main branches"]} if main else scores
+
+
+def _mean(card: Card, state: dict[str, Tensor], average: str | Path) -> dict[str, Tensor]:
+    """The mean of the weights of two models."""
+    path = find_model(average)
+    other = read_card(path)
+    if (other.architecture, other.options, other.classes) != (card.architecture, card.options, card.classes):
+        raise CheckpointError(f"{path} is another network, or tells other classes apart: average a model with its like")
+    found = read_state(path)
+    return {name: (one + found[name]) / 2 if one.is_floating_point() else one for name, one in state.items()}
 
 
 def _calibrated(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from vasomim_core.errors import CheckpointError, LabelError
-from vasomim_core.evaluation.metrics import mean_overlap
+from vasomim_core.evaluation.metrics import dsc, mean_overlap
 from vasomim_core.inference.frame_masking import FrameMasking
 from vasomim_core.labels.labelled import open_labels
 from vasomim_core.masking.schedule import MaskingSchedule
 from vasomim_core.models.catalogue import find_model, read_card
+from vasomim_core.models.checkpoint import read_state, save_checkpoint
 from vasomim_core.models.registry import load_model, load_pretrained
 from vasomim_core.synthetic import write_samples
 from vasomim_core.training.packaging import package, package_encoder
@@ -55,6 +57,23 @@ def test_a_mirrored_model_says_so_and_is_averaged_wherever_it_is_used(frames, tm
     p = model.predict(frame)
     np.testing.assert_allclose(model.predict(frame[:, ::-1]), p[:, ::-1], atol=1e-5)
     np.testing.assert_array_equal(model.predict(frame, mirrored=True), p)
+
+
+def test_weights_may_be_the_mean_of_two_models(frames, tmp_path):
+    card, demo = read_card(find_model("vasomim-demo")), read_state(find_model("vasomim-demo"))
+    other = {name: one * 1.25 if one.is_floating_point() else one for name, one in demo.items()}
+    save_checkpoint(tmp_path / "other.safetensors", other, card)
+    made = tmp_path / "mean.safetensors"
+    scores = package("vasomim-demo", frames[:2], made, average=tmp_path / "other.safetensors")
+    for name, one in read_state(made).items():
+        expected = demo[name] * 1.125 if one.is_floating_point() else demo[name]
+        torch.testing.assert_close(one, expected, rtol=1e-3, atol=1e-6)
+    found = [load_model(made).predict(frame.frame()) >= load_model(made).threshold for frame in frames[:2]]
+    assert scores["dsc"] == pytest.approx(
+        100 * np.mean([dsc(a, frame.mask()) for a, frame in zip(found, frames[:2], strict=True)]), abs=0.3
+    )
+    with pytest.raises(CheckpointError, match="another network"):
+        package("vasomim-demo", frames[:2], made, average="vasomim-fast")
 
 
 def test_two_frames_are_the_least(frames, tmp_path):
