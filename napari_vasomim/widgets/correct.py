@@ -49,9 +49,9 @@ class CorrectPanel(Panel):
             self.body.addWidget(self.offer)
         self.section("Correction")
         self.begin = button(
-            with_key("Start from prediction", "start"),
+            "Start from prediction",
             self.start_from_prediction,
-            "Copies the prediction into the correction",
+            with_key("Copies the prediction into the correction", "start"),
             True,
         )
         self.empty = button("Start empty", self.start_empty, "Makes an empty correction layer to draw on")
@@ -263,12 +263,13 @@ class CorrectPanel(Panel):
         self.classes.set_palette(palette)
         self.recolour.setVisible(palette.several)
         # What stands below must not move with the words.
-        self.state.setMinimumHeight(2 * self.state.fontMetrics().height())
         self.help.setMinimumHeight((4 if palette.several else 3) * self.help.fontMetrics().height())
         self.strangers.show_of(self._editor, self.session.classes)
         self._show_threshold()
         self._show_tool()
         self.state.setText(self._sentence(layer))
+        needed = self.state.heightForWidth(self.state.width()) if self.isVisible() else 0
+        self.state.setMinimumHeight(max(needed, 2 * self.state.fontMetrics().lineSpacing()))
 
     def _show_threshold(self) -> None:
         """The model's own, until the person has moved it."""

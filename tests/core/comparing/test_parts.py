@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vasomim_core.comparing.budget import planned, spent
@@ -247,6 +247,7 @@ def test_a_trial_without_times_says_so(tmp_path):
 scores = st.lists(st.floats(0, 100), min_size=6, max_size=6)
 
 
+@settings(max_examples=12, deadline=None)  # of 4,000 draws each, three times
 @given(scores, scores, st.floats(-5, 5))
 def test_a_difference_is_that_of_the_means_and_turns_with_its_rows(a, b, shift):
     x, y = np.array([a, b]), np.array([b, a])

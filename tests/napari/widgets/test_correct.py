@@ -27,7 +27,7 @@ from vasomim_core.files import write_png
 from vasomim_core.labels.labelset import LabelSet
 
 from ..conftest import ROOT
-from ..mouse import Mouse
+from ..mouse import Mouse, activate
 
 
 @pytest.fixture
@@ -341,6 +341,7 @@ def test_the_key_accepts_exactly_once(make_napari_viewer, qtbot, still, label_se
         bench.show_panel(LabelSetPanel)
     bench.session.open_label_set(label_set)
     panel.start_empty()
+    activate(viewer)
     mouse = Mouse(viewer, panel.correction)
     mouse.key(Qt.Key.Key_A)
     assert (asked, len(accepts)) == ([0], 1)
