@@ -58,7 +58,7 @@ def anatomy(height: int = 64, width: int = 96) -> np.ndarray:
 
 
 SEGMENT = {"frame": frame(), "model": "vasomim-demo", "mirrored": False}
-MASKING = {"frame": frame(64, 96), "anatomy": anatomy(), "schedule": {}, "model": ""}
+MASKING = {"frame": frame(64, 96), "anatomy": anatomy(), "schedule": {}, "model": "", "guide": ""}
 PREVIEW = MASKING | {"epoch": 0}
 
 
