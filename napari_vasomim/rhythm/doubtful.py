@@ -26,6 +26,7 @@ from vasomim_core.errors import InputError
 
 OUTLINE = "#ff5fd2"
 """A colour that no class and no tool has."""
+Centre = tuple[float, ...]
 NEAR = 6.0
 """px within which a branch that is found again is the one that was looked at."""
 
@@ -48,6 +49,7 @@ class Doubtful(PerViewer):
         self._at: tuple[Image, int] | None = None
         self._left: list[DoubtfulBranch] = []
         self._looked_at: list[tuple[int, int]] = []
+        self._view: tuple[Centre, Centre] | None = None
         self._outline: Preview | None = None
         self._owner = QObject()
         self._finding = LatestRequest(self._owner, self._found)
@@ -148,7 +150,16 @@ class Doubtful(PerViewer):
         self._outline.draw(_around(branch.pixels))
         world = np.asarray(layer.data_to_world((self._session.index, *branch.centre)[-layer.ndim :]))
         looking = camera(viewer)
-        looking.center = (*looking.center[:-2], float(world[-2]), float(world[-1]))
+        there = (*looking.center[:-2], float(world[-2]), float(world[-1]))
+        self._view = (looking.center if self._view is None else self._view[0]), there
+        looking.center = there
+
+    def _look_back(self) -> None:
+        """The next frame is seen where this one was before its branches, unless the person has moved the view."""
+        view, self._view = self._view, None
+        looking = camera(self._session.viewer)
+        if view is not None and np.allclose(looking.center, view[1]):
+            looking.center = view[0]
 
     def _hide(self) -> None:
         self.shown = None
@@ -156,7 +167,10 @@ class Doubtful(PerViewer):
             self._outline.hide()
 
     def _moved(self, *_: object) -> None:
-        if self.shown is not None and self._at != (self._session.angiogram, self._session.index):
+        if self._at == (self._session.angiogram, self._session.index):
+            return
+        self._look_back()
+        if self.shown is not None:
             self._hide()
             self._say("")
 

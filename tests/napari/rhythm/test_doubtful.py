@@ -82,11 +82,21 @@ def test_it_goes_with_the_frame_and_with_what_is_drawn(model, qtbot, doubtful, p
     desk = CorrectingDesk.of(model)
     desk.need_correction()
     desk.editor.frame.paint(probability >= 0.5)
+    before = camera(model).center
     doubtful.next()
     shown(qtbot, doubtful, 80)
     desk.editor.frame.erase(doubtful.shown.pixels)
     assert doubtful.shown is None
     doubtful.next()
     shown(qtbot, doubtful, 82)
-    model.add_image(np.zeros((50, 50), np.uint8))
+    assert camera(model).center != before
+    other = model.add_image(np.zeros((50, 50), np.uint8))
     assert doubtful.shown is None
+    assert camera(model).center == before  # the next frame is seen as this one was
+
+    Session.of(model).angiogram = desk.session.angiogram = next(one for one in model.layers if one is not other)
+    doubtful.next()
+    shown(qtbot, doubtful, 30)
+    camera(model).center = moved = (0, 7, 9)
+    Session.of(model).angiogram = other
+    assert camera(model).center == moved  # by the person
