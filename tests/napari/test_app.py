@@ -197,6 +197,7 @@ class TestWithoutADisplay:
         assert (width, height) == (app.WIDTH, app.HEIGHT)
 
 
+@pytest.mark.once  # of processes and files, not of Qt
 def test_the_process_of_the_window_stays_free_of_torch(run_installed, tmp_path):
     code = (
         "import sys; from pathlib import Path; from napari_vasomim.app import App;"

@@ -76,6 +76,7 @@ def test_what_others_read_is_left_to_them(name, tmp_path, plugin):
     assert "napari-vasomim" not in readers
 
 
+@pytest.mark.once  # of processes and files, not of Qt
 def test_torch_never_loads_in_the_process_of_the_window():
     """Every module of the plugin is imported in a fresh interpreter; the contracts of import-linter see names only."""
     code = (

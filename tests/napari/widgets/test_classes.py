@@ -359,6 +359,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.once  # of processes and files, not of Qt
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_of_a_killed_napari_the_classes_come_back_with_the_strokes(model, beside, qtbot, still, labels, tmp_path):
     write_png(tmp_path / "still.png", still)

@@ -404,6 +404,7 @@ def crash(tmp_path, still):
     return happen
 
 
+@pytest.mark.once  # of processes and files, not of Qt
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_after_a_crash_restore_opens_the_file_and_the_strokes_are_there(make_napari_viewer, press, qtbot, crash):
     _, drawn = crash("file")
@@ -426,6 +427,7 @@ def test_after_a_crash_restore_opens_the_file_and_the_strokes_are_there(make_nap
     assert (panel.correction.data == drawn).all()
 
 
+@pytest.mark.once  # of processes and files, not of Qt
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_the_workbench_offers_it_before_any_panel_was_looked_at(make_napari_viewer, crash):
     _, drawn = crash("file")
@@ -439,6 +441,7 @@ def test_the_workbench_offers_it_before_any_panel_was_looked_at(make_napari_view
     assert bench.offer.isHidden()
 
 
+@pytest.mark.once  # of processes and files, not of Qt
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_after_a_crash_without_a_file_the_person_is_told_what_to_open(
     beside, model, press, crash, still, notifications

@@ -187,6 +187,7 @@ def test_quick_steps_through_the_cine_leave_no_heat_map_on_the_wrong_frame(model
         np.testing.assert_array_equal(layers.find(model, "masking ratio", image).data[index], share)
 
 
+@pytest.mark.once  # of processes and files, not of Qt
 def test_a_pretrained_model_draws_what_is_masked(
     model, beside, qtbot, still, pretrained, monkeypatch, notifications, tmp_path
 ):
@@ -342,6 +343,7 @@ def test_a_cancelled_animation_stops_though_a_call_is_running(model, beside, qtb
     qtbot.waitUntil(path.exists, timeout=60_000)
 
 
+@pytest.mark.once  # of processes and files, not of Qt
 def test_a_dead_child_is_said_and_the_next_change_works(model, beside, qtbot, still, notifications):
     image = model.add_image(still)
     panel = beside(model, MaskPreviewPanel)

@@ -128,6 +128,7 @@ def test_a_folder_that_goes_or_breaks_is_said_once(view, log, config, notificati
     assert notifications == []
 
 
+@pytest.mark.once  # of processes and files, not of Qt
 @pytest.mark.timeout(300)
 def test_a_kill_is_a_failure_resume_goes_on_and_a_later_window_stops_it(qtbot, view, config, notifications):
     view.show_run(jobs.start(config))

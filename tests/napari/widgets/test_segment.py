@@ -243,6 +243,7 @@ def test_the_settings_of_the_click_count_for_the_whole_cine(model, beside, qtbot
     assert panel.session.predictions[image].model == "vasomim-fast"
 
 
+@pytest.mark.once  # of processes and files, not of Qt
 def test_a_dead_child_is_said_and_the_next_click_works(model, beside, qtbot, still, notifications, halted):
     image = model.add_image(still)
     panel = beside(model, SegmentPanel)
@@ -387,6 +388,7 @@ def test_uncertainty_has_a_legend(viewer, qtbot, still):
         assert layer.colorbar.visible
 
 
+@pytest.mark.once  # of processes and files, not of Qt
 def test_a_model_that_was_replaced_under_its_name_is_another(model, beside, qtbot, cine, tmp_path, monkeypatch):
     asked = answers(monkeypatch, "Clear")
     image = model.add_image(cine, name="run")

@@ -261,6 +261,7 @@ def test_a_field_out_of_range_stops_the_start_and_a_preset_heals_it(qtbot, panel
     assert panel.start.isEnabled()
 
 
+@pytest.mark.once  # of processes and files, not of Qt
 @pytest.mark.parametrize("config", CONFIGS[1:], ids=lambda c: type(c).__name__)
 def test_every_field_arrives_in_the_run(qtbot, model, beside, labels, tmp_path, spawned, config):
     kind = FinetunePanel if isinstance(config, FinetuneConfig) else PretrainPanel

@@ -49,6 +49,7 @@ def viewer(make_napari_viewer):
     return viewer
 
 
+@pytest.mark.once  # of processes and files, not of Qt
 def test_without_torch_and_without_a_process_left(tmp_path):
     """In a process of its own: torch may be here already by another test."""
     script = """
