@@ -34,13 +34,6 @@ def when_added(data: Any, find: Callable[[], int | None] | None) -> None:
         data: what the layer shows, by identity.
         find: gives the frame, or None where there is none to go to; runs in a thread. None = stay.
     """
-    try:
-        from napari.qt.threading import create_worker
-        from qtpy.QtCore import QCoreApplication, QTimer
-    except ImportError:
-        return
-    if QCoreApplication.instance() is None:
-        return
 
     def added() -> None:
         viewer, layer = _where(data)
@@ -63,9 +56,11 @@ def when_added(data: Any, find: Callable[[], int | None] | None) -> None:
             elif canvas is None and frames.current_index(viewer, layer) == before:
                 frames.show_frame(viewer, layer, index)
 
+        from napari.qt.threading import create_worker
+
         create_worker(find, _start_thread=True, _connect={"returned": found})
 
-    QTimer.singleShot(0, added)
+    _soon(added)
 
 
 def work_through_when_added(data: Any, folder: Path, count: int) -> None:
@@ -76,12 +71,6 @@ def work_through_when_added(data: Any, folder: Path, count: int) -> None:
         folder: of angiograms.
         count: how many there are.
     """
-    try:
-        from qtpy.QtCore import QCoreApplication, QTimer
-    except ImportError:
-        return
-    if QCoreApplication.instance() is None:
-        return
 
     def added() -> None:
         viewer, layer = _where(data)
@@ -98,7 +87,17 @@ def work_through_when_added(data: Any, folder: Path, count: int) -> None:
                 "then the folder again, to work through all of them."
             )
 
-    QTimer.singleShot(0, added)
+    _soon(added)
+
+
+def _soon(action: Callable[[], None]) -> None:
+    """Do something once napari has added what a reader gave; nothing without an event loop."""
+    try:
+        from qtpy.QtCore import QCoreApplication, QTimer
+    except ImportError:
+        return
+    if QCoreApplication.instance() is not None:
+        QTimer.singleShot(0, action)
 
 
 def _is_open_already(viewer: Any, layer: Image) -> bool:
