@@ -16,7 +16,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from vasomim_core.comparing.scoring import by_model, read_scores, write_scores
 from vasomim_core.comparing.statistics import mean_and_spread, paired_difference
-from vasomim_core.config import FinetuneConfig, PretrainConfig, Training, Ui
+from vasomim_core.config import FinetuneConfig, PretrainConfig, Training
 from vasomim_core.labels.labelled import open_labels
 from vasomim_core.methods.method import Method
 from vasomim_core.methods.settings import METHODS, Entry
@@ -59,7 +59,6 @@ class UNetConfig(PretrainConfig):
     architecture: str = "effunet-small"
     imagenet: Path | None = None
     training: Training = field(default_factory=lambda: Training(epochs=20, batch_size=16, learning_rate=1e-3))
-    mask_ratio: Annotated[float, Ui(min=0.05, max=0.95)] = 0.5
 
 
 class MaskedUNet(nn.Module):

@@ -92,8 +92,8 @@ def read(path: str | Sequence[str]) -> list[Any]:
             except Exception as error:
                 report_error(error)
     told = ""
-    if len(opened) == len(given) > 1 and _one_stack(opened):
-        stack, told = _stacked(opened)
+    if len(opened) == len(given) > 1 and one_stack(opened):
+        stack, told = stacked(opened)
         opened = [stack]
     for angiogram in opened:
         try:
@@ -209,12 +209,12 @@ class ShownFrames(Frames):
         self.true = Frames(read, frames.shape, frames.dtype, source)
 
 
-def _one_stack(angiograms: list[Angiogram]) -> bool:
+def one_stack(angiograms: list[Angiogram]) -> bool:
     first = angiograms[0].frames
     return all(a.frames.shape == (1, *first.shape[1:]) and a.frames.dtype == first.dtype for a in angiograms)
 
 
-def _stacked(angiograms: list[Angiogram]) -> tuple[Angiogram, str]:
+def stacked(angiograms: list[Angiogram]) -> tuple[Angiogram, str]:
     """Single frames as one run, as a cine is often exported.
 
     Returns:

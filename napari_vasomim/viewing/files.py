@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QMessageBox, QWidget
 
-from napari_vasomim._reader import MOST_FILES, LayerData, _one_stack, _stacked, layer_data
+from napari_vasomim._reader import MOST_FILES, LayerData, layer_data, one_stack, stacked
 from napari_vasomim.background.long_work import LongWork
 from napari_vasomim.canvas.opening import when_added
 from napari_vasomim.notify import counted, inform, warn, warn_of_several
@@ -82,7 +82,7 @@ def look_through(paths: Sequence[Path], progress: Progress) -> Found:
         except VasoMIMError as error:
             refused.append(str(error))
             continue
-        alike = alike and _one_stack([angiograms[0], angiograms[-1]])
+        alike = alike and one_stack([angiograms[0], angiograms[-1]])
     else:
         looked = len(files)
     alike = alike and looked == len(files) and len(angiograms) > 1
@@ -101,7 +101,7 @@ def as_layers(found: Found, one_run: bool, progress: Progress) -> tuple[list[tup
         progress: called before each.
     """
     if one_run:
-        run, note = _stacked(list(found.angiograms))
+        run, note = stacked(list(found.angiograms))
         found = replace(found, angiograms=(run,), note=note)
     shown = found.angiograms[: 1 if found.queue else MOST_FILES]
     read: list[tuple[Angiogram, LayerData]] = []

@@ -79,6 +79,8 @@ def package(
     if average is not None:
         state = _mean(loaded.card, state, average)
         loaded.network.load_state_dict(state)
+        # Without the other's name, which may be a person's.
+        loaded = replace(loaded, card=replace(loaded.card, config=loaded.card.config | {"averaged": True}))
     main = MAIN in [one.name.casefold() for one in loaded.classes]
     if main != bool(every):
         raise ConfigError(

@@ -65,6 +65,7 @@ def test_weights_may_be_the_mean_of_two_models(frames, tmp_path):
     save_checkpoint(tmp_path / "other.safetensors", other, card)
     made = tmp_path / "mean.safetensors"
     scores = package("vasomim-demo", frames[:2], made, average=tmp_path / "other.safetensors")
+    assert read_card(made).config == card.config | {"averaged": True}
     for name, one in read_state(made).items():
         expected = demo[name] * 1.125 if one.is_floating_point() else demo[name]
         torch.testing.assert_close(one, expected, rtol=1e-3, atol=1e-6)
