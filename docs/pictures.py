@@ -184,7 +184,6 @@ def follow_run(window: Window) -> None:
     drawn = synthesize_cine((2026, 3), frames=16, frame_time_ms=150, size=384, side="left", injection_ms=1500)
     run = window.viewer.add_image(drawn.frames, name="run")
     session = window.bench.session
-    before, session.model = session.model, "vasomim-every"
     panel = window.bench.show_panel(CorrectPanel)
     panel.run.choose.click()
     window.wait(60, lambda: "moves by" in panel.run.why.text())
@@ -198,7 +197,7 @@ def follow_run(window: Window) -> None:
     editor_of(session, panel.correction).discard()
     window.viewer.layers.remove(panel.correction)
     window.viewer.layers.remove(run)
-    session.model, session.angiogram = before, window.source
+    session.angiogram = window.source
 
 
 def labels(window: Window) -> None:

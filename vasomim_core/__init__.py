@@ -3,7 +3,7 @@
     import vasomim_core as vm
 
     angiogram = vm.read_angiogram("run.dcm")
-    model = vm.load_model("vasomim-fast")
+    model = vm.load_model("vasomim-every")
     vessels = model.predict(angiogram.grey(12)) >= model.threshold
 
 All that this package shows is named in `__init__.pyi` and loaded at its first use: importing it is cheap, and torch

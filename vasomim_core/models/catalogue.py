@@ -27,7 +27,7 @@ from vasomim_core.schema import Ui, fields, from_dict, shown
 
 FORMAT = 1  # of the header's `vasomim` entry
 LONGEST_CARD = 1 << 20  # characters
-DEFAULT_MODEL = "vasomim-fast"
+DEFAULT_MODEL = "vasomim-every"
 """The packaged model that segments where no other is asked for."""
 ENCODER = "vasomim-encoder"
 """The packaged pretrained autoencoder."""

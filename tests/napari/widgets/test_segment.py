@@ -21,7 +21,9 @@ from napari_vasomim.prediction import Prediction
 from napari_vasomim.session import Session
 from napari_vasomim.widgets.model_choice import FILE
 from napari_vasomim.widgets.segment import SegmentPanel
+from vasomim_core.classes import vessel_of
 from vasomim_core.inference.requests import Hello, Segment
+from vasomim_core.models import catalogue
 from vasomim_core.models.catalogue import FORMAT, WEIGHTS, Card, Preprocessing
 
 from ..happenings import HAPPENINGS, happen
@@ -120,9 +122,10 @@ def test_the_threshold_acts_on_what_is_stored(model, beside, qtbot, cine, calls)
     panel.threshold.setValue(0.9)
     index = panel.session.index
     assert masks.data[index].sum() < before[index].sum()
-    np.testing.assert_array_equal(masks.data[index] > 0, prediction.probability(index) >= np.float32(230 / 255))
+    drawn = vessel_of(masks.data[index], prediction.classes)
+    np.testing.assert_array_equal(drawn, prediction.probability(index) >= np.float32(230 / 255))
     model.dims.set_current_step(0, 0)  # before the other frames have followed
-    qtbot.waitUntil(lambda: all((masks.data[k] > 0).sum() == prediction.mask(k).sum() for k in range(8)))
+    qtbot.waitUntil(lambda: all(np.array_equal(masks.data[k], prediction.class_mask(k)) for k in range(8)))
     panel.threshold.setValue(0.02)
     qtbot.waitUntil(lambda: (masks.data != 0).sum() > (before != 0).sum())
     assert len(calls) == 8
@@ -139,7 +142,7 @@ def test_the_frames_shown_next_have_the_new_threshold_also_when_another_image_is
     panel.threshold.setValue(0.97)
     panel.session.angiogram = other
     masks, prediction = layers.find(model, "prediction", image), panel.session.predictions[image]
-    qtbot.waitUntil(lambda: all((masks.data[k] > 0).sum() == prediction.mask(k).sum() for k in range(8)))
+    qtbot.waitUntil(lambda: all(np.array_equal(masks.data[k], prediction.class_mask(k)) for k in range(8)))
     panel.threshold.setValue(0.3)
     assert prediction.threshold == 0.97
 
@@ -239,8 +242,8 @@ def test_the_settings_of_the_click_count_for_the_whole_cine(model, beside, qtbot
     panel.mirrored.setChecked(True)
     panel.model.use(str(shutil.copy(DEMO, tmp_path / "mine.safetensors")))
     done(qtbot, panel)
-    assert {(request.model, request.mirrored) for request in calls} == {("vasomim-fast", False)}
-    assert panel.session.predictions[image].model == "vasomim-fast"
+    assert {(request.model, request.mirrored) for request in calls} == {(catalogue.DEFAULT_MODEL, False)}
+    assert panel.session.predictions[image].model == catalogue.DEFAULT_MODEL
 
 
 @pytest.mark.once  # of processes and files, not of Qt
@@ -261,7 +264,7 @@ def test_a_dead_child_is_said_and_the_next_click_works(model, beside, qtbot, sti
 def test_a_model_from_a_file(model, beside, qtbot, still, tmp_path, monkeypatch, notifications):
     image = model.add_image(still)
     panel = beside(model, SegmentPanel)
-    assert panel.model.currentData() == "vasomim-fast"
+    assert panel.model.currentData() == catalogue.DEFAULT_MODEL
     path = shutil.copy(DEMO, tmp_path / "mine.safetensors")
 
     def choose(answer):
@@ -270,7 +273,7 @@ def test_a_model_from_a_file(model, beside, qtbot, still, tmp_path, monkeypatch,
         panel.model.activated.emit(panel.model.currentIndex())
 
     choose("")  # the dialog was closed
-    assert panel.session.model == panel.model.currentData() == "vasomim-fast"
+    assert panel.session.model == panel.model.currentData() == catalogue.DEFAULT_MODEL
     assert not notifications
     choose(path)
     assert panel.session.model == panel.model.currentData() == str(path)
@@ -315,7 +318,7 @@ def test_a_model_that_a_run_has_made_is_offered(model, beside, models_folder):
     shutil.copy(DEMO, models_folder / "left-coronary.safetensors")
     panel.session.models_changed.emit()
     assert panel.model.findData("left-coronary") >= 0
-    assert panel.model.currentData() == "vasomim-fast"
+    assert panel.model.currentData() == catalogue.DEFAULT_MODEL
 
 
 def test_a_model_that_always_mirrors_does_not_ask_for_it(model, beside, models_folder):
@@ -433,7 +436,7 @@ def test_each_angiogram_tells_of_its_own_model_and_device(model, beside, cine):
 def test_a_model_that_is_gone_at_the_start_gives_way(model, beside):
     Session.of(model).model = "/nowhere/gone.safetensors"
     panel = beside(model, SegmentPanel)
-    assert panel.session.model == panel.model.currentData() == "vasomim-fast"
+    assert panel.session.model == panel.model.currentData() == catalogue.DEFAULT_MODEL
 
 
 @pytest.mark.parametrize("kind", ["uint16", "float32", "rgb", "inverted"])

@@ -291,10 +291,10 @@ def test_every_field_arrives_in_the_run(qtbot, model, beside, labels, tmp_path, 
 
 def test_the_model_to_start_from_arrives_and_brings_its_network(qtbot, panel, labels, spawned, tmp_path):
     checked(qtbot, panel, labels)
-    assert panel.base.current == "vasomim-fast"
+    assert panel.base.current == catalogue.DEFAULT_MODEL
     click(qtbot, panel.start)
     config = load_config(spawned[0])
-    assert (config.init, config.architecture) == ("vasomim-fast", "effunet-small")
+    assert (config.init, config.architecture) == (catalogue.DEFAULT_MODEL, "effunet-small")
     path = shutil.copy(catalogue.find_model("vasomim-demo"), tmp_path / "mine.safetensors")
     for chosen, text, architecture in (
         ("vasomim-base", "vasomim-base (U-Net over EfficientNet-Lite)", "effunet"),
