@@ -76,6 +76,8 @@ class Package(Options):
         mirrored: average with the frame flipped left to right from now on, at twice the time.
         average: another model of the same network, such as the one that the training began with: each weight becomes
             the mean of both.
+        frame_size: longer side in pixels to which frames are scaled from now on, such as a larger one for thinner
+            vessels; None = as it was trained.
     """
 
     model: str
@@ -85,6 +87,7 @@ class Package(Options):
     description: str | None = None
     mirrored: bool = False
     average: str | None = None
+    frame_size: int | None = None
 
     def run(self) -> dict[str, Any]:
         """Calibrate, score, write."""
@@ -107,7 +110,15 @@ class Package(Options):
                 bar.update(done - bar.n)
 
             scores = package(
-                self.model, frames, self.output, self.description, self.mirrored, progress, every, self.average
+                self.model,
+                frames,
+                self.output,
+                self.description,
+                self.mirrored,
+                progress,
+                every,
+                self.average,
+                self.frame_size,
             )
         return {"model": str(self.output), **scores}
 

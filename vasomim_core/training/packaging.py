@@ -22,6 +22,7 @@ from vasomim_core.models.checkpoint import read_state, save_checkpoint
 from vasomim_core.models.class_mask import without_specks
 from vasomim_core.models.prediction import Model
 from vasomim_core.models.registry import load_model
+from vasomim_core.schema import check
 
 THRESHOLDS, PIECES = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6), (0.0, 0.0003, 0.0006, 0.001, 0.0015, 0.002)
 """What is tried, beside the best threshold of all pieces."""
@@ -38,6 +39,7 @@ def package(
     progress: Callable[[int], object] = lambda done: None,
     every: Sequence[LabelledFrame] = (),
     average: str | Path | None = None,
+    frame_size: int | None = None,
 ) -> dict[str, Any]:
     """Calibrate a model on frames that it has not learned from, score it on them, and write it in half precision.
 
@@ -58,6 +60,8 @@ def package(
             of these are kept under "every vessel" and those of `validation` are of main branches.
         average: another model of the same network, such as the one that the training began with: each weight is the
             mean of both, which is often better than either (Wortsman et al., Model soups, ICML 2022).
+        frame_size: longer side in pixels to which frames are scaled from now on, such as a larger one for thinner
+            vessels; None = as it was trained.
 
     Returns:
         What is also in the card: frames; dsc and cldice, means in percent; calibration errors in percent, over all
@@ -66,7 +70,8 @@ def package(
 
     Raises:
         CheckpointError: the model does not segment, or is not of one network with that of `average`.
-        ConfigError: `every` is given for a model that does not tell main branches apart, or not for one that does.
+        ConfigError: `every` is given for a model that does not tell main branches apart, or not for one that does;
+            `frame_size` out of range.
         LabelError: a frame or mask that cannot be read, or too few of them.
     """
     for few in (validation, *([every] if every else [])):
@@ -95,7 +100,9 @@ def package(
         class_thresholds={},
         least_piece=0.0,
         mirrored=mirrored or loaded.card.preprocessing.mirrored,
+        frame_size=loaded.card.preprocessing.frame_size if frame_size is None else frame_size,
     )
+    check(as_trained)
     loaded = replace(loaded, card=replace(loaded.card, preprocessing=as_trained))
     whole = every or validation
     scores, changes = _calibrated(loaded, whole, main, progress)

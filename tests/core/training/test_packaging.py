@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vasomim_core.errors import CheckpointError, LabelError
+from vasomim_core.errors import CheckpointError, ConfigError, LabelError
 from vasomim_core.evaluation.metrics import dsc, mean_overlap
 from vasomim_core.inference.frame_masking import FrameMasking
 from vasomim_core.labels.labelled import open_labels
@@ -57,6 +57,18 @@ def test_a_mirrored_model_says_so_and_is_averaged_wherever_it_is_used(frames, tm
     p = model.predict(frame)
     np.testing.assert_allclose(model.predict(frame[:, ::-1]), p[:, ::-1], atol=1e-5)
     np.testing.assert_array_equal(model.predict(frame, mirrored=True), p)
+
+
+def test_a_model_may_see_frames_larger_than_it_was_trained_on(frames, tmp_path):
+    made = tmp_path / "larger.safetensors"
+    scores = package("vasomim-demo", frames[:2], made, frame_size=320)
+    model = load_model(made)
+    assert model.card.preprocessing.frame_size == 320 != load_model("vasomim-demo").card.preprocessing.frame_size
+    found = [model.predict(frame.frame()) >= model.threshold for frame in frames[:2]]
+    pairs = zip(found, (np.asarray(frame.mask(), bool) for frame in frames[:2]), strict=True)
+    assert scores["dsc"] == pytest.approx(mean_overlap(pairs)[0], abs=0.3)
+    with pytest.raises(ConfigError, match="frame_size is 8"):
+        package("vasomim-demo", frames[:2], made, frame_size=8)
 
 
 def test_weights_may_be_the_mean_of_two_models(frames, tmp_path):
