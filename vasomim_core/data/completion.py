@@ -32,6 +32,10 @@ REACH = 25
 """px from the tree beyond which a ridge is hardly one of its branches."""
 SURE, NONE = 0.75, 0.05
 """Probability of vessel from which a teacher is believed that there is one, and below which that there is none."""
+TREE, HINT = 0.3, 0.08
+"""Probability from which thin lines may hang on what a teacher has found, and from which they may be vessel."""
+LEAST_PIECE = 12.0
+"""px, the shortest piece of such a line that counts."""
 
 
 def completed(frame: NDArray[np.uint8], labelled: ClassMask) -> NDArray[np.uint8]:
@@ -61,11 +65,18 @@ def completed(frame: NDArray[np.uint8], labelled: ClassMask) -> NDArray[np.uint8
 
 
 def completed_by(
-    probability: NDArray[np.float32], catheter: NDArray[np.float32] | None, labelled: ClassMask | None
+    frame: NDArray[np.uint8],
+    probability: NDArray[np.float32],
+    catheter: NDArray[np.float32] | None,
+    labelled: ClassMask | None,
 ) -> NDArray[np.uint8]:
     """Codes of a frame in which a teacher has found vessels.
 
+    A teacher misses thin branches, and is sure of half of those that it misses that they are none. So what looks like
+    a thin line does not teach that, and where it hangs on what was found, and the teacher has a doubt, it is faint.
+
     Args:
+        frame: uint8 (H, W).
         probability: of vessel, float32 (H, W).
         catheter: of what is no vessel and is not labelled, float32 (H, W); None = the teacher does not know it.
         labelled: class values (H, W), 0 = not labelled; None = the frame has no labels.
@@ -75,6 +86,9 @@ def completed_by(
     """
     codes = np.full(probability.shape, UNKNOWN if labelled is None else BESIDE, np.uint8)
     codes[probability < NONE] = NO_VESSEL
+    thin, tree = _thin_lines(frame, _field(frame)), probability >= TREE
+    codes[thin & (probability < NONE)] = DOUBTFUL
+    codes[_long(_hanging_on(thin & (probability >= HINT) & ~tree, tree), LEAST_PIECE)] = FAINT
     codes[probability >= SURE] = SOME_VESSEL if labelled is None else LIKELY
     if catheter is not None:
         codes[catheter >= SURE] = NO_VESSEL
@@ -111,9 +125,13 @@ def _thin_lines(frame: NDArray[np.uint8], field: NDArray[np.bool_]) -> NDArray[n
     if not inside.any():
         return inside
     response = lines(frame)
-    strong = inside & (response >= np.percentile(response[inside], LINE)) & (response > 0)
-    _, pieces, stats, _ = cv2.connectedComponentsWithStats(strong.astype(np.uint8), connectivity=8)
-    long = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) >= LEAST_LINE
+    return _long(inside & (response >= np.percentile(response[inside], LINE)) & (response > 0), LEAST_LINE)
+
+
+def _long(mask: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
+    """The pieces whose box has a diagonal of at least `least` px."""
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    long = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) >= least
     long[0] = False
     return long[pieces]
 

@@ -252,7 +252,7 @@ class _Preparation:
 def _asked(teacher: Model, frame: NDArray[np.uint8], labelled: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     found = teacher.predict_classes(frame)
     other = [k for k, one in enumerate(teacher.classes) if not one.vessel]
-    return completed_by(found.vessel, found.classes[other].sum(axis=0) if other else None, labelled)
+    return completed_by(frame, found.vessel, found.classes[other].sum(axis=0) if other else None, labelled)
 
 
 def _with_classes(frames: Sequence[LabelledFrame]) -> Iterator[Coded]:
