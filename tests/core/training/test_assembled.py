@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.core.training.test_resume import ENVIRONMENT, forked, killed_at, losses, run_and_die, same_model, vasomim
+from tests.core.training.test_resume import forked, killed_at, losses, run_and_die, same_model, vasomim
 from vasomim_core.data.assembled import AssembledFrames
 from vasomim_core.data.assembling import assemble
 from vasomim_core.data.unlabelled import each_frame, open_unlabelled
@@ -24,7 +24,6 @@ OPTIONS = [
     *("--save-every", 1, "--learning-rate", 1e-3, "--warmup", 0),
 ]
 STEPS = 6
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -86,42 +85,27 @@ def test_other_readers_of_folders_take_it_too(labelled, assembled):
     assert all((one == other).all() for one, other in pairs)
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def by_torchrun(step: int, arguments: list[list[object]]) -> list[str]:
-    """Run a command on each of two machines, the second one's process killed after a step; what each says."""
-    port, started = free_port(), []
-    for node, given in enumerate(arguments):
-        command = [
-            *(sys.executable, "-m", "torch.distributed.run", "--nnodes", 2, "--nproc-per-node", 1),
-            *("--node-rank", node, "--master-addr", "127.0.0.1", "--master-port", port),
-            *("-m", "--", "tests.core.training.node", step, *given),
-        ]
-        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen(list(map(str, command)), env=ENVIRONMENT, cwd=ROOT, **pipes))
-    said = [process.communicate(timeout=280)[1] for process in started]
-    assert all(process.returncode for process in started)
-    return said
-
-
 def one_machine(rank: int, port: int, step: int, arguments: list[str], said: Path) -> None:
-    """What torchrun would start on one of two machines, in this process."""
+    """What torchrun would start on one of two machines, in this process, which is killed after a step."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    sys.stderr = open(said, "w", buffering=1)
-    if step and rank == 1:
-        run_and_die(step, arguments)
     torch.set_num_threads(1)
-    sys.exit(vasomim(*arguments))
+    with open(said, "w") as file, redirect_stderr(file):
+        if step and rank == 1:
+            run_and_die(step, arguments)
+        code = vasomim(*arguments)
+    sys.exit(code)
 
 
-def forked_machines(step: int, arguments: list[list[object]], folder: Path) -> list[str]:
-    """The same without torchrun, from a process that has loaded torch: much faster."""
-    port, said = free_port(), [folder / f"said{rank}.txt" for rank in range(2)]
+def two_machines(step: int, arguments: list[list[object]], folder: Path) -> list[str]:
+    """Run a command on each, the second one's process killed after a step, 0 = not; what each says.
+
+    Without torchrun, from a process that has loaded torch: much faster.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    said = [folder / f"said{rank}.txt" for rank in range(2)]
     given = [(rank, port, step, list(map(str, arguments[rank])), said[rank]) for rank in range(2)]
     started = [forked().Process(target=one_machine, args=one) for one in given]
     for process in started:
@@ -136,12 +120,12 @@ def test_two_machines_share_the_frames_and_one_goes_on_alone_where_the_other_is_
     data = [assembled, shutil.copytree(assembled, tmp_path / "copy")]
     runs = [tmp_path / "first", tmp_path / "second"]
     given = [["pretrain", "--data", one, "--run", run, *OPTIONS] for one, run in zip(data, runs, strict=True)]
-    said = by_torchrun(2, given)
+    said = two_machines(2, given, tmp_path)
     assert "another process of this run has gone" in said[0]
     assert "another process of this run has gone" in ended(runs[0])
     assert sorted(path.name for path in runs[1].iterdir()) == ["config.yaml"]
 
-    forked_machines(4, [["pretrain", "--resume", run] for run in runs], tmp_path)
+    two_machines(4, [["pretrain", "--resume", run] for run in runs], tmp_path)
     assert (runs[1] / "state.pt").is_file(), "the first machine's"
     assert vasomim("pretrain", "--resume", runs[0]) == 0
     starts = [(e["processes"], e["resumed"]) for e in read_events(runs[0]) if e["event"] == "start"]
@@ -158,5 +142,5 @@ def test_machines_with_other_frames_or_settings_are_refused(labelled, assembled,
     else:
         options[1] = [*OPTIONS, "--seed", 1]
     given = [["pretrain", "--data", data[n], "--run", tmp_path / str(n), *options[n]] for n in range(2)]
-    for said in forked_machines(0, given, tmp_path):
+    for said in two_machines(0, given, tmp_path):
         assert ("do not see the same frames" if other == "frames" else "were given different settings") in said
