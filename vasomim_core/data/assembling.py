@@ -127,7 +127,7 @@ def assemble(
     """
     paths = find_angiograms(data)
     names = [path.relative_to(data if data.is_dir() else data.parent).as_posix() for path in paths]
-    if not is_assembled(output) and output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if not is_assembled(output) and output.exists() and (not output.is_dir() or _holds_files(output)):
         raise InputError(f"{output} holds something else; give a new or empty folder for the data set")
     output.mkdir(parents=True, exist_ok=True)
     plan = {"format": FORMAT, "anatomy": mode, "size": FRAME_SIZE, "files": len(paths), "list": _listing(paths, names)}
@@ -152,6 +152,11 @@ def assemble(
 def cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _holds_files(folder: Path) -> bool:
+    """But for what a kill at the very beginning may leave."""
+    return any(not path.name.startswith(".") for path in folder.iterdir())
 
 
 def read_file(path: Path, mode: Mode) -> FileRead:

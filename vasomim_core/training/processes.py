@@ -92,13 +92,15 @@ class Processes:
         return int(shared)
 
     def bring(self, path: Path) -> bool:
-        """Make the first process's file be the one on every machine; False = the first has none.
+        """Make the first process's file be the one on every machine; False = the first has none, whatever is here.
 
         Raises:
             OSError: it cannot be read or written.
         """
-        if not self.says(path.is_file()) or self.agree(str(stamp(path))):
-            return path.is_file()
+        if not self.says(path.is_file()):
+            return False
+        if self.agree(str(stamp(path))):
+            return True
         size = self.says(path.stat().st_size if self.first else 0)
         with ExitStack() as stack:
             source = stack.enter_context(open(path, "rb")) if self.first else None

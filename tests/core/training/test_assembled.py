@@ -120,13 +120,15 @@ def test_two_machines_share_the_frames_and_one_goes_on_alone_where_the_other_is_
     data = [assembled, shutil.copytree(assembled, tmp_path / "copy")]
     runs = [tmp_path / "first", tmp_path / "second"]
     given = [["pretrain", "--data", one, "--run", run, *OPTIONS] for one, run in zip(data, runs, strict=True)]
+    runs[1].mkdir()
+    (runs[1] / "state.pt").write_bytes(b"of another run")
     said = two_machines(2, given, tmp_path)
     assert "another process of this run has gone" in said[0]
     assert "another process of this run has gone" in ended(runs[0])
-    assert sorted(path.name for path in runs[1].iterdir()) == ["config.yaml"]
+    assert sorted(path.name for path in runs[1].iterdir()) == ["config.yaml", "state.pt"]
 
     two_machines(4, [["pretrain", "--resume", run] for run in runs], tmp_path)
-    assert (runs[1] / "state.pt").is_file(), "the first machine's"
+    assert torch.load(runs[1] / "state.pt", weights_only=True)["state"]["step"] > 0, "it is the first machine's now"
     assert vasomim("pretrain", "--resume", runs[0]) == 0
     starts = [(e["processes"], e["resumed"]) for e in read_events(runs[0]) if e["event"] == "start"]
     assert [count for count, _ in starts] == [2, 2, 1]
