@@ -26,6 +26,7 @@ SMALLEST = {
     "pretrained_unet": "--output unet --labels data/train --report data/val --fractions 1 --seeds 1 --frame-size 64 "
     "--input-size 64 --batch-size 2 --pretraining-epochs 1 --segmentor-epochs 1 --epochs 1",
     "learning_curve": "--stages stage --runs curve --shares 0.5 --picture curve.png",
+    "scale": "--smallest",
     "robustness": "--data data/val --frames 1 --model vasomim-demo",
 }
 

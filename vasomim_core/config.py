@@ -117,7 +117,7 @@ class SegmentorConfig(_Run):
     """Train the segmentor S on pseudo-labels: the anatomy that the filter finds, no manual label.
 
     Attributes:
-        data: folder (searched through) or file of angiograms.
+        data: folder (searched through) or file of angiograms, or a data set of `vasomim assemble`.
         run: folder for this run; must not hold another one.
         anatomy: how pseudo-labels are extracted from vesselness.
         input_size: side of the training crops.
@@ -140,7 +140,7 @@ class Pretraining(_Run):
     """What every method of pretraining is told; its own settings stand in a subclass (`methods.settings`).
 
     Attributes:
-        data: folder (searched through) or file of angiograms.
+        data: folder (searched through) or file of angiograms, or a data set of `vasomim assemble`.
         run: folder for this run; must not hold another one.
         encoder: size of the ViT.
         input_size: side of the training crops.

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import tyro
 
-from vasomim_core.cli import compare, follow, frames, labels, machines, mask, measure, models, training
+from vasomim_core.cli import assemble, compare, follow, frames, labels, machines, mask, measure, models, training
 from vasomim_core.cli.common import printable
 from vasomim_core.errors import VasoMIMError
 
@@ -41,6 +41,7 @@ COMMANDS: dict[str, Any] = {
     "vesselness": frames.Vesselness,
     "anatomy": frames.Anatomy,
     "mask": mask.Mask,
+    "assemble": assemble.Assemble,
     "segmentor": training.Segmentor,
     "pretrain": training.Pretrain,
     "finetune": training.Finetune,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vasomim_core.comparing.settings import Comparison
+from vasomim_core.data.alike import Recent, thumbnail
 from vasomim_core.data.pretraining_frame import FRAME_SIZE, at_scale, pretraining_frame
 from vasomim_core.data.spool import spool
 from vasomim_core.data.store import FrameStore, Pair, build_store
@@ -26,7 +25,6 @@ from vasomim_core.locks import locked
 from vasomim_core.reading.folders import Progress
 
 FACTS = "facts.json"
-NEARLY, BEFORE = 0.98, 20
 REPORTED = 0.25
 """Share of the frames of a data set without parts that is kept for the report, by a draw that never changes."""
 
@@ -180,18 +178,9 @@ def frames_facts(out: Path) -> dict[str, object]:
 
 
 def alike(store: FrameStore) -> int:
-    """How many frames nearly equal one shortly before: those of one run do, and teach less than they count.
-
-    Nearly equal: thumbnails of 16 × 16 px that correlate above 0.98; shortly: up to `BEFORE` frames, in file order.
-    """
-    count, recent = 0, deque[NDArray[np.float32]](maxlen=BEFORE)
-    for frame, _ in store:
-        thumbnail = np.asarray(cv2.resize(frame, (16, 16), interpolation=cv2.INTER_AREA), np.float32).ravel()
-        thumbnail -= thumbnail.mean()
-        thumbnail /= max(float(np.linalg.norm(thumbnail)), 1e-6)
-        count += any(float(thumbnail @ other) > NEARLY for other in recent)
-        recent.append(thumbnail)
-    return count
+    """How many frames nearly equal one shortly before; see `data.alike`."""
+    recent = Recent()
+    return sum(recent.alike(thumbnail(frame)) for frame, _ in store)
 
 
 def some_frames(store: FrameStore, count: int, folder: Path) -> FrameStore:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -24,6 +25,18 @@ INDEX, PLANES = "index.json", ("frames.bin", "masks.bin")
 Pair = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 Coded = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """A frame and its codes, or class values."""
+
+
+class Prepared(Protocol):
+    """Frames with their masks, both uint8, by index, however they are kept: a `FrameStore`, or `AssembledFrames`."""
+
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]: ...
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]: ...
 
 
 class FrameStore:

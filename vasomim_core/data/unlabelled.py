@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vasomim_core.data.assembled import AssembledFrames, is_assembled
 from vasomim_core.data.pretraining_frame import at_scale
 from vasomim_core.errors import InputError
 from vasomim_core.labels.labelled import Keep
@@ -61,13 +63,17 @@ def open_unlabelled(data: Path | str, strict: bool = False, keep: Keep | None = 
     of no more than two grey levels is a mask, and counts as a file that cannot be opened.
 
     Args:
-        data: A folder or file, as for `find_angiograms`.
+        data: A folder or file, as for `find_angiograms`, or an assembled data set, whose frames count as files.
         strict: End at the first that cannot be opened.
         keep: Where decoded frames go; None = nowhere, for whoever only looks.
 
     Raises:
         InputError: there are none, none can be opened, or with `strict` one cannot.
     """
+    if is_assembled(data):
+        frames = AssembledFrames(Path(data))
+        kept_already = (partial(frames.grey, index) for index in range(len(frames)))
+        return Unlabelled(tuple(UnlabelledFile(Path(data), 1, kept) for kept in kept_already), (), ())
     files: list[UnlabelledFile] = []
     errors: list[InputError] = []
     for path in find_angiograms(data):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from vasomim_core.data.store import FrameStore
+from vasomim_core.data.store import Prepared
 from vasomim_core.masking.sampling import masked_count
 from vasomim_core.methods import processes
 from vasomim_core.methods.losses import mean_where, patch_errors, raw_patches
@@ -54,7 +54,7 @@ class AMT(MaskedMethod[AMTConfig]):
         """A crop that says where it lies in its frame."""
         return PlacedCrop(self.config.input_size)
 
-    def begin(self, frames: FrameStore, segmentor: nn.Module | None) -> None:
+    def begin(self, frames: Prepared, segmentor: nn.Module | None) -> None:
         """Room for the attention to every frame; it is saved with the weights."""
         # A function: a copy of this network, as the average of the weights is, would copy the frames themselves.
         self.count, self.frame = len(frames), lambda i: frames[i][0]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from vasomim_core.config import Pretraining
 from vasomim_core.data.augment import Grey
-from vasomim_core.data.store import FrameStore
+from vasomim_core.data.store import Prepared
 from vasomim_core.masking.sampling import mask_noise
 from vasomim_core.methods.views import Crop
 from vasomim_core.models.catalogue import Preprocessing
@@ -105,7 +105,7 @@ class Method(nn.Module, Generic[C]):
         """What is cut out of a frame; it is sent to other processes and knows no tensor. Here: one random crop."""
         return Crop(self.config.input_size)
 
-    def begin(self, frames: FrameStore, segmentor: nn.Module | None) -> None:
+    def begin(self, frames: Prepared, segmentor: nn.Module | None) -> None:
         """Called once before the first step: with all frames of the run, and with S where `needs_segmentor`."""
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vasomim_core.config import PretrainConfig
-from vasomim_core.data.store import FrameStore
+from vasomim_core.data.store import Prepared
 from vasomim_core.masking.schedule import guidance_strength
 from vasomim_core.methods.mae import autoencoder_options
 from vasomim_core.methods.method import Batch, Method, Moment
@@ -36,7 +36,7 @@ class GuidedMAE(Method[PretrainConfig]):
         """S is asked for the consistency loss, and for co-guidance."""
         return self.config.consistency > 0 or self.config.co_guidance
 
-    def begin(self, frames: FrameStore, segmentor: nn.Module | None) -> None:
+    def begin(self, frames: Prepared, segmentor: nn.Module | None) -> None:
         """Take S, frozen for good."""
         if segmentor is not None:
             self.model.segmentor = segmentor.requires_grad_(False).eval()

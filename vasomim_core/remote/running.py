@@ -152,6 +152,13 @@ class _Alone:
     def wait(self) -> None:
         """For nobody."""
 
+    def agree(self, text: str) -> bool:
+        """With itself."""
+        return True
+
+    def lost(self, error: BaseException) -> None:
+        """Nobody can be."""
+
 
 def _place(config: Config, name: str | None, resume: bool) -> Place:
     """Where the run is, or will be.

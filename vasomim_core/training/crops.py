@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vasomim_core.data.augment import Grey
-from vasomim_core.data.store import FrameStore
+from vasomim_core.data.store import Prepared
 from vasomim_core.methods.method import View as MethodView
 from vasomim_core.training.seeding import crop_stream
 
@@ -26,7 +26,7 @@ class Views(Dataset[dict[str, Tensor]]):
         seed: of the run.
     """
 
-    def __init__(self, store: FrameStore, view: MethodView, seed: int):
+    def __init__(self, store: Prepared, view: MethodView, seed: int):
         self.store, self.view, self.seed = store, view, seed
 
     def __len__(self) -> int:
@@ -49,7 +49,7 @@ class Crops(Dataset[dict[str, Tensor]]):
         seed: of the run.
     """
 
-    def __init__(self, store: FrameStore, view: View, seed: int):
+    def __init__(self, store: Prepared, view: View, seed: int):
         self.store, self.view, self.seed = store, view, seed
 
     def __len__(self) -> int:

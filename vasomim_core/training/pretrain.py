@@ -10,7 +10,7 @@ from torch import nn
 
 from vasomim_core.config import Mode, Pretraining, SegmentorConfig, card_settings
 from vasomim_core.data.pretraining_frame import FRAME_SIZE
-from vasomim_core.data.store import FrameStore
+from vasomim_core.data.store import Prepared
 from vasomim_core.errors import CheckpointError
 from vasomim_core.methods.method import Method
 from vasomim_core.methods.settings import learner_of
@@ -34,7 +34,7 @@ def pretrain(
     processes: Processes | None = None,
     resume: bool = False,
     strict: bool = False,
-    frames: FrameStore | None = None,
+    frames: Prepared | None = None,
 ) -> TrainingResult:
     """Run the job; a method that needs a segmentor S and is given none trains it first (in RUN/segmentor).
 
@@ -118,10 +118,10 @@ def load_segmentor(source: Path | str) -> nn.Module:
     return network
 
 
-def _own_segmentor(config: Any, frames: FrameStore, processes: Processes) -> nn.Module | None:
+def _own_segmentor(config: Any, frames: Prepared, processes: Processes) -> nn.Module | None:
     """The segmentor S trained on the frames of this run, by now or before it was interrupted; None = stopped."""
     run = config.run / "segmentor"
-    if not is_finished(run):
+    if not processes.says(is_finished(run)):
         settings = SegmentorConfig(config.data, run, config.anatomy, config.input_size)
         training = replace(
             settings.training,
@@ -132,7 +132,8 @@ def _own_segmentor(config: Any, frames: FrameStore, processes: Processes) -> nn.
             workers=config.training.workers,
             seed=config.training.seed,
         )
-        begun = (run / SETTINGS).is_file()
+        begun = bool(processes.says((run / SETTINGS).is_file()))
         if train_segmentor(replace(settings, training=training), processes, begun, frames).reason == "stopped":
             return None
+    processes.bring(run / MODEL)
     return load_segmentor(run / MODEL)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from vasomim_core.config import Mode
+from vasomim_core.data.assembled import AssembledFrames, is_assembled
 from vasomim_core.data.pretraining_frame import FRAME_SIZE, pretraining_frame
 from vasomim_core.data.spool import spool
-from vasomim_core.data.store import FrameStore, build_store
+from vasomim_core.data.store import FrameStore, Prepared, build_store
 from vasomim_core.data.unlabelled import each_frame, open_unlabelled
+from vasomim_core.errors import InputError, RunError
 from vasomim_core.files import open_ordinary
 from vasomim_core.reading import find_angiograms
 from vasomim_core.training.events import EventLog
@@ -24,15 +26,16 @@ MOST_TOLD = 20
 
 def anatomy_store(
     data: Path, run: Path, mode: Mode | None, log: EventLog, processes: Processes, strict: bool = False
-) -> FrameStore:
-    """All frames of all angiograms under `data` with their anatomy, in the run's cache.
+) -> Prepared:
+    """All frames of all angiograms under `data` with their anatomy: an assembled data set, or in the run's cache.
 
     Frames larger than 512 px are scaled down to it, smaller ones stay as they are. The first process builds the
-    store, the others wait. What cannot be read is left out, with a `warning` event for each file or frame, up to 20. A
-    resumed run takes the frames that it began with.
+    cache, the others wait; of an assembled data set each process reads what it needs from the one it was given. What
+    cannot be read is left out, with a `warning` event for each file or frame, up to 20. A resumed run takes the frames
+    that it began with.
 
     Args:
-        data: where the angiograms are.
+        data: where the angiograms are, or an assembled data set.
         run: the run folder.
         mode: of the extraction; None = the anatomy is not asked for, and empty.
         log: gets the warnings and the progress.
@@ -40,15 +43,26 @@ def anatomy_store(
         strict: end at the first file or frame that cannot be read.
 
     Raises:
-        InputError: no angiograms there, none that can be read, or with `strict` one that cannot.
-        RunError: a resumed run has lost its cache, and the files have changed.
+        InputError: no angiograms there, none that can be read, or with `strict` one that cannot; an assembled data set
+            that is not finished, damaged, or has its anatomy by another mode.
+        RunError: a resumed run has lost its cache, and the files have changed; or the processes see other frames.
     """
+    assembled = AssembledFrames(data) if is_assembled(data) else None
+    if assembled is not None and mode not in (None, assembled.mode):
+        raise InputError(
+            f"{data} was assembled with --anatomy {assembled.mode}, and this run asks for {mode}; give it --anatomy "
+            f"{assembled.mode}, or assemble another data set"
+        )
     if processes.first:
 
         def look(known: Items) -> Items:
+            if assembled is not None:
+                return {"assembled": {"sha256": assembled.fingerprint}}
             return {_name(path, data): _facts(path, known.get(_name(path, data), {})) for path in find_angiograms(data)}
 
         def build(items: Items) -> RunData:
+            if assembled is not None:
+                return RunData(items, {}, {"frames": len(assembled), "sha256": assembled.fingerprint}, [])
             found = open_unlabelled(data, strict, spooled)
             notes, left_out = list(found.notes), list(found.left_out)
 
@@ -64,7 +78,16 @@ def anatomy_store(
         with spool(run) as spooled:
             settle(run, log, look, build, "files")
     processes.wait()
-    return FrameStore(run / CACHE)
+    frames: Prepared | None = assembled
+    if (run / CACHE).is_dir():  # also of a run that began with a folder, and is given a data set now
+        frames = FrameStore(run / CACHE)
+    if not processes.agree(frames.fingerprint if frames is not None else ""):
+        raise RunError(
+            "the processes of this run do not see the same frames; give each machine the same assembled data set "
+            "(vasomim assemble), or a run folder that all of them share"
+        )
+    assert frames is not None
+    return frames
 
 
 def _warn(log: EventLog, sentences: list[str], left_out: int) -> None:

@@ -29,7 +29,8 @@ class RunData:
 
     Attributes:
         items: all frames or files that there were to choose from.
-        caches: fingerprints of the stores in the run's cache, by folder name ("." = the cache itself).
+        caches: fingerprints of the stores in the run's cache, by folder name ("." = the cache itself); none where it
+            reads an assembled data set.
         facts: what else the card of the model says of them.
         warnings: sentences that hold as long as the run does.
         classes: what a finetuning run tells apart, each with the fields of a `LabelClass`.
@@ -75,9 +76,9 @@ def settle(
             raise RunError(f"{run} does not say what it has learned from ({DATA}); start a new run")
         items = look(record.items if record else {})
         if begun and record is not None and (change := difference(record.items, items)):
+            gone = f"the cache of {run} is damaged, and" if record.caches else f"{run} has no copy of its data:"
             raise RunError(
-                f"the cache of {run} is damaged, and the {what} {change} since the run began; put back what they were, "
-                "or start a new run"
+                f"{gone} the {what} {change} since the run began; put back what they were, or start a new run"
             )
         shutil.rmtree(run / CACHE, ignore_errors=True)
         built = build(items)
@@ -130,4 +131,6 @@ def _complete(run: Path, record: RunData) -> bool:
         stores = {name: FrameStore(run / CACHE / name) for name in record.caches}
     except InputError:
         return False
-    return all(store.fingerprint == record.caches[name] and store.intact() for name, store in stores.items())
+    return bool(stores) and all(
+        store.fingerprint == record.caches[name] and store.intact() for name, store in stores.items()
+    )

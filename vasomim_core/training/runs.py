@@ -28,7 +28,7 @@ from typing import Any, Protocol, TypeVar
 
 import yaml
 
-from vasomim_core.config import Config, FinetuneConfig, Pretraining, SegmentorConfig
+from vasomim_core.config import Config, FinetuneConfig, Pretraining, SegmentorConfig, card_settings
 from vasomim_core.errors import ConfigError, LockedError, RunError, VasoMIMError
 from vasomim_core.files import open_ordinary, write_text
 from vasomim_core.locks import locked
@@ -140,21 +140,30 @@ class Among(Protocol):
     def wait(self) -> None:
         """Until all processes are here."""
 
+    def agree(self, text: str) -> bool:
+        """Whether all processes say the same."""
+
+    def lost(self, error: BaseException) -> RunError | None:
+        """What to tell a person where an error says that another process has gone."""
+
 
 @contextmanager
 def open_run(config: Config, processes: Among, resume: bool) -> Iterator[EventLog]:
     """Open the run folder, and write the end of the run into its events however it ends.
 
+    Of several processes the first one writes. One on a machine that has the folder not in common with it has a folder
+    of its own, with the settings alone: by them it resumes there.
+
     Raises:
-        ConfigError: a setting out of range.
+        ConfigError: a setting out of range, or another one than in another process.
         RunError: the folder holds another run (or none, when resuming), or another process works in it.
     """
     check(config)
     run = config.run
     settings = run / SETTINGS
-    if resume and not settings.is_file():
+    if resume and processes.first and not settings.is_file():
         raise RunError(f"{run} holds no run to resume; give the folder of an earlier run")
-    if resume:
+    if resume and settings.is_file():
         _check_as_begun(absolute(load_config(settings)), absolute(config))
     with ExitStack() as stack:
         if processes.first:
@@ -172,6 +181,10 @@ def open_run(config: Config, processes: Among, resume: bool) -> Iterator[EventLo
                 left.unlink()  # half-written by a process that was killed
             save_config(settings, absolute(config))
         processes.wait()
+        if not processes.first and not settings.is_file():
+            save_config(settings, absolute(config))
+        if not processes.agree(str(card_settings(config))):
+            raise ConfigError("the processes of this run were given different settings; start all by the same command")
         log = EventLog(run, writes=processes.first)
         log.write("open", job=job_name(config), pid=os.getpid())
         try:
@@ -180,6 +193,9 @@ def open_run(config: Config, processes: Among, resume: bool) -> Iterator[EventLo
             log.write("end", reason="failed", message=str(error))
             raise
         except (Exception, KeyboardInterrupt) as error:
+            if (lost := processes.lost(error)) is not None:
+                log.write("end", reason="failed", message=str(lost))
+                raise lost from error
             log.write("end", reason="failed", message=f"{type(error).__name__}: {error}")
             raise
 
@@ -212,8 +228,8 @@ def finish_run(run: Path, reason: Reason, epochs: int, log: EventLog, processes:
     if model.exists():  # not so when a pretraining run is stopped while it still trains its segmentor
         log.write("model", path=MODEL)
     log.write("end", reason=reason, message="")
-    if processes.first and reason != "stopped":
-        (run / STATE).unlink(missing_ok=True)
+    if reason != "stopped":
+        (run / STATE).unlink(missing_ok=True)  # another machine may have a copy of its own
         shutil.rmtree(run / CACHE, ignore_errors=True)
     epoch, scores = best_validation(run) or (None, {})
     return TrainingResult(run, model, reason, epochs, scores, epoch)

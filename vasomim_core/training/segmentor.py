@@ -9,7 +9,7 @@ import numpy as np
 from vasomim_core.config import SegmentorConfig, card_settings
 from vasomim_core.data.augment import Grey, pretraining_crop
 from vasomim_core.data.pretraining_frame import FRAME_SIZE
-from vasomim_core.data.store import FrameStore
+from vasomim_core.data.store import Prepared
 from vasomim_core.models.catalogue import Card, Preprocessing
 from vasomim_core.models.checkpoint import save_checkpoint
 from vasomim_core.models.registry import build
@@ -30,7 +30,7 @@ def train_segmentor(
     config: SegmentorConfig,
     processes: Processes | None = None,
     resume: bool = False,
-    store: FrameStore | None = None,
+    store: Prepared | None = None,
     strict: bool = False,
 ) -> TrainingResult:
     """Run the job.

@@ -82,7 +82,8 @@ class Trainer(Generic[L]):
                 "frames repeat in a batch",
             )
         self.state = TrainingState(self.learner, self.optimiser, self.ema)
-        self.state.load(folder / STATE)
+        if processes.bring(folder / STATE):
+            self.state.load(folder / STATE)
         self.progress = self.state.progress
         self.sums: dict[str, Tensor] = {
             name: torch.tensor(total, device=self.device, dtype=torch.float64)
