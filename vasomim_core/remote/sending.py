@@ -137,7 +137,7 @@ def send(
             "id": place.job,
             "files": parcel.files,
             "texts": {**parcel.texts, SETTINGS: settings_text(parcel.settings)},
-            "run": [job_name(parcel.settings), "--config", SETTINGS, "--run", RUN],
+            **commands(job_name(parcel.settings)),
         }
         while absent := connection.ask("begin", **request).get("missing"):
             connection.ask("put", payload([sha for sha in parcel.sizes if sha in set(absent)]))
@@ -155,6 +155,11 @@ def send(
         except RemoteError:
             left = f", but for what was sent by then, which `vasomim machines --clean {place.machine}` removes"
         raise RunError(f"the run was stopped before it began; nothing of it is on {place.machine}{left}") from None
+
+
+def commands(job: str) -> dict[str, list[str]]:
+    """What is run there to begin and to go on, as `far` takes it."""
+    return {"run": [job, "--config", SETTINGS, "--run", RUN], "again": [job, "--resume", RUN]}
 
 
 def take_away(connection: Connection, job: str, hashes: list[str] | None = None) -> None:
