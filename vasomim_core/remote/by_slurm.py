@@ -21,8 +21,17 @@ from typing import Any
 
 from vasomim_core.remote.started import BEGUN, OUTPUT, Commands, Refused, Standing, write, write_record
 
-ENDED = frozenset(
-    "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED REVOKED TIMEOUT".split()
+ENDED = (
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "DEADLINE",
+    "FAILED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
+    "REVOKED",
+    "TIMEOUT",
 )
 UNKNOWN = "UNKNOWN"
 """SLURM has forgotten the job."""
@@ -57,7 +66,7 @@ class Slurm:
         return self._record.is_file()
 
     def start(self, commands: Commands) -> None:
-        """As `Started.start`. What was submitted without an answer, as a busy cluster may do, is not submitted twice."""
+        """As `Started.start`. What was submitted without an answer, as by a busy cluster, is not submitted twice."""
         number = self._waiting()
         if number is None:
             words = {

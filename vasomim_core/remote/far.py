@@ -11,9 +11,9 @@ and masks lie in a store, by the hash of their file, and those of a job are link
 | jobs/ID/ | what one run reads, `settings.yaml`, `files.json`, `output.log`, and `process.json` or `slurm.json` |
 | jobs/ID/run/ | its run folder |
 
-Everything is for its owner's eyes alone. How a run is started, found again and ended is `by_process`, or `by_slurm` where
-this is the login node of a cluster. Each request is a process that has to start at once: this module imports nothing
-that takes long.
+Everything is for its owner's eyes alone. How a run is started, found again and ended is told by `by_process`, and by
+`by_slurm` where this is the login node of a cluster. Each request is a process that has to start at once: this module
+imports nothing that takes long.
 """
 
 from __future__ import annotations
@@ -51,6 +51,14 @@ RESULTS = (
     "segmentor/model.safetensors",
 )
 """What is brought back of a run folder, in this order; its events come by themselves."""
+COMPARED = re.compile(
+    r"frames/facts\.json|plans/[\w-]+\.json|clustering/[\w-]+/[\w-]+\.json"
+    r"|scores/[\w-]+/[\w-]+/seed-\d+/(?:\d+\.png|scores\.csv)"
+    r"|(?:segmentor|pretraining/[\w-]+|finetuning/[\w-]+/[\w-]+/seed-\d+)"
+    r"/(?:config\.yaml|events\.jsonl|data\.json|model\.safetensors)",
+    re.ASCII,
+)
+"""What is brought back of the folder of a comparison."""
 STATES = ("run/state.pt", "run/segmentor/state.pt", "run/segmentor/model.safetensors")
 """What resuming begins with."""
 PAUSE, HEARTBEAT = 0.2, 5.0
@@ -104,9 +112,9 @@ class Place:
         new = ways[self.sbatch is not None]
         return next((way for way in ways if way.there), new)
 
-    def start(self, job: Path, begin: list[str], resume: list[str], gpus: int | None) -> None:
+    def start(self, job: Path, begin: list[str], resume: list[str]) -> None:
         """Start the run of a job."""
-        self.started(job).start(Commands(begin, resume, self.gpus if gpus is None else gpus))
+        self.started(job).start(Commands(begin, resume, self.gpus))
 
     def stored(self, sha: str) -> Path:
         """Where the file of a hash lies."""
@@ -196,7 +204,6 @@ def begin(
     texts: dict[str, str],
     run: list[str],
     again: list[str],
-    gpus: int | None = None,
 ) -> None:
     """Start a job, unless it was started already; or say what is missing for it.
 
@@ -209,7 +216,6 @@ def begin(
         texts: by name.
         run: arguments of `vasomim` to begin with.
         again: those to go on with, where SLURM starts it again.
-        gpus: of this run; None = as the machine's description has it.
     """
     job = place.job(id)
     if not place.started(job).there:
@@ -230,23 +236,15 @@ def begin(
                 shutil.copyfile(place.stored(sha), target)
         for name, text in texts.items():
             write(_within(job, name), text.encode())
-        place.start(job, run, again, gpus)
+        place.start(job, run, again)
     answer({"begun": True})
 
 
-def resume(
-    place: Place,
-    source: BinaryIO,
-    answer: Answer,
-    id: str,
-    run: list[str],
-    again: list[str],
-    gpus: int | None = None,
-) -> None:
+def resume(place: Place, source: BinaryIO, answer: Answer, id: str, run: list[str], again: list[str]) -> None:
     """Go on with a job that has ended, unless it is at work; arguments as of `begin`."""
     job = _there(place, id)
     if not _alive(place, job):
-        place.start(job, run, again, gpus)
+        place.start(job, run, again)
     answer({"begun": True})
 
 
@@ -287,10 +285,25 @@ def state(place: Place, source: BinaryIO, answer: Answer, id: str) -> None:
     answer({"there": there, "alive": _alive(place, job), "finished": is_finished(job / "run")})
 
 
-def fetch(place: Place, source: BinaryIO, answer: Answer, id: str) -> None:
-    """Give the results that there are: for each a line with its name and size, then its bytes."""
+def compared(place: Place, source: BinaryIO, answer: Answer, id: str) -> None:
+    """Say which files of a comparison there are, each with its size and time, and how it stands."""
+    job = _there(place, id)
+    standing, run = place.started(job).standing(), job / "run"
+    names = {path: path.relative_to(run).as_posix() for path in run.rglob("*")}
+    files = {}
+    for path, name in names.items():
+        if COMPARED.fullmatch(name):
+            with suppress(FileNotFoundError):
+                known = path.stat()
+                files[name] = (known.st_size, known.st_mtime_ns)
+    output = _tail(job / "output.log")
+    answer({"files": files, "job": str(job), "alive": standing.alive, "queue": standing.queue, "output": output})
+
+
+def fetch(place: Place, source: BinaryIO, answer: Answer, id: str, names: list[str] | None = None) -> None:
+    """Give results, all of a run or some of a comparison: for each a line with its name and size, then its bytes."""
     run = _there(place, id) / "run"
-    for name in RESULTS:
+    for name in RESULTS if names is None else filter(COMPARED.fullmatch, names):
         with suppress(FileNotFoundError):
             content = (run / name).read_bytes()
             answer({"name": name, "size": len(content)}, content)
@@ -329,7 +342,8 @@ def clean(place: Place, source: BinaryIO, answer: Answer) -> None:
 
 
 DO: dict[str, Callable[..., None]] = {
-    one.__name__: one for one in (probe, missing, put, begin, resume, follow, state, fetch, stop, remove, clean)
+    one.__name__: one
+    for one in (probe, missing, put, begin, resume, follow, state, compared, fetch, stop, remove, clean)
 }
 
 

@@ -30,9 +30,24 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _HOST = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9_\[:][\w.:\[\]-]*", re.ASCII)
 _PARTITION = re.compile(r"[A-Za-z0-9_][\w.,-]*", re.ASCII)
 _SBATCH = re.compile(r"([a-z]+(?:-[a-z]+)*)(?:=[!-~]+)?", re.ASCII)
-OURS = frozenset(
-    "array chdir error export help input job-name open-mode output parsable quiet signal test-only usage version wait "
-    "wrap".split()
+OURS = (
+    "array",
+    "chdir",
+    "error",
+    "export",
+    "help",
+    "input",
+    "job-name",
+    "open-mode",
+    "output",
+    "parsable",
+    "quiet",
+    "signal",
+    "test-only",
+    "usage",
+    "version",
+    "wait",
+    "wrap",
 )
 """Options of `sbatch` that VasoMIM sets itself, or after which it could not follow a run."""
 

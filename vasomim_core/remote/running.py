@@ -30,7 +30,6 @@ from vasomim_core.training.runs import (
     absolute,
     exclusive,
     is_finished,
-    job_name,
     load_config,
     open_run,
     progress_events,
@@ -104,7 +103,7 @@ def train_elsewhere(
         found = look(connection)
         require(connection.name, found, config.training.device)
     elif place.state == "there" and not is_finished(config.run):
-        at_work = _found_again(connection, place, job_name(config))
+        at_work = _found_again(connection, place, config)
     asked = Asked()
     with asked.listening(), open_run(config, _Alone(), resume) as log:
         asked.events = Stop(config.run)
@@ -182,7 +181,7 @@ def _place(config: Config, name: str | None, resume: bool) -> Place:
     return place
 
 
-def _found_again(connection: Connection, place: Place, job: str) -> bool:
+def _found_again(connection: Connection, place: Place, config: Config) -> bool:
     """Make sure that a run is at work, or has finished; whether it was so before.
 
     Raises:
@@ -194,7 +193,7 @@ def _found_again(connection: Connection, place: Place, job: str) -> bool:
         raise RunError(f"nothing of this run is on {place.machine} any more; start a new one with its settings")
     if not state["alive"] and not state["finished"]:
         require(place.machine, look(connection))
-        connection.ask("resume", id=place.job, **commands(job))
+        connection.ask("resume", id=place.job, **commands(config))
     return bool(state["alive"])
 
 

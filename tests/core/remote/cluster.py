@@ -45,7 +45,7 @@ class Cluster:
             "AccountingStorageType=accounting_storage/none\nSelectType=select/cons_tres\n"
             "SelectTypeParameters=CR_Core\nMpiDefault=none\nKillWait=2\nReturnToService=2\n"
             f"Licenses={LICENCE}:1\n"
-            "SchedulerParameters=batch_sched_delay=0,sched_min_interval=0\nSlurmdParameters=config_overrides\n"
+            "SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1,bf_interval=1\nSlurmdParameters=config_overrides\n"
             f"NodeName={node} NodeAddr=127.0.0.1 CPUs={CORES} State=UNKNOWN\n"
             f"PartitionName=main Nodes={node} Default=YES MaxTime=2-00:00:00 State=UP\n"
         )

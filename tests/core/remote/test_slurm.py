@@ -117,7 +117,7 @@ def test_a_run_waits_is_cut_off_and_is_the_run_that_it_would_have_been_here(
 
 def test_a_run_is_killed_resumed_and_put_back_into_the_queue(config, far, cluster, tmp_path):
     far.described(DIE_AT=3)
-    with pytest.raises(RunError, match="gone without a word.*goes on from its last saved state"):
+    with pytest.raises(RunError, match=r"gone without a word.*goes on from its last saved state"):
         train_elsewhere(config, NAME)
     gate = tmp_path / "gate"
     far.described(WAIT_FOR=gate)

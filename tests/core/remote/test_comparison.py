@@ -1,0 +1,115 @@
+"""A comparison over a real SSH server: its tables are those that this computer would have made, in its own names."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from tests.core.remote.conftest import NAME
+from tests.core.remote.test_running import Seen, hidden_files
+from tests.core.training.test_resume import vasomim
+from vasomim_core.comparing.report import write_report
+from vasomim_core.comparing.settings import Comparison
+from vasomim_core.comparing.standing import standing
+from vasomim_core.comparing.work import Work
+from vasomim_core.errors import RunError
+from vasomim_core.remote import asked, comparison
+from vasomim_core.remote.comparison import compare_elsewhere
+from vasomim_core.remote.place import place_of
+from vasomim_core.synthetic import write_samples
+
+PATIENT = "MUELLER_ANNA"
+pytestmark = pytest.mark.timeout(1200)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(asked, "PAUSES", (0.05,))
+    monkeypatch.setattr(comparison, "POLL", 0.3)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Frames in a folder and files that are called like a patient."""
+    folder = tmp_path_factory.mktemp("data") / PATIENT
+    write_samples(folder, 8, size=96)
+    for path in sorted(folder.rglob("*.png")):
+        path.rename(path.with_name(f'{PATIENT}, "{path.stem}".png'))
+    return folder
+
+
+@pytest.fixture
+def settings(data) -> Comparison:
+    return Comparison(
+        (data,), methods=("frangi", "mae"), seeds=1, fraction=1, epochs=1, finetuning_epochs=1, input_size=32,
+        batch_size=4, device="cpu", clustering=True,
+    )  # fmt: skip
+
+
+def without_costs(report: str) -> str:
+    return re.sub(r"\| MAE \| [\d.]+ \| (\d+ \| [\d.]+) \| [\d.]+ \|", r"| MAE | \1 |", report)
+
+
+def test_a_comparison_that_is_killed_and_cut_off_has_the_tables_that_it_would_have_here(
+    settings, far, server, tmp_path
+):
+    out, here, seen = tmp_path / "out", tmp_path / "here", []
+    far.described()
+
+    def kill():
+        seen.append(hidden_files(far.folder))
+        process = json.loads(next(far.folder.glob("jobs/*/process.json")).read_text())["pid"]
+        psutil.Process(process).kill()
+
+    with pytest.raises(RunError, match=r"gone without a word.*the same command goes on"):
+        compare_elsewhere(out, settings, NAME, Seen(**{"scored: frangi": kill}))
+    assert PATIENT.encode() not in seen[0]
+    assert (out / "scores" / PATIENT / "frangi" / "seed-0" / "scores.csv").is_file()
+
+    def cut_off():
+        connections = psutil.Process(server.process.pid).children(recursive=True)
+        server.stop()
+        psutil.wait_procs([one for one in connections if not one.kill()])
+
+    def back():
+        if server.process is None:
+            server.start()
+
+    watcher = Seen(**{"scored: frangi": cut_off, "tries": back})
+    compared = compare_elsewhere(out, settings, watcher=watcher)
+    assert (compared.reason, compared.failures) == ("finished", {})
+    assert any("cannot be reached" in sentence for sentence in watcher.sentences)
+    assert not far.folder.exists()
+    assert standing(out).finished
+
+    work = Work(here, settings)
+    write_report(work, work.run())
+    for name in (f"tables/{PATIENT}.csv", f"scores/{PATIENT}/mae/seed-0/scores.csv"):
+        assert (out / name).read_text() == (here / name).read_text()
+    one, other = ((folder / "report.md").read_text() for folder in (out, here))
+    assert without_costs(one) == without_costs(other)
+    with open(out / "scores" / PATIENT / "mae" / "seed-0" / "scores.csv", newline="") as file:
+        assert {row["frame"][: len(PATIENT)] for row in csv.DictReader(file)} == {PATIENT}
+    run = Path("finetuning", PATIENT, "mae", "seed-0")
+    assert (out / run / "config.yaml").read_text() == (here / run / "config.yaml").read_text().replace(
+        str(here), str(out)
+    )
+    assert (out / run / "data.json").read_text() == (here / run / "data.json").read_text()
+    for folder in (run, Path("pretraining", "mae")):
+        assert (out / folder / "model.safetensors").read_bytes() == (here / folder / "model.safetensors").read_bytes()
+    assert vasomim("compare", "--out", out) == 0  # here, where nothing is left to be done
+    assert place_of(out).state == "gone"
