@@ -54,11 +54,12 @@ class Names:
 
     def words(self, text: str, job: str = "") -> str:
         """A text from there with the names and, for the folder of the job there, the paths that things have here."""
+        text = local_words(text, self.place.names)
         for neutral, own in self._paths.items() if job else ():
             text = text.replace(f"{job}/{neutral}", own)
         for neutral, own in self._sets.items():
             text = text.replace(neutral, own)
-        return local_words(text, self.place.names)
+        return text
 
 
 def place_file(names: Names, name: str, content: bytes, job: str) -> None:

@@ -35,6 +35,8 @@ from vasomim_core.training.runs import exclusive
 POLL = 10.0
 """Seconds between two looks at what has come."""
 Reason = Literal["finished", "stopped", "cancelled", "left"]
+DONE = {"model.safetensors": "trained", "scores.csv": "scored"}
+"""What the coming of a file says."""
 Answer = dict[str, Any]
 
 
@@ -214,11 +216,14 @@ class _Followed:
                 for one, content in answers:
                     if one.get("all"):
                         break
-                    place_file(self.names, str(one["name"]), content, answer["job"])
-                    self.brought[one["name"]] = answer["files"].get(one["name"])
-                    if one["name"].endswith("scores.csv"):
-                        row, seed = self.names.local(one["name"]).parts[-3:-1]
-                        self.watcher.said(f"scored: {row}, {seed}")
+                    name = str(one["name"])
+                    path = self.names.local(name)
+                    known = path.exists()
+                    place_file(self.names, name, content, answer["job"])
+                    self.brought[name] = answer["files"].get(name)
+                    if not known and path.name in DONE:
+                        what = path.parent.relative_to(self.work.out).as_posix()
+                        self.watcher.said(f"{DONE[path.name]}: {what}")
         return answer
 
     def _wait(self) -> None:
@@ -263,7 +268,7 @@ class _Followed:
 
 def _late(name: str) -> tuple[bool, str]:
     """What tells that something is there comes after it: models after events, scores after their pictures."""
-    return name.endswith(("model.safetensors", "scores.csv")), name
+    return name.endswith(tuple(DONE)), name
 
 
 def _result(answer: Answer) -> dict[str, Any] | None:

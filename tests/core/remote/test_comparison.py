@@ -18,10 +18,11 @@ from vasomim_core.comparing.report import write_report
 from vasomim_core.comparing.settings import Comparison
 from vasomim_core.comparing.standing import standing
 from vasomim_core.comparing.work import Work
-from vasomim_core.errors import RunError
+from vasomim_core.errors import RemoteError, RunError
 from vasomim_core.remote import asked, comparison
+from vasomim_core.remote.compared import Names, place_file
 from vasomim_core.remote.comparison import compare_elsewhere
-from vasomim_core.remote.place import place_of
+from vasomim_core.remote.place import Place, place_of
 from vasomim_core.synthetic import write_samples
 
 PATIENT = "MUELLER_ANNA"
@@ -76,7 +77,7 @@ def test_a_comparison_that_is_killed_and_cut_off_has_the_tables_that_it_would_ha
         psutil.Process(process).kill()
 
     with pytest.raises(RunError, match=r"gone without a word.*the same command goes on"):
-        compare_elsewhere(out, settings, NAME, Seen(**{"scored: frangi": kill}))
+        compare_elsewhere(out, settings, NAME, Seen(**{f"scored: scores/{PATIENT}/frangi": kill}))
     assert PATIENT.encode() not in seen[0]
     assert (out / "scores" / PATIENT / "frangi" / "seed-0" / "scores.csv").is_file()
 
@@ -89,7 +90,7 @@ def test_a_comparison_that_is_killed_and_cut_off_has_the_tables_that_it_would_ha
         if server.process is None:
             server.start()
 
-    watcher = Seen(**{"scored: frangi": cut_off, "tries": back})
+    watcher = Seen(**{"trained: pretraining/mae": cut_off, "tries": back})
     compared = compare_elsewhere(out, settings, watcher=watcher)
     assert (compared.reason, compared.failures) == ("finished", {})
     assert any("cannot be reached" in sentence for sentence in watcher.sentences)
@@ -113,3 +114,69 @@ def test_a_comparison_that_is_killed_and_cut_off_has_the_tables_that_it_would_ha
         assert (out / folder / "model.safetensors").read_bytes() == (here / folder / "model.safetensors").read_bytes()
     assert vasomim("compare", "--out", out) == 0  # here, where nothing is left to be done
     assert place_of(out).state == "gone"
+
+
+def test_what_would_be_sent_is_listed_and_not_sent(data, far, tmp_path, capsys):
+    far.described()
+    out = tmp_path / "out"
+    options = ("compare", "--out", out, "--data", data, "--methods", "frangi", "--device", "cpu", "--seeds", 1)
+    assert vasomim(*options, "--on", NAME, "--dry-run") == 0
+    assert f"would send to {NAME} (far:{far.folder}): 8 frames, 8 masks" in capsys.readouterr().out
+    assert not out.exists()
+    assert not far.folder.exists()
+    assert vasomim(*options, "--dry-run") == 1
+
+
+def test_a_comparison_stays_where_it_was_begun(settings, far, tmp_path):
+    far.described()
+    (tmp_path / "here" / "scores").mkdir(parents=True)
+    with pytest.raises(RunError, match="was begun here"):
+        compare_elsewhere(tmp_path / "here", settings, NAME)
+    out = tmp_path / "out"
+    out.mkdir()
+    Place(NAME, state="there").write(out)
+    with pytest.raises(RunError, match=f"is on {NAME}, not on other"):
+        compare_elsewhere(out, settings, "other")
+    Place(NAME, state="gone").write(out)
+    with pytest.raises(RunError, match="without --on it goes on here"):
+        compare_elsewhere(out, settings, NAME)
+    assert not far.folder.exists()
+
+
+@pytest.fixture
+def names(settings, tmp_path) -> Names:
+    work = Work(tmp_path / "out", settings)
+    return Names(work, Place(NAME, names={"frame-000001": 'b"1, x'}, left_out=("MUELLER.png is damaged",)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../report.md", "scores/../../x/scores.csv", "/etc/scores.csv", "compare.yaml", "remote.json", ".lock",
+        "scores/set-000000/mae/seed-0/x.csv", "pretraining/mae/state.pt", "frames/index.json", "report.md",
+    ],
+)  # fmt: skip
+def test_nothing_else_than_files_of_a_comparison_is_taken(names, name, tmp_path):
+    with pytest.raises(RemoteError, match="which is no file of a comparison"):
+        place_file(names, name, b"", "/job")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["compare.yaml"]
+
+
+def test_things_have_the_names_that_they_have_here(names, data, tmp_path):
+    out = tmp_path / "out"
+    place_file(names, "scores/set-000000/mae/seed-0/scores.csv", b"frame,group\nframe-000001,0\n", "/job")
+    with open(out / "scores" / PATIENT / "mae" / "seed-0" / "scores.csv", newline="") as file:
+        assert list(csv.DictReader(file)) == [{"frame": 'b"1, x', "group": "0"}]
+    event = {"event": "warning", "message": "/job/data/set-000000/images/frame-000001.png is black", "pid": 5}
+    half = json.dumps(event).encode() + b'\n{"event": "st'
+    place_file(names, "pretraining/mae/events.jsonl", half, "/job")
+    (told,) = map(json.loads, (out / "pretraining" / "mae" / "events.jsonl").read_text().splitlines())
+    assert told == {"event": "warning", "message": 'b"1, x is black'}
+    settings = b"job: finetune\nlabels: /job/data/set-000000/train\nrun: /job/run/finetuning/set-000000/mae\n"
+    place_file(names, "finetuning/set-000000/mae/seed-0/config.yaml", settings, "/job")
+    written = (out / "finetuning" / PATIENT / "mae" / "seed-0" / "config.yaml").read_text()
+    assert f"labels: {data}/train\nrun: {out}/finetuning/{PATIENT}/mae\n" in written
+    place_file(names, "frames/facts.json", b'{"frames": 3, "left_out": ["frame-000001.png"]}', "/job")
+    assert json.loads((out / "frames" / "facts.json").read_text())["left_out"] == ["MUELLER.png is damaged", 'b"1, x']
+    with pytest.raises(RemoteError, match="damaged file"):
+        place_file(names, "frames/facts.json", b"[1]", "/job")

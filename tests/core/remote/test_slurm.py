@@ -18,11 +18,12 @@ from tests.core.remote.cluster import LICENCE, Cluster
 from tests.core.remote.conftest import NAME, Far
 from tests.core.remote.test_running import TRAINING, Seen, config
 from tests.core.training.test_resume import losses, vasomim
+from vasomim_core.comparing.settings import Comparison
+from vasomim_core.comparing.standing import standing
 from vasomim_core.config import FinetuneConfig, to_dict
 from vasomim_core.errors import RemoteError, RunError
-from vasomim_core.remote import asked, copying
+from vasomim_core.remote import asked, comparison, copying
 from vasomim_core.remote.running import cancel, train_elsewhere
-from vasomim_core.remote.sending import list_parcel
 from vasomim_core.training.events import EventLog, read_events
 from vasomim_core.training.finetune import finetune
 from vasomim_core.training.runs import save_config
@@ -158,8 +159,7 @@ def test_a_run_that_was_left_is_found_again_stopped_and_cancelled(config, far, c
     assert not far.folder.exists()
 
 
-@pytest.mark.parametrize("waits", [False, True])
-@pytest.mark.parametrize(("times", "reason"), [(1, "stopped"), (2, "cancelled")])
+@pytest.mark.parametrize(("waits", "times", "reason"), [(True, 1, "stopped"), (False, 2, "cancelled")])
 def test_ctrl_c_stops_a_run_and_twice_cancels_it(config, far, cluster, waits, times, reason):
     if waits:
         cluster.occupy()
@@ -180,7 +180,7 @@ def test_ctrl_c_stops_a_run_and_twice_cancels_it(config, far, cluster, waits, ti
 def test_a_run_that_somebody_cancels_there_says_so(config, far, cluster):
     far.described(READS_FOR_EVER=1)
     watcher = Seen(prepare=lambda: cluster.said("scancel", *cluster.jobs()))
-    with pytest.raises(RunError, match=f"the run on {NAME} was cancelled in SLURM; it had saved no state"):
+    with pytest.raises(RunError, match=rf"the run on {NAME} was cancelled in SLURM.*; it had saved no state"):
         train_elsewhere(config, NAME, watcher=watcher)
     (warning,) = [event for event in read_events(config.run) if event["event"] == "warning"]
     assert warning["message"] == f"The run on {NAME} was cancelled in SLURM."
@@ -200,8 +200,6 @@ def test_what_the_cluster_does_not_have_is_said_before_anything_is_sent(config, 
     far.described()
     with pytest.raises(RemoteError, match=words):
         train_elsewhere(config, NAME)
-    with pytest.raises(RemoteError, match=words):
-        list_parcel(config, NAME)
     assert not config.run.exists()
     assert not far.folder.exists()
 
@@ -220,6 +218,20 @@ def test_a_check_tells_of_the_partition_and_of_a_node(far, cluster, capsys):
     assert "partition main (1 nodes, up): at most 2-00:00:00 a run, a run would begin at 20" in said
     assert "a node of it: VasoMIM" in said
     assert "is described without a GPU" in said or "no GPU that torch can use" in said
+
+
+def test_a_comparison_waits_in_the_queue_and_comes_back(far, cluster, labelled, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "POLL", 0.3)
+    blocker = cluster.occupy()
+    far.asks(sbatch=(f"licenses={LICENCE}",))
+    far.described()
+    watcher = Seen(waits=lambda: cluster.said("scancel", blocker))
+    settings = Comparison((labelled,), methods=("frangi",), seeds=1, fraction=1, device="cpu")
+    compared = comparison.compare_elsewhere(tmp_path / "out", settings, NAME, watcher)
+    assert compared.reason == "finished"
+    assert standing(tmp_path / "out").finished
+    assert any("waits in the queue" in sentence for sentence in watcher.sentences)
+    assert not far.folder.exists()
 
 
 def test_a_run_saves_its_state_before_its_time_is_over(short_run, cluster):
