@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,8 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 GRACE = 10.0
 """Seconds from the wish that a job ends to its end by force, and then to giving up."""
 FORGOTTEN = "Invalid job id"
+OVER = (FORGOTTEN, "already completing or completed")
+"""What SLURM's commands say of a job that has ended."""
 SCRIPT = """#!/bin/sh
 # SLURM starts this, again where it has put the run back into its queue; then the run goes on from its last saved state.
 export {environment}
@@ -95,28 +96,31 @@ class Slurm:
 
     def stop(self) -> None:
         """As `Started.stop`."""
-        number = self._number()
-        with suppress(Refused):  # it has ended meanwhile
-            _said("scancel", "--state=PENDING", number)
-            _said("scancel", "--batch", "--signal=TERM", number)
+        self._cancel("--state=PENDING")
+        self._cancel("--batch", "--signal=TERM")
         self.ending()
 
     def end(self) -> None:
         """As `Started.end`."""
-        number = self._number()
         for how in ((), ("--full", "--signal=KILL")):
-            with suppress(Refused):
-                _said("scancel", *how, number)
+            self._cancel(*how)
             until = time.monotonic() + GRACE
             while (alive := self._look().alive) and time.monotonic() < until:
                 time.sleep(min(0.5, PAUSES[0]))
             if not alive:
                 return
-        raise Refused(f"SLURM does not end the run's job {number}; try again in a minute")
+        raise Refused(f"SLURM does not end the run's job {self._number()}; try again in a minute")
 
     def ending(self) -> None:
         """As `Started.ending`: SLURM is asked sooner again."""
         self._answers = min(self._answers, 1)
+
+    def _cancel(self, *how: str) -> None:
+        try:
+            _said("scancel", *how, self._number())
+        except Refused as error:
+            if not any(words in str(error) for words in OVER):
+                raise
 
     def _number(self) -> str:
         number = json.loads(self._record.read_text())["job"]

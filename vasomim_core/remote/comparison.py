@@ -174,7 +174,7 @@ class _Followed:
         """
         if not self._look()["alive"] and not self._done:
             require(self.place.machine, look(self.connection), self.work.comparison.device)
-            self.connection.ask("resume", id=self.place.job, **commands(there(self.work.comparison)))
+            self.connection.ask("resume", (), id=self.place.job, **commands(there(self.work.comparison)))
 
     def to_the_end(self) -> Compared:
         """Follow it; bring here what comes of it, and write the report.

@@ -85,7 +85,7 @@ def look(connection: Connection, node: bool = False) -> Found:
         RemoteError: it can be, and has no VasoMIM that answers.
         ConfigError: its answer is none.
     """
-    found = from_dict(Found, connection.ask("probe", **({"node": True} if node else {})))
+    found = from_dict(Found, connection.ask("probe", node=node))
     return replace(found, asks=connection.machine.gpus)
 
 

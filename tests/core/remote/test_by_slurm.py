@@ -136,6 +136,15 @@ def test_a_silent_cluster_has_not_ended_a_run(job, stand):
     assert job.standing().alive
 
 
+def test_a_stop_that_did_not_arrive_is_told(job, stand):
+    stand.says("scancel", error="Kill job error on job id 7: Job/step already completing or completed")
+    job.stop()
+    assert stand.asked("scancel") == ["--state=PENDING 7", "--batch --signal=TERM 7"]
+    stand.says("scancel", error="Kill job error on job id 7: Unable to contact slurm controller (connect failure)")
+    with pytest.raises(Refused, match="Unable to contact"):
+        job.stop()
+
+
 def test_slurm_is_not_asked_all_the_time(job, stand, monkeypatch):
     monkeypatch.setattr(by_slurm, "PAUSES", (3600.0,))
     stand.says("squeue", "RUNNING|None|node1|N/A")

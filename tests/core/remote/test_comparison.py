@@ -57,7 +57,7 @@ def data(tmp_path_factory) -> Path:
 def settings(data) -> Comparison:
     return Comparison(
         (data,), methods=("frangi", "mae"), seeds=1, fraction=1, epochs=1, finetuning_epochs=1, input_size=32,
-        batch_size=4, device="cpu", clustering=True,
+        batch_size=4, device="cpu",
     )  # fmt: skip
 
 
