@@ -128,7 +128,7 @@ def check_machine(name: str, machine: Machine) -> None:
     for option in machine.sbatch:
         named = _SBATCH.fullmatch(option)
         if named is None:
-            raise ConfigError(f"sbatch has {shown(option)}; give long names of options without dashes, such as account=angio")
+            raise ConfigError(f"sbatch has {shown(option)}; give long names without dashes, such as account=angio")
         if named[1] in OURS:
             raise ConfigError(f"sbatch has {shown(option)}, which VasoMIM sets itself; leave it out")
 

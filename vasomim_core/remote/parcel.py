@@ -75,6 +75,11 @@ class Parcel:
     left_out: list[str] = field(default_factory=list)
 
     @property
+    def device(self) -> str:
+        """That the run asks for."""
+        return self.settings.device if isinstance(self.settings, Comparison) else self.settings.training.device
+
+    @property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(self.sizes.values())

@@ -84,7 +84,7 @@ def listed(connection: Connection, found: Found, parcel: Parcel) -> Listing:
     """
     absent = connection.ask("missing", hashes=list(parcel.sizes))["missing"]
     new_size = sum(parcel.sizes[sha] for sha in absent if sha in parcel.sizes)
-    require(connection.name, found, size=new_size)
+    require(connection.name, found, parcel.device, new_size)
     return Listing(
         machine=connection.name,
         host=connection.machine.host,

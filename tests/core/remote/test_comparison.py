@@ -56,7 +56,7 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture
 def settings(data) -> Comparison:
     return Comparison(
-        (data,), methods=("frangi", "mae"), seeds=1, fraction=1, epochs=1, finetuning_epochs=1, input_size=32,
+        (data,), methods=("frangi", "mae"), seeds=1, fraction=1.0, epochs=1, finetuning_epochs=1, input_size=32,
         batch_size=4, device="cpu",
     )  # fmt: skip
 
@@ -68,13 +68,14 @@ def without_costs(report: str) -> str:
 def test_a_comparison_that_is_killed_and_cut_off_has_the_tables_that_it_would_have_here(
     settings, far, server, tmp_path
 ):
-    out, here, seen = tmp_path / "out", tmp_path / "here", []
-    far.described()
+    out, here, gate, seen = tmp_path / "out", tmp_path / "here", tmp_path / "gate", []
+    far.described(HOLD="mae", WAIT_FOR=gate)
 
     def kill():
         seen.append(hidden_files(far.folder))
         process = json.loads(next(far.folder.glob("jobs/*/process.json")).read_text())["pid"]
         psutil.Process(process).kill()
+        gate.touch()
 
     with pytest.raises(RunError, match=r"gone without a word.*the same command goes on"):
         compare_elsewhere(out, settings, NAME, Seen(**{f"scored: scores/{PATIENT}/frangi": kill}))
