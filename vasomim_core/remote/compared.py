@@ -19,8 +19,6 @@ from vasomim_core.remote.far import COMPARED
 from vasomim_core.remote.parcel import RUN, local_words, there
 from vasomim_core.remote.place import Place
 
-MODEL = ".safetensors"
-
 
 class Names:
     """What things are called here and there.
@@ -46,11 +44,6 @@ class Names:
         if not COMPARED.fullmatch(name):
             raise RemoteError(f"{self.place.machine} gave {name!r:.60}, which is no file of a comparison")
         return self.out.joinpath(*(self._sets.get(part, part) for part in name.split("/")))
-
-    def here_already(self, name: str, size: int) -> bool:
-        """Whether a model is here, which is brought once."""
-        path = self.local(name)
-        return path.suffix == MODEL and path.is_file() and path.stat().st_size == size
 
     def words(self, text: str, job: str = "") -> str:
         """A text from there with the names and, for the folder of the job there, the paths that things have here."""

@@ -20,6 +20,7 @@ from vasomim_core.comparing.standing import SCORES
 from vasomim_core.comparing.work import Outcome, Work
 from vasomim_core.data.spool import spool
 from vasomim_core.errors import RemoteError, RunError
+from vasomim_core.files import open_ordinary, write_json
 from vasomim_core.remote.asked import LOOK, Asked, Interrupted, Patience
 from vasomim_core.remote.compared import Names, place_file
 from vasomim_core.remote.connection import Connection
@@ -35,6 +36,8 @@ from vasomim_core.training.runs import exclusive
 POLL = 10.0
 """Seconds between two looks at what has come."""
 Reason = Literal["finished", "stopped", "cancelled", "left"]
+BROUGHT = "brought.json"
+"""In the folder of a comparison, which files have come from there, by their size and time there."""
 DONE = {"model.safetensors": "trained", "scores.csv": "scored"}
 """What the coming of a file says."""
 Answer = dict[str, Any]
@@ -162,7 +165,7 @@ class _Followed:
     def __init__(self, work: Work, place: Place, connection: Connection, asked: Asked, watcher: Watcher):
         self.work, self.place, self.connection, self.asked, self.watcher = work, place, connection, asked, watcher
         self.names = Names(work, place)
-        self.brought: dict[str, Any] = {}
+        self.brought = _brought(work.out)
         self.queue: dict[str, str] = {}
         self.stop_sent = False
 
@@ -192,7 +195,10 @@ class _Followed:
         except Interrupted:
             if not self.asked.cancel:
                 return self._compared("left")
-            take_away(self.connection, self.place.job)
+            try:
+                take_away(self.connection, self.place.job)
+            except RemoteError as error:
+                return self._compared("left", message=f"it could not be cancelled: {error}")
             self.place.now("gone", self.work.out)
             return self._compared("cancelled")
         except RemoteError as error:  # it may go on there all the same
@@ -203,28 +209,41 @@ class _Followed:
         return all(job.done() for job in self.work.jobs.values())
 
     def _look(self) -> Answer:
-        """How it stands, after all that there is by then has come here."""
+        """Pass on a stop that is asked for; how it stands, after all that there is by then has come here."""
+        if self.asked.stop and not self.stop_sent:
+            self.connection.ask("stop", id=self.place.job)
+            self.stop_sent = True
+            self.watcher.said("stops after the step in hand; again, and it is cancelled")
         answer = self.connection.ask("compared", id=self.place.job)
         said = in_queue(self.place.machine, answer["queue"])
         if said and said != in_queue(self.place.machine, self.queue):
             self.watcher.said(said)
         self.queue = answer["queue"]
-        new = [name for name, known in answer["files"].items() if self.brought.get(name) != known]
-        new = [name for name in new if not self.names.here_already(name, answer["files"][name][0])]
+        new = [
+            name
+            for name, known in answer["files"].items()
+            if self.brought.get(name) != known or not self.names.local(name).exists()
+        ]
         if new:
-            with self.connection.answers("fetch", id=self.place.job, names=sorted(new, key=_late)) as answers:
-                for one, content in answers:
-                    if one.get("all"):
-                        break
-                    name = str(one["name"])
-                    path = self.names.local(name)
-                    known = path.exists()
-                    place_file(self.names, name, content, answer["job"])
-                    self.brought[name] = answer["files"].get(name)
-                    if not known and path.name in DONE:
-                        what = path.parent.relative_to(self.work.out).as_posix()
-                        self.watcher.said(f"{DONE[path.name]}: {what}")
+            try:
+                self._bring(sorted(new, key=_late), answer)
+            finally:
+                write_json(self.work.out / BROUGHT, self.brought)
         return answer
+
+    def _bring(self, names: list[str], answer: Answer) -> None:
+        with self.connection.answers("fetch", id=self.place.job, names=names) as answers:
+            for one, content in answers:
+                if one.get("all"):
+                    break
+                name = str(one["name"])
+                path = self.names.local(name)
+                known = path.exists()
+                place_file(self.names, name, content, answer["job"])
+                self.brought[name] = answer["files"].get(name)
+                if not known and path.name in DONE:
+                    what = path.parent.relative_to(self.work.out).as_posix()
+                    self.watcher.said(f"{DONE[path.name]}: {what}")
 
     def _wait(self) -> None:
         """Until it is time for another look, or something is asked.
@@ -237,9 +256,6 @@ class _Followed:
             if self.asked.cancel or self.asked.leave:
                 raise Interrupted
             if self.asked.stop and not self.stop_sent:
-                self.connection.ask("stop", id=self.place.job)
-                self.stop_sent = True
-                self.watcher.said("stops after the step in hand; again, and it is cancelled")
                 return
             time.sleep(min(LOOK, POLL))
 
@@ -264,6 +280,16 @@ class _Followed:
         outcome = Outcome(failures or {}, stopped=reason != "finished")
         report, rows = write_report(self.work, outcome), tuple(row.name for row in self.work.rows)
         return Compared(report, rows, self.place.machine, reason, outcome.failures, message)
+
+
+def _brought(out: Path) -> dict[str, Any]:
+    """Size and time there of the files that are here already; what cannot be read is brought again."""
+    try:
+        with open_ordinary(out / BROUGHT) as file:
+            known = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _late(name: str) -> tuple[bool, str]:
