@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from vasomim_core.comparing.datasets import FACTS
 from vasomim_core.comparing.work import Work
 from vasomim_core.errors import RemoteError
 from vasomim_core.files import atomic
@@ -18,6 +19,7 @@ from vasomim_core.remote.copying import own_data
 from vasomim_core.remote.far import COMPARED
 from vasomim_core.remote.parcel import RUN, local_words, there
 from vasomim_core.remote.place import Place
+from vasomim_core.training.runs import DATA
 
 
 class Names:
@@ -86,25 +88,29 @@ def place_file(names: Names, name: str, content: bytes, job: str) -> None:
 
 
 def _changed(path: Path, content: bytes, told: Callable[[Any], Any], names: Names) -> bytes:
-    """The content of a file with own names in it."""
+    """The content of a file with own names in it; half of a character stands as in `files.write_json`."""
     if path.name == "events.jsonl":
         lines = content.decode().split("\n")[:-1]  # the last one may be half-written
-        return "".join(
-            json.dumps(_event(told(json.loads(line)), names), ensure_ascii=False) + "\n" for line in lines
-        ).encode()
-    if path.name == "data.json":
-        return json.dumps(own_data(content, names.place.names)).encode()
-    if path.name == "facts.json":
+        events = (_event(told(json.loads(line)), names) for line in lines)
+        text = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events)
+    elif path.name == DATA:
+        text = _json(own_data(content, names.place.names))
+    elif path.name == FACTS:
         facts = json.loads(content)
-        facts["left_out"] = [*names.place.left_out, *told(facts["left_out"])]
-        return json.dumps(facts, ensure_ascii=False).encode()
-    if path.suffix == ".yaml":
-        return yaml.safe_dump(told(yaml.safe_load(content)), sort_keys=False, allow_unicode=True).encode()
-    if path.suffix == ".csv":
-        rows, text = csv.reader(io.StringIO(content.decode(), newline="")), io.StringIO(newline="")
-        csv.writer(text).writerows(told(row) for row in rows)
-        return text.getvalue().encode()
-    return content
+        text = _json({**facts, "left_out": [*names.place.left_out, *told(facts["left_out"])]})
+    elif path.suffix == ".yaml":
+        text = yaml.safe_dump(told(yaml.safe_load(content)), sort_keys=False, allow_unicode=True)
+    elif path.suffix == ".csv":
+        written = io.StringIO(newline="")
+        csv.writer(written).writerows(told(row) for row in csv.reader(io.StringIO(content.decode(), newline="")))
+        text = written.getvalue()
+    else:
+        return content
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def _event(event: dict[str, Any], names: Names) -> dict[str, Any]:
