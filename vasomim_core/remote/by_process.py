@@ -79,6 +79,10 @@ class Process:
                     end(member)
             _, tree = psutil.wait_procs(tree, timeout=GRACE)
 
+    def forget(self) -> None:
+        """As `Started.forget`."""
+        self._record.unlink(missing_ok=True)
+
     def ending(self) -> None:
         """As `Started.ending`; a process is seen to end."""
 

@@ -111,6 +111,10 @@ class Slurm:
                 return
         raise Refused(f"SLURM does not end the run's job {self._number()}; try again in a minute")
 
+    def forget(self) -> None:
+        """As `Started.forget`."""
+        self._record.unlink(missing_ok=True)
+
     def ending(self) -> None:
         """As `Started.ending`: SLURM is asked sooner again."""
         self._answers = min(self._answers, 1)

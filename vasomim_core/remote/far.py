@@ -107,14 +107,19 @@ class Place:
         self.gpus, self.sbatch = gpus, sbatch
 
     def started(self, job: Path) -> Started:
-        """The run of a job, by whichever way it was started."""
-        ways: tuple[Started, ...] = (Process(job), Slurm(job, self.sbatch or ()))
-        new = ways[self.sbatch is not None]
-        return next((way for way in ways if way.there), new)
+        """The run of a job, by whichever way it was started; of one that was not, the way of this place."""
+        ways = self._ways(job)
+        return next((way for way in ways if way.there), ways[0])
 
     def start(self, job: Path, begin: list[str], resume: list[str]) -> None:
-        """Start the run of a job."""
-        self.started(job).start(Commands(begin, resume, self.gpus))
+        """Start the run of a job, which is not at work, by the way of this place: it may have been another before."""
+        way, other = self._ways(job)
+        way.start(Commands(begin, resume, self.gpus))
+        other.forget()
+
+    def _ways(self, job: Path) -> tuple[Started, Started]:
+        process, slurm = Process(job), Slurm(job, self.sbatch or ())
+        return (process, slurm) if self.sbatch is None else (slurm, process)
 
     def stored(self, sha: str) -> Path:
         """Where the file of a hash lies."""

@@ -89,6 +89,9 @@ class Started(Protocol):
     def end(self) -> None:
         """End it now, and wait for that."""
 
+    def forget(self) -> None:
+        """Be no run any more."""
+
     def ending(self) -> None:
         """Be told that it has said its last word."""
 

@@ -11,7 +11,9 @@ import pytest
 
 from vasomim_core.errors import ConfigError
 from vasomim_core.remote import by_slurm
+from vasomim_core.remote.by_process import Process
 from vasomim_core.remote.by_slurm import Slurm, cluster
+from vasomim_core.remote.far import Place
 from vasomim_core.remote.machines import Machine, save_machine
 from vasomim_core.remote.queue_words import ended_by, in_queue
 from vasomim_core.remote.started import Commands, Refused
@@ -185,6 +187,19 @@ def test_a_partition_is_known_by_what_its_nodes_have(stand):
     assert found["gpus"] == ["4 × a100 a node", "8 × GPU a node"]
     assert cluster([])["gpus"] == []
     assert cluster(["--partition=none"])["limit"] == ""
+
+
+def test_a_run_goes_on_as_its_machine_is_described_by_then(stand, tmp_path):
+    stand.says("squeue")
+    stand.says("sbatch", "8")
+    place = Place(str(tmp_path), sbatch=[])
+    job = place.job("0123456789abcdef")
+    job.mkdir(parents=True)
+    (job / "process.json").write_text("{}")
+    assert isinstance(place.started(job), Process)
+    place.start(job, ["finetune"], ["finetune"])
+    assert isinstance(place.started(job), Slurm)
+    assert isinstance(Place(str(tmp_path)).started(job), Slurm)
 
 
 def test_several_gpus_are_several_processes():
