@@ -144,6 +144,8 @@ class _Facts:
             self.validations = [v for v in self.validations if v.get("step", 0) <= self.step]
         elif kind == "prepare":
             self.prepared = f"Reads frames: {event.get('done')} of {event.get('total')}."
+        elif kind == "queue":  # of a cluster, at first or again
+            self.training, self.prepared, self.end = False, event["message"], None
         elif kind == "pace":
             self.step, self.eta = event["step"], event["eta"]
             self.epoch = event.get("epoch", self.epoch)

@@ -29,6 +29,13 @@ class Machines(Options):
         port: of the SSH server; None = as the SSH configuration says.
         ssh_config: file that `ssh` reads in the place of the user's own configuration; None = that.
         keep_frames: leave frames and masks there when a run has ended, so that the next one need not send them again.
+        gpus: graphics cards of one run; several share each batch, 0 = it is computed on processors.
+        slurm: it is the login node of a SLURM cluster, and runs are jobs in its queue.
+        partition: of the cluster, where runs go; empty = the cluster's default.
+        hours: after which SLURM ends a run, which saves its state shortly before; None = as the cluster has it.
+        cpus: processor cores of one run; None = as the cluster has it.
+        memory: main memory of one run in GB; None = as the cluster has it.
+        sbatch: further options of `sbatch` without their dashes, such as account=angio qos=long.
     """
 
     add: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
@@ -42,20 +49,25 @@ class Machines(Options):
     port: int | None = Machine.port
     ssh_config: Path | None = Machine.ssh_config
     keep_frames: bool = Machine.keep_frames
+    gpus: int = Machine.gpus
+    slurm: bool = Machine.slurm
+    partition: str = Machine.partition
+    hours: float | None = Machine.hours
+    cpus: int | None = Machine.cpus
+    memory: int | None = Machine.memory
+    sbatch: tuple[str, ...] = Machine.sbatch
 
     def run(self) -> dict[str, Any]:
         """Do what is asked, then list all."""
-        from vasomim_core.config import to_dict
+        from vasomim_core.config import fields, to_dict
 
         told: dict[str, Any] = {}
         if self.add is not None:
             if self.host is None:
                 raise ConfigError("a machine needs its --host: a name, an alias of your SSH configuration or user@host")
+            given = {field: getattr(self, field) for field in fields(Machine)}
             config = None if self.ssh_config is None else self.ssh_config.resolve()
-            save_machine(
-                self.add,
-                Machine(self.host, self.folder, self.python, self.setup, self.port, config, self.keep_frames),
-            )
+            save_machine(self.add, Machine(**{**given, "ssh_config": config}))
         if self.remove is not None:
             remove_machine(self.remove)
         if self.clean is not None:
@@ -76,6 +88,7 @@ class Machines(Options):
             gpus = ", ".join(found["gpus"]) or "no GPU"
             lines += [
                 f"{self.check}: VasoMIM {found['version']} on Python {found['python']}, {gpus}",
+                *_cluster(found["queue"]),
                 f"    {found['folder']}: {found['free'] / 1e9:.0f} GB free, {runs}, "
                 f"{found['stored'] / 1e6:.1f} MB of frames",
                 *(f"    it cannot be used: {sentence}" for sentence in result["obstacles"]),
@@ -84,7 +97,10 @@ class Machines(Options):
         if lines:
             return "\n".join(lines)
         known = result["machines"].items()
-        listed = [f"{name}: {one['host']}, in {one['folder']}, by {one['python']}" for name, one in known]
+        listed = [
+            f"{name}: {one['host']}, in {one['folder']}, by {one['python']}" + (", SLURM" if one["slurm"] else "")
+            for name, one in known
+        ]
         return "\n".join(listed) or "no machines yet; `vasomim machines --add NAME --host HOST` describes one"
 
 
@@ -98,5 +114,20 @@ def _checked(name: str) -> dict[str, Any]:
     from vasomim_core.config import to_dict
     from vasomim_core.remote.machine_check import differences, look, obstacles
 
-    found = look(_connection(name))
+    found = look(_connection(name), node=True)
     return {"found": to_dict(found), "obstacles": obstacles(name, found), "differences": differences(name, found)}
+
+
+def _cluster(queue: dict[str, Any] | None) -> list[str]:
+    """What is to be said of a cluster's partition, and of one of its nodes."""
+    if queue is None or not queue["limit"]:
+        return []
+    soon = f", a run would begin at {queue['expects'].replace('T', ' ')}" if queue["expects"] else ""
+    partition = f"partition {queue['partition']} ({queue['nodes']} nodes, {queue['state']})"
+    lines = [f"    {partition}: at most {queue['limit']} a run{soon}"]
+    if node := queue["node"]:
+        gpus = ", ".join(node.get("gpus", [])) or "no GPU that torch can use"
+        lines.append(f"    a node of it: VasoMIM {node.get('version')} on Python {node.get('python')}, {gpus}")
+    else:
+        lines.append(f"    none of its nodes was looked at ({queue['no_node']})")
+    return lines

@@ -14,7 +14,7 @@ from vasomim_core.comparing.settings import Comparison
 from vasomim_core.data.alike import Recent, thumbnail
 from vasomim_core.data.pretraining_frame import FRAME_SIZE, at_scale, pretraining_frame
 from vasomim_core.data.spool import spool
-from vasomim_core.data.store import FrameStore, Pair, build_store
+from vasomim_core.data.store import INDEX, FrameStore, Pair, build_store
 from vasomim_core.data.unlabelled import each_frame, open_unlabelled
 from vasomim_core.errors import LabelError
 from vasomim_core.files import open_ordinary, write_json, write_png
@@ -121,7 +121,7 @@ def pretraining_frames(comparison: Comparison, sets: Sequence[DataSet], out: Pat
     folder = out / "frames"
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock", None), spool(folder) as spooled:
-        if (folder / FACTS).is_file():
+        if (folder / FACTS).is_file() and (folder / INDEX).is_file():  # the facts alone come from another machine
             return FrameStore(folder)
         reported = {one.name: {_identity(frame.frame()) for frame in one.reported()} for one in sets}
         judged = set().union(*reported.values())
@@ -185,7 +185,7 @@ def alike(store: FrameStore) -> int:
 
 def some_frames(store: FrameStore, count: int, folder: Path) -> FrameStore:
     """The first frames of a store as a store of their own."""
-    if not (folder / "index.json").is_file():
+    if not (folder / INDEX).is_file():
         count = min(count, len(store))
         build_store(folder, ((store[n][0], store[n][1] > 127) for n in range(count)), count, None)
     return FrameStore(folder)

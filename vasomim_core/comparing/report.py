@@ -13,7 +13,7 @@ import numpy as np
 
 from vasomim_core.comparing.budget import Spent, spent
 from vasomim_core.comparing.clustering import SAMPLES, VESSEL, read_clustering
-from vasomim_core.comparing.datasets import DataSet, frames_facts
+from vasomim_core.comparing.datasets import FACTS, DataSet, frames_facts
 from vasomim_core.comparing.pictures import save_contact_sheet, save_schedules
 from vasomim_core.comparing.published import ABLATION, PUBLISHED, published_as
 from vasomim_core.comparing.rows import TABLE, Row, tokens_seen
@@ -95,7 +95,7 @@ def _protocol(work: Work) -> list[str]:
         "The epoch is chosen on frames that are not reported on. Scores are means over the reported frames, at their "
         "own size and the threshold 0.5; ± is the standard deviation over seeds.",
     ]
-    if (work.out / "frames" / "facts.json").is_file():
+    if (work.out / "frames" / FACTS).is_file():
         facts: Any = frames_facts(work.out)
         lines += ["", f"Pretrained on {facts['frames']} frames."]
         if facts["alike"]:
@@ -220,12 +220,14 @@ def _clusters(work: Work, one: DataSet) -> list[str]:
 
 def _costs(work: Work) -> list[str]:
     rows = []
+    there = (work.out / "frames" / FACTS).is_file()  # they are not needed themselves
+    frames: Any = frames_facts(work.out)["frames"] if there else 0
     for row in work.rows:
         if row.kind != "pretrained" or not (work.pretrained(row) / "events.jsonl").is_file():
             continue
         took = spent(work.pretrained(row))
         config = work.pretraining_of(row, work.pretrained(row), max(1, took.epochs))
-        seen = tokens_seen(config) * took.epochs * len(work.frames)
+        seen = tokens_seen(config) * took.epochs * frames
         rows.append([row.title, _minutes(took), str(took.epochs), f"{seen / 1e6:.2f}", f"{took.memory / 1e9:.2f}"])
     lines = ["## What pretraining took", ""]
     lines += _markdown(["row", "minutes", "epochs", "tokens seen, millions", "memory, GB"], rows)

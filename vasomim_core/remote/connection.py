@@ -92,7 +92,8 @@ class Connection:
         Raises:
             Lost, RemoteError: as `ask`, also from the answers.
         """
-        line = json.dumps({"do": do, "folder": self.machine.folder, **request}).encode() + b"\n"
+        place = {"folder": self.machine.folder, "gpus": self.machine.gpus, "sbatch": self.machine.sbatch_options()}
+        line = json.dumps({"do": do, "place": place, **request}).encode() + b"\n"
         with tempfile.TemporaryFile() as errors, self._process(errors) as process:
             assert process.stdin is not None
             with suppress(OSError):  # a broken pipe: why, `ssh` says at its end

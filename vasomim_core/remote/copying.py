@@ -125,13 +125,13 @@ def place_results(run: Path, config: Config, results: Iterable[tuple[str, bytes]
             if isinstance(settings, SegmentorConfig) and isinstance(config, Pretraining):
                 save_config(path, replace(settings, data=config.data, run=path.parent))
         elif path.name == DATA:
-            write_json(path, _data(content, names))
+            write_json(path, own_data(content, names))
         else:
             with atomic(path) as temporary:
                 temporary.write_bytes(content)
 
 
-def _data(content: bytes, names: Mapping[str, str]) -> Any:
+def own_data(content: bytes, names: Mapping[str, str]) -> Any:
     """The record of a run's data with the frames' own names."""
     try:
         record = json.loads(content)

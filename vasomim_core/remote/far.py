@@ -8,11 +8,12 @@ and masks lie in a store, by the hash of their file, and those of a job are link
 | place | what it is |
 |---|---|
 | store/ab/ab12….bin | a file by its SHA-256 |
-| jobs/ID/ | what one run reads, `settings.yaml`, `process.json`, `files.json`, `output.log` |
+| jobs/ID/ | what one run reads, `settings.yaml`, `files.json`, `output.log`, and `process.json` or `slurm.json` |
 | jobs/ID/run/ | its run folder |
 
-Everything is for its owner's eyes alone. A run's process has a session of its own: it needs no connection. Each request
-is a process that has to start at once: this module imports nothing that takes long.
+Everything is for its owner's eyes alone. How a run is started, found again and ended is told by `by_process`, and by
+`by_slurm` where this is the login node of a cluster. Each request is a process that has to start at once: this module
+imports nothing that takes long.
 """
 
 from __future__ import annotations
@@ -23,21 +24,19 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import psutil
-
 from vasomim_core import __version__
-from vasomim_core.locks import Holder
+from vasomim_core.remote import by_slurm
+from vasomim_core.remote.by_process import Process
+from vasomim_core.remote.by_slurm import Slurm
+from vasomim_core.remote.started import Commands, Refused, Started, write
 
 MARK = b"\x1evasomim "
 """Begins each line of an answer: what a login script prints is none."""
@@ -52,17 +51,25 @@ RESULTS = (
     "segmentor/model.safetensors",
 )
 """What is brought back of a run folder, in this order; its events come by themselves."""
+COMPARED = re.compile(
+    r"frames/facts\.json|plans/[\w-]+\.json|clustering/[\w-]+/[\w-]+\.json"
+    r"|scores/[\w-]+/[\w-]+/seed-\d+/(?:\d+\.png|scores\.csv)"
+    r"|(?:segmentor|pretraining/[\w-]+|finetuning/[\w-]+/[\w-]+/seed-\d+)"
+    r"/(?:config\.yaml|events\.jsonl|data\.json|model\.safetensors)",
+    re.ASCII,
+)
+"""What is brought back of the folder of a comparison."""
 STATES = ("run/state.pt", "run/segmentor/state.pt", "run/segmentor/model.safetensors")
 """What resuming begins with."""
-PAUSE, HEARTBEAT, GRACE = 0.2, 5.0, 5.0
-"""Seconds between two looks at the events, between two signs of life, and from SIGTERM to SIGKILL."""
+PAUSE, HEARTBEAT = 0.2, 5.0
+"""Seconds between two looks at the events, and between two signs of life."""
+NODE = 20
+"""Seconds for which a look at a compute node waits for a free one."""
+RESERVED = ("run", "process.json", "slurm.json", "job.sh", "files.json", "output.log")
+"""Names in the folder of a job that no file of a parcel may have."""
 _ID = re.compile(r"[0-9a-f]{16}")
 _SHA = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}")
-
-
-class Refused(Exception):
-    """What cannot be done, in a sentence for the person at the other end."""
 
 
 def main() -> None:
@@ -76,7 +83,7 @@ def main() -> None:
 
     try:
         request = json.loads(source.readline())
-        DO[request.pop("do")](Place(request.pop("folder")), source, answer, **request)
+        DO[request.pop("do")](Place(**request.pop("place")), source, answer, **request)
     except BrokenPipeError:  # nobody listens any more
         os._exit(1)
     except Refused as error:
@@ -86,11 +93,33 @@ def main() -> None:
 
 
 class Place:
-    """The folder for what is sent."""
+    """The folder for what is sent, and how runs are started there.
 
-    def __init__(self, folder: str):
+    Args:
+        folder: a relative one begins in the home folder.
+        gpus: of one run.
+        sbatch: what a run asks of SLURM, as arguments of `sbatch`; None = there is no SLURM.
+    """
+
+    def __init__(self, folder: str, gpus: int = 1, sbatch: list[str] | None = None):
         given = Path(folder).expanduser()
         self.folder = given if given.is_absolute() else Path.home() / given
+        self.gpus, self.sbatch = gpus, sbatch
+
+    def started(self, job: Path) -> Started:
+        """The run of a job, by whichever way it was started; of one that was not, the way of this place."""
+        ways = self._ways(job)
+        return next((way for way in ways if way.there), ways[0])
+
+    def start(self, job: Path, begin: list[str], resume: list[str]) -> None:
+        """Start the run of a job, which is not at work, by the way of this place: it may have been another before."""
+        way, other = self._ways(job)
+        way.start(Commands(begin, resume, self.gpus))
+        other.forget()
+
+    def _ways(self, job: Path) -> tuple[Started, Started]:
+        process, slurm = Process(job), Slurm(job, self.sbatch or ())
+        return (process, slurm) if self.sbatch is None else (slurm, process)
 
     def stored(self, sha: str) -> Path:
         """Where the file of a hash lies."""
@@ -129,20 +158,24 @@ class Place:
 Answer = Callable[..., None]
 
 
-def probe(place: Place, source: BinaryIO, answer: Answer) -> None:
-    """Say what this machine is."""
+def probe(place: Place, source: BinaryIO, answer: Answer, node: bool = False) -> None:
+    """Say what this machine is; of a cluster what its partition is and, where that is asked for, one of its nodes."""
     parent = next(path for path in (place.folder, *place.folder.parents) if path.is_dir())
     jobs = place.jobs()
+    queue = None if place.sbatch is None else by_slurm.cluster(place.sbatch)
+    if queue is not None and node:
+        queue |= _on_node(place)
     answer(
         {
             "version": __version__,
             "python": platform.python_version(),
             "packages": {name: _version(name) for name in PACKAGES},
-            "gpus": _gpus(),
+            "gpus": _gpus() if queue is None else queue.pop("gpus"),
+            "queue": queue,
             "folder": str(place.folder),
             "free": shutil.disk_usage(parent).free,
             "writable": os.access(parent, os.W_OK),
-            "running": sum(_alive(job) for job in jobs),
+            "running": sum(_alive(place, job) for job in jobs),
             "jobs": len(jobs),
             "stored": sum(path.stat().st_size for path in (place.folder / "store").rglob("*.bin")),
         }
@@ -162,7 +195,7 @@ def put(place: Place, source: BinaryIO, answer: Answer) -> None:
         content = source.read(header["size"])
         if hashlib.sha256(content).hexdigest() != header["sha256"]:
             raise Refused("a file did not arrive whole")
-        _write(place.stored(header["sha256"]), content)
+        write(place.stored(header["sha256"]), content)
         count += 1
     answer({"taken": count})
 
@@ -175,10 +208,22 @@ def begin(
     files: dict[str, str],
     texts: dict[str, str],
     run: list[str],
+    again: list[str],
 ) -> None:
-    """Start a job, unless it was started already; or say what is missing for it."""
+    """Start a job, unless it was started already; or say what is missing for it.
+
+    Args:
+        place: where.
+        source: of files; there are none.
+        answer: takes the answer.
+        id: of the job.
+        files: their hashes, by name.
+        texts: by name.
+        run: arguments of `vasomim` to begin with.
+        again: those to go on with, where SLURM starts it again.
+    """
     job = place.job(id)
-    if not (job / "process.json").is_file():
+    if not place.started(job).there:
         absent = [sha for sha in files.values() if not place.stored(sha).is_file()]
         if absent:
             answer({"missing": absent})
@@ -186,7 +231,7 @@ def begin(
         place.ready()
         shutil.rmtree(job, ignore_errors=True)
         job.mkdir(parents=True)
-        _write(job / "files.json", json.dumps(sorted(files.values())).encode())
+        write(job / "files.json", json.dumps(sorted(files.values())).encode())
         for name, sha in files.items():
             target = _within(job, name)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -195,32 +240,38 @@ def begin(
             except OSError:  # some file systems have no links
                 shutil.copyfile(place.stored(sha), target)
         for name, text in texts.items():
-            _write(_within(job, name), text.encode())
-        _start(job, run)
+            write(_within(job, name), text.encode())
+        place.start(job, run, again)
     answer({"begun": True})
 
 
-def resume(place: Place, source: BinaryIO, answer: Answer, id: str, run: list[str]) -> None:
-    """Go on with a job that has ended, unless it is at work."""
+def resume(place: Place, source: BinaryIO, answer: Answer, id: str, run: list[str], again: list[str]) -> None:
+    """Go on with a job that has ended, unless it is at work; arguments as of `begin`."""
     job = _there(place, id)
-    if not _alive(job):
-        _start(job, run)
+    if not _alive(place, job):
+        place.start(job, run, again)
     answer({"begun": True})
 
 
 def follow(place: Place, source: BinaryIO, answer: Answer, id: str) -> None:
-    """Tell the events of a job from the first on, as they come, until its process has ended."""
+    """Tell the events of a job from the first on, as they come, and how SLURM has it, until its process has ended."""
     job = _there(place, id)
+    run, queue = place.started(job), dict[str, str]()
     offsets, told = dict.fromkeys(LOGS, 0), time.monotonic()
     while True:
-        alive = _alive(job)  # before the events are read: what a dead process has said is complete
+        standing = run.standing()  # before the events are read: what a dead process has said is complete
+        if standing.queue != queue:
+            queue = standing.queue
+            answer({"queue": queue})
         for log in LOGS:
             lines = _whole_lines(job / log, offsets[log])
             offsets[log] += len(lines)
             if lines:
                 answer({"log": log, "lines": lines.decode("utf-8", "replace").splitlines()})
                 told = time.monotonic()
-        if not alive:
+                if b'"event": "end"' in lines:
+                    run.ending()
+        if not standing.alive:
             break
         if time.monotonic() - told > HEARTBEAT:
             answer({})
@@ -235,14 +286,29 @@ def state(place: Place, source: BinaryIO, answer: Answer, id: str) -> None:
     from vasomim_core.training.runs import is_finished
 
     job = place.job(id)
-    there = (job / "process.json").is_file()
-    answer({"there": there, "alive": _alive(job), "finished": is_finished(job / "run")})
+    there = place.started(job).there
+    answer({"there": there, "alive": _alive(place, job), "finished": is_finished(job / "run")})
 
 
-def fetch(place: Place, source: BinaryIO, answer: Answer, id: str) -> None:
-    """Give the results that there are: for each a line with its name and size, then its bytes."""
+def compared(place: Place, source: BinaryIO, answer: Answer, id: str) -> None:
+    """Say which files of a comparison there are, each with its size and time, and how it stands."""
+    job = _there(place, id)
+    standing, run = place.started(job).standing(), job / "run"
+    names = {path: path.relative_to(run).as_posix() for path in run.rglob("*")}
+    files = {}
+    for path, name in names.items():
+        if COMPARED.fullmatch(name):
+            with suppress(FileNotFoundError):
+                known = path.stat()
+                files[name] = (known.st_size, known.st_mtime_ns)
+    output = _tail(job / "output.log")
+    answer({"files": files, "job": str(job), "alive": standing.alive, "queue": standing.queue, "output": output})
+
+
+def fetch(place: Place, source: BinaryIO, answer: Answer, id: str, names: list[str] | None = None) -> None:
+    """Give results, all of a run or some of a comparison: for each a line with its name and size, then its bytes."""
     run = _there(place, id) / "run"
-    for name in RESULTS:
+    for name in RESULTS if names is None else filter(COMPARED.fullmatch, names):
         with suppress(FileNotFoundError):
             content = (run / name).read_bytes()
             answer({"name": name, "size": len(content)}, content)
@@ -251,14 +317,9 @@ def fetch(place: Place, source: BinaryIO, answer: Answer, id: str) -> None:
 
 def stop(place: Place, source: BinaryIO, answer: Answer, id: str) -> None:
     """Ask a job to stop after its step and keep its model; one that has not begun to train ends at once."""
-    job = _there(place, id)
-    if _alive(job):
-        events = job / LOGS[0]
-        if events.exists():  # also heard by a process that does not hear signals
-            with open(events, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"event": "stop", "time": round(time.time(), 3)}) + "\n")
-        with suppress(psutil.Error):
-            psutil.Process(_holder(job).pid).terminate()
+    run = place.started(_there(place, id))
+    if run.standing().alive:
+        run.stop()
     answer({"asked": True})
 
 
@@ -274,7 +335,7 @@ def remove(place: Place, source: BinaryIO, answer: Answer, id: str, keep: bool, 
 
 def clean(place: Place, source: BinaryIO, answer: Answer) -> None:
     """Remove the jobs that are not at work, and all frames that no other needs."""
-    gone = [job for job in place.jobs() if not _alive(job)]
+    gone = [job for job in place.jobs() if not _alive(place, job)]
     for job in gone:
         _remove(place, job, keep=True)
     needed = {sha for job in place.jobs() for sha in _hashes(job)}
@@ -286,66 +347,38 @@ def clean(place: Place, source: BinaryIO, answer: Answer) -> None:
 
 
 DO: dict[str, Callable[..., None]] = {
-    one.__name__: one for one in (probe, missing, put, begin, resume, follow, state, fetch, stop, remove, clean)
+    one.__name__: one
+    for one in (probe, missing, put, begin, resume, follow, state, compared, fetch, stop, remove, clean)
 }
 
 
-def _start(job: Path, arguments: list[str]) -> None:
-    """Start the command line in a session of its own, its output in a file."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
-    with open(job / "output.log", "wb") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "vasomim_core", *arguments],
-            cwd=job,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    started = psutil.Process(child.pid).create_time()
-    holder = Holder(child.pid, platform.node(), started, f"{datetime.now(UTC):%F %T} UTC")
-    _write(job / "process.json", json.dumps(asdict(holder)).encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that is wholly there or not at all (`vasomim_core.files` loads what draws and decodes)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _holder(job: Path) -> Holder:
-    holder = Holder(**json.loads((job / "process.json").read_text()))
-    if holder.host != platform.node():
-        raise Refused(
-            f"the run was started on {holder.host} and this is {platform.node()}: give the host by its own name"
-        )
-    return holder
-
-
-def _alive(job: Path) -> bool:
-    try:
-        return not _holder(job).gone
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
-        return False
+def _alive(place: Place, job: Path) -> bool:
+    run = place.started(job)
+    return run.there and run.standing().alive
 
 
 def _there(place: Place, id: str) -> Path:
     job = place.job(id)
-    if not (job / "process.json").is_file():
+    if not place.started(job).there:
         raise Refused("nothing of this run is there any more")
     return job
+
+
+def _on_node(place: Place) -> dict[str, Any]:
+    """What a compute node is, as "node" in the words of `probe`; or why that is not known, as "no_node"."""
+    request = {"do": "probe", "place": {"folder": str(place.folder), "gpus": place.gpus, "sbatch": None}}
+    why, written = by_slurm.on_node(place.sbatch or (), request, NODE)
+    for line in written.splitlines():
+        if line.startswith(MARK):
+            said = json.loads(line.removeprefix(MARK))
+            return {"node": said} if "refused" not in said else {"no_node": said["refused"]}
+    return {"no_node": why or "it gave no answer"}
 
 
 def _within(job: Path, name: str) -> Path:
     """A file of a job; nothing outside of it can be named."""
     parts = name.split("/")
-    if not all(_PART.fullmatch(part) for part in parts) or parts[0] in ("run", "process.json", "files.json"):
+    if not all(_PART.fullmatch(part) for part in parts) or parts[0] in RESERVED:
         raise Refused("the request names a file that is none of a job")
     return job.joinpath(*parts)
 
@@ -359,24 +392,13 @@ def _hashes(job: Path) -> list[str]:
 
 
 def _remove(place: Place, job: Path, keep: bool, hashes: Iterable[str] = ()) -> None:
-    if _alive(job):
-        _end(psutil.Process(_holder(job).pid))
+    if _alive(place, job):
+        place.started(job).end()
     own = set() if keep else {*_hashes(job), *hashes}
     shutil.rmtree(job, ignore_errors=True)
     others = {sha for other in place.jobs() for sha in _hashes(other)} if own else set()
     for sha in own - others:
         place.stored(sha).unlink(missing_ok=True)
-
-
-def _end(process: psutil.Process) -> None:
-    tree: Iterable[psutil.Process] = [process]
-    with suppress(psutil.Error):
-        tree = [process, *process.children(recursive=True)]
-    for end in (psutil.Process.terminate, psutil.Process.kill):
-        for member in tree:
-            with suppress(psutil.Error):
-                end(member)
-        _, tree = psutil.wait_procs(tree, timeout=GRACE)
 
 
 def _whole_lines(path: Path, offset: int) -> bytes:

@@ -24,13 +24,37 @@ from vasomim_core.schema import Ui, shown
 LONGEST = 1 << 20  # bytes
 TURN = 10.0
 """Seconds to wait until another window has written."""
+SAVE = 120
+"""Seconds before its time limit at which a run on a cluster is asked to save its state; SLURM rounds up to a minute."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _HOST = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9_\[:][\w.:\[\]-]*", re.ASCII)
+_PARTITION = re.compile(r"[A-Za-z0-9_][\w.,-]*", re.ASCII)
+_SBATCH = re.compile(r"([a-z]+(?:-[a-z]+)*)(?:=[!-~]+)?", re.ASCII)
+OURS = (
+    "array",
+    "chdir",
+    "error",
+    "export",
+    "help",
+    "input",
+    "job-name",
+    "open-mode",
+    "output",
+    "parsable",
+    "quiet",
+    "signal",
+    "test-only",
+    "usage",
+    "version",
+    "wait",
+    "wrap",
+)
+"""Options of `sbatch` that VasoMIM sets itself, or after which it could not follow a run."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine that is reached by the system's own `ssh`, with its keys, agent, jump hosts and configuration.
+    """A machine, or a cluster by its login node, reached by the system's own `ssh` with its keys and configuration.
 
     Attributes:
         host: as for `ssh`: a name, an alias of the SSH configuration, or user@host.
@@ -40,6 +64,13 @@ class Machine:
         port: of the SSH server; None = as the SSH configuration says.
         ssh_config: file that `ssh` reads in the place of the user's own configuration; None = that.
         keep_frames: leave frames and masks there when a run has ended, so that the next one need not send them again.
+        gpus: graphics cards of one run; several share each batch, 0 = it is computed on processors.
+        slurm: it is the login node of a SLURM cluster, and runs are jobs in its queue.
+        partition: of the cluster, where runs go; empty = the cluster's default.
+        hours: after which SLURM ends a run, which saves its state shortly before; None = as the cluster has it.
+        cpus: processor cores of one run; None = as the cluster has it.
+        memory: main memory of one run; None = as the cluster has it.
+        sbatch: further options of `sbatch` without their dashes, such as account=angio, qos=long, constraint=a100.
     """
 
     host: str
@@ -49,6 +80,30 @@ class Machine:
     port: Annotated[int | None, Ui(min=1, max=65535, advanced=True)] = None
     ssh_config: Annotated[Path | None, Ui(advanced=True)] = None
     keep_frames: bool = False
+    gpus: Annotated[int, Ui(min=0, max=64)] = 1
+    slurm: bool = False
+    partition: str = ""
+    hours: Annotated[float | None, Ui(min=1 / 60, max=10_000, step=1, unit="h")] = None
+    cpus: Annotated[int | None, Ui(min=1, max=1024, advanced=True)] = None
+    memory: Annotated[int | None, Ui(min=1, max=65_536, unit="GB", advanced=True)] = None
+    sbatch: Annotated[tuple[str, ...], Ui(advanced=True)] = ()
+
+    def sbatch_options(self) -> list[str] | None:
+        """What a run asks of SLURM, as arguments of `sbatch`; None where there is no SLURM."""
+        if not self.slurm:
+            return None
+        minutes = None if self.hours is None else max(1, round(60 * self.hours))
+        before = SAVE if minutes is None else min(SAVE, 6 * minutes)  # seconds: a tenth of the time at most
+        asked = {
+            "partition": self.partition or None,
+            "gres": f"gpu:{self.gpus}" if self.gpus else None,
+            "time": minutes,
+            "cpus-per-task": self.cpus,
+            "mem": self.memory and f"{self.memory}G",
+            "signal": f"B:TERM@{before}",
+        }
+        own = [f"--{name}={value}" for name, value in asked.items() if value is not None]
+        return ["--nodes=1", "--ntasks=1", "--requeue", *own, *(f"--{option}" for option in self.sbatch)]
 
 
 def check_machine(name: str, machine: Machine) -> None:
@@ -68,6 +123,14 @@ def check_machine(name: str, machine: Machine) -> None:
         text = getattr(machine, field)
         if not text.isprintable() or (field != "setup" and not text.strip()):
             raise ConfigError(f"{field} is {shown(text)}; give one line of text")
+    if machine.partition and not _PARTITION.fullmatch(machine.partition):
+        raise ConfigError(f"partition is {shown(machine.partition)}; give its name in SLURM (`sinfo` lists them)")
+    for option in machine.sbatch:
+        named = _SBATCH.fullmatch(option)
+        if named is None:
+            raise ConfigError(f"sbatch has {shown(option)}; give long names without dashes, such as account=angio")
+        if named[1] in OURS:
+            raise ConfigError(f"sbatch has {shown(option)}, which VasoMIM sets itself; leave it out")
 
 
 def machines_file() -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vasomim_core.comparing.settings import Comparison
 from vasomim_core.config import Config, FinetuneConfig
 from vasomim_core.data.pretraining_frame import at_scale
 from vasomim_core.data.unlabelled import each_frame, open_unlabelled
@@ -28,19 +30,23 @@ from vasomim_core.labels.leaving_out import without_those_in
 from vasomim_core.labels.origins import ORIGINS
 from vasomim_core.labels.report import MOST_NOTES, check_labels, passed_over
 from vasomim_core.models.catalogue import WEIGHTS, find_model
-from vasomim_core.training.runs import MODELS
+from vasomim_core.training.runs import MODELS, settings_text
 
 SETTINGS = "settings.yaml"
 """The settings of the run there."""
 RUN = "run"
 """Its run folder there."""
+DATA = "data"
+"""The frames of a comparison there."""
+PARTS = ("train", "val", "test")
+"""Of a data set, as `comparing.datasets` knows them."""
 _NEUTRAL = re.compile(r"(?:[^\s\"']*/)?\b((?:frame|val|unlabelled)-\d{6})\b(?:\.png)?")
 Progress = Callable[[int, int], object]
 
 
 @dataclass
 class Parcel:
-    """What goes to another machine for one run.
+    """What goes to another machine for one run, or one comparison.
 
     Attributes:
         settings: of the run there: every path is a name in its folder, and all else as it was.
@@ -56,7 +62,7 @@ class Parcel:
         left_out: of the notes, how many are about a file or frame that is not learned from.
     """
 
-    settings: Config
+    settings: Config | Comparison
     files: dict[str, str] = field(default_factory=dict)
     content: dict[str, Callable[[], bytes]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
@@ -67,6 +73,11 @@ class Parcel:
     models: int = 0
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+
+    @property
+    def device(self) -> str:
+        """That the run asks for."""
+        return self.settings.device if isinstance(self.settings, Comparison) else self.settings.training.device
 
     @property
     def size(self) -> int:
@@ -111,11 +122,39 @@ def pack(config: Config, keep: Keep, strict: bool = False, progress: Progress = 
             parcel.notes += passed_over(path)
             parcel.notes += check_labels(some).notes[:MOST_NOTES] if some else ()
         if config.unlabelled is not None:
-            changes["unlabelled"] = packing.unlabelled("unlabelled", config.unlabelled, strict)
+            changes["unlabelled"] = packing.unlabelled("unlabelleds", "unlabelled", config.unlabelled, strict)
     else:
-        changes["data"] = packing.unlabelled("frame", config.data, strict)
+        changes["data"] = packing.unlabelled("frames", "frame", config.data, strict, scaled=True)
     parcel.settings = replace(config, **changes)
+    parcel.texts[SETTINGS] = settings_text(parcel.settings)
     return parcel
+
+
+def pack_comparison(comparison: Comparison, keep: Keep, progress: Progress = lambda done, total: None) -> Parcel:
+    """Read what a comparison reads: each part of each data set, and what is pretrained on.
+
+    Raises:
+        LabelError, InputError: as `pack`.
+    """
+    neutral = there(comparison)
+    parcel = Parcel(neutral)
+    packing = _Packing(parcel, keep, progress)
+    for folder, path in zip(neutral.data, comparison.data, strict=True):
+        parts = [part for part in PARTS if (path / part).is_dir()] if (path / PARTS[0]).is_dir() else [""]
+        for part in parts:
+            frames = open_labels(path / part, keep)
+            packing.total += len(frames)
+            packing.labels((folder / part).as_posix(), "frame", frames)
+    for folder, path in zip(neutral.unlabelled, comparison.unlabelled, strict=True):
+        packing.unlabelled(folder.as_posix(), "unlabelled", path, strict=False, scaled=True)
+    return parcel
+
+
+def there(comparison: Comparison) -> Comparison:
+    """The settings of a comparison there, where data sets have numbers."""
+    data = tuple(Path(DATA, f"set-{place:06d}") for place in range(len(comparison.data)))
+    unlabelled = tuple(Path(DATA, f"more-{place:06d}") for place in range(len(comparison.unlabelled)))
+    return replace(comparison, data=data, unlabelled=unlabelled)
 
 
 def local_words(text: str, names: Mapping[str, str]) -> str:
@@ -129,6 +168,7 @@ class _Packing:
     def __init__(self, parcel: Parcel, keep: Keep, progress: Progress):
         self.parcel, self.keep, self.progress = parcel, keep, progress
         self.done = self.total = 0
+        self.numbers: Counter[str] = Counter()
 
     def model(self, name: str, given: str) -> str:
         """A model's file, under the name of its setting; a packaged one is there already."""
@@ -148,8 +188,8 @@ class _Packing:
             raise LabelError("There are no labelled frames: label at least one.")
         rank = {group: f"group-{place:06d}" for place, group in enumerate(sorted({one.group for one in frames}))}
         groups = {}
-        for place, one in enumerate(frames):
-            name = f"{kind}-{place:06d}"
+        for one in frames:
+            name = self.next(kind)
             self.image(f"{folder}/images/{name}.png", one.frame())
             self.image(f"{folder}/masks/{name}.png", one.class_mask())
             self.parcel.names[name] = one.name
@@ -160,18 +200,22 @@ class _Packing:
         self.parcel.texts[f"{folder}/{ORIGINS}"] = json.dumps(groups)
         return Path(folder)
 
-    def unlabelled(self, kind: str, path: Path, strict: bool) -> Path:
-        """All frames of angiograms without labels: to pretrain on, as pretraining keeps them, which is smaller."""
-        pretraining = kind == "frame"
-        found = open_unlabelled(path, strict, self.keep if pretraining else None)
+    def unlabelled(self, folder: str, kind: str, path: Path, strict: bool, scaled: bool = False) -> Path:
+        """All frames of angiograms without labels: to pretrain on `scaled` as pretraining keeps them."""
+        found = open_unlabelled(path, strict, self.keep if scaled else None)
         self.total += found.frames
         notes, left_out = list(found.notes), list(found.left_out)
-        for place, grey in enumerate(each_frame(found, notes, left_out, strict)):
-            self.image(f"{kind}s/{kind}-{place:06d}.png", at_scale(grey) if pretraining else grey)
+        for grey in each_frame(found, notes, left_out, strict):
+            self.image(f"{folder}/{self.next(kind)}.png", at_scale(grey) if scaled else grey)
             self.told()
         self.parcel.notes += notes
         self.parcel.left_out += left_out
-        return Path(f"{kind}s")
+        return Path(folder)
+
+    def next(self, kind: str) -> str:
+        """The next neutral name of a frame."""
+        self.numbers[kind] += 1
+        return f"{kind}-{self.numbers[kind] - 1:06d}"
 
     def image(self, name: str, pixels: NDArray[np.uint8]) -> None:
         """A picture as PNG, whose file holds its pixels and nothing else."""

@@ -30,12 +30,14 @@ class Place:
         state: "sending" = it has not been started yet; "there" = it was, and lies there; "gone" = nothing is there
             any more.
         names: by the neutral name of a frame there, its own.
+        left_out: of a comparison, a sentence for each file or frame that could not be read and was not sent.
     """
 
     machine: str
     job: str = field(default_factory=lambda: secrets.token_hex(8))
     state: Literal["sending", "there", "gone"] = "sending"
     names: dict[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     def write(self, run: Path) -> None:
         """Write it down."""

@@ -20,9 +20,9 @@ from vasomim_core.remote.connection import Connection
 from vasomim_core.remote.copying import Event
 from vasomim_core.remote.machine_check import Found, differences, look, require
 from vasomim_core.remote.machines import machine_named
-from vasomim_core.remote.parcel import RUN, pack
+from vasomim_core.remote.parcel import pack
 from vasomim_core.remote.place import Place, place_of
-from vasomim_core.remote.sending import Listing, listed, send, take_away
+from vasomim_core.remote.sending import Listing, commands, listed, send, take_away
 from vasomim_core.remote.watching import Ending, Watch
 from vasomim_core.training.events import EventLog
 from vasomim_core.training.host import Stop
@@ -30,7 +30,6 @@ from vasomim_core.training.runs import (
     absolute,
     exclusive,
     is_finished,
-    job_name,
     load_config,
     open_run,
     progress_events,
@@ -104,7 +103,7 @@ def train_elsewhere(
         found = look(connection)
         require(connection.name, found, config.training.device)
     elif place.state == "there" and not is_finished(config.run):
-        at_work = _found_again(connection, place, job_name(config))
+        at_work = _found_again(connection, place, config)
     asked = Asked()
     with asked.listening(), open_run(config, _Alone(), resume) as log:
         asked.events = Stop(config.run)
@@ -118,7 +117,11 @@ def train_elsewhere(
         if ending.reason == "cancelled":
             place.now("gone", config.run)
             log.write("end", reason="cancelled", message="")
-        elif ending.reason in ("finished", "patience") or not (ending.resumable or ending.reason == "left"):
+        if ending.why:
+            log.write("warning", message=f"{ending.why[0].upper()}{ending.why[1:]}.")
+        if ending.reason in ("finished", "patience") or not (
+            ending.resumable or ending.reason in ("left", "cancelled")
+        ):
             place, ending = _cleared(connection, place, config.run, ending)
     return _outcome(connection, place, config.run, ending)
 
@@ -185,7 +188,7 @@ def _place(config: Config, name: str | None, resume: bool) -> Place:
     return place
 
 
-def _found_again(connection: Connection, place: Place, job: str) -> bool:
+def _found_again(connection: Connection, place: Place, config: Config) -> bool:
     """Make sure that a run is at work, or has finished; whether it was so before.
 
     Raises:
@@ -197,7 +200,7 @@ def _found_again(connection: Connection, place: Place, job: str) -> bool:
         raise RunError(f"nothing of this run is on {place.machine} any more; start a new one with its settings")
     if not state["alive"] and not state["finished"]:
         require(place.machine, look(connection))
-        connection.ask("resume", id=place.job, run=[job, "--resume", RUN])
+        connection.ask("resume", (), id=place.job, **commands(config))
     return bool(state["alive"])
 
 
@@ -258,12 +261,13 @@ def _outcome(connection: Connection, place: Place, run: Path, ending: Ending) ->
     if ending.reason == "lost":
         said = f" ({ending.message})" if ending.message else ""
         then = f"--resume {run} goes on from its last saved state" if ending.resumable else "it had saved no state"
-        raise RunError(f"the process on {place.machine} is gone without a word, killed or out of memory{said}; {then}")
+        why = ending.why or f"the process on {place.machine} is gone without a word, killed or out of memory"
+        raise RunError(f"{why}{said}; {then}")
     if ending.reason == "left" and ending.message:
         raise RemoteError(f"{ending.message}; the run itself may go on, and --resume {run} finds it again")
     if ending.reason == "failed":
         raise RunError(f"{ending.message.rstrip('.') or 'the run failed'} (on {place.machine})")
     message = ending.message
     if ending.reason == "stopped" and ending.resumable:
-        message = there
+        message = "; ".join(filter(None, (ending.why, there)))
     return Outcome(run, place.machine, cast(Reason, ending.reason), message)

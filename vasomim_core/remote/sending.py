@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vasomim_core.config import Config
+from vasomim_core.comparing.settings import Comparison
+from vasomim_core.config import Config, to_dict
 from vasomim_core.data.spool import spool
 from vasomim_core.errors import RemoteError, RunError
 from vasomim_core.remote.asked import Asked, Interrupted, Patience
@@ -18,7 +19,7 @@ from vasomim_core.remote.machine_check import Found, differences, look, require
 from vasomim_core.remote.machines import machine_named
 from vasomim_core.remote.parcel import RUN, SETTINGS, Parcel, pack
 from vasomim_core.remote.place import Place
-from vasomim_core.training.runs import job_name, settings_text
+from vasomim_core.training.runs import job_name
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def listed(connection: Connection, found: Found, parcel: Parcel) -> Listing:
     """
     absent = connection.ask("missing", hashes=list(parcel.sizes))["missing"]
     new_size = sum(parcel.sizes[sha] for sha in absent if sha in parcel.sizes)
-    require(connection.name, found, size=new_size)
+    require(connection.name, found, parcel.device, new_size)
     return Listing(
         machine=connection.name,
         host=connection.machine.host,
@@ -136,8 +137,8 @@ def send(
         request: dict[str, Any] = {
             "id": place.job,
             "files": parcel.files,
-            "texts": {**parcel.texts, SETTINGS: settings_text(parcel.settings)},
-            "run": [job_name(parcel.settings), "--config", SETTINGS, "--run", RUN],
+            "texts": parcel.texts,
+            **commands(parcel.settings),
         }
         while absent := connection.ask("begin", **request).get("missing"):
             connection.ask("put", payload([sha for sha in parcel.sizes if sha in set(absent)]))
@@ -155,6 +156,26 @@ def send(
         except RemoteError:
             left = f", but for what was sent by then, which `vasomim machines --clean {place.machine}` removes"
         raise RunError(f"the run was stopped before it began; nothing of it is on {place.machine}{left}") from None
+
+
+def commands(settings: Config | Comparison) -> dict[str, list[str]]:
+    """What is run there to begin and to go on, as `far` takes it."""
+    if isinstance(settings, Comparison):
+        line = ["compare", "--out", RUN, "--json", *_options(settings)]
+        return {"run": line, "again": line}
+    job = job_name(settings)
+    return {"run": [job, "--config", SETTINGS, "--run", RUN], "again": [job, "--resume", RUN]}
+
+
+def _options(comparison: Comparison) -> Iterator[str]:
+    for name, value in to_dict(comparison).items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            yield option
+        elif isinstance(value, list) and value:
+            yield from (option, *map(str, value))
+        elif not isinstance(value, list) and value not in (None, False):
+            yield f"{option}={value}"
 
 
 def take_away(connection: Connection, job: str, hashes: list[str] | None = None) -> None:

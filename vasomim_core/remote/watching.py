@@ -16,6 +16,7 @@ from vasomim_core.remote.connection import Connection, Lost
 from vasomim_core.remote.copying import LOG_FOLDERS, Event, Events, place_results
 from vasomim_core.remote.far import LOGS
 from vasomim_core.remote.place import Place
+from vasomim_core.remote.queue_words import SAVED, ended_by, in_queue
 from vasomim_core.remote.sending import take_away
 from vasomim_core.training.events import EventLog
 
@@ -29,12 +30,14 @@ class Ending:
     Attributes:
         reason: that of the run's `end`; "cancelled" and "left" by request; "lost" = its process is gone without a word.
         message: of its `end`, or the last lines of its output.
+        why: what SLURM says of an end that nobody asked for; empty = nothing.
         resumable: whether there is a state there to resume from.
     """
 
     reason: str
     message: str = ""
     resumable: bool = False
+    why: str = ""
 
 
 class Watch:
@@ -62,6 +65,7 @@ class Watch:
         self.said, self.told, self.run = said, told, config.run
         self.logs: dict[str, Events] = {}
         self.stop_sent = False
+        self.queue: dict[str, str] = {}
 
     def until_the_end(self, found_again: bool) -> Ending:
         """Follow the run, in as many connections as it takes.
@@ -96,6 +100,8 @@ class Watch:
                 if isinstance(answer, Exception):
                     raise answer
                 patience.reached()
+                if answer.get("queue"):
+                    self._queued(answer["queue"])
                 if answer.get("log") in LOGS:
                     self._take(answer["log"], answer["lines"])
                     if found_again and answer["log"] == LOGS[0]:
@@ -113,6 +119,14 @@ class Watch:
             if event is not None and log == LOGS[0]:
                 self.told(event)
 
+    def _queued(self, queue: dict[str, str]) -> None:
+        """Tell where the run is in a cluster's queue, once for each place."""
+        said = in_queue(self.place.machine, queue)
+        if said and said != in_queue(self.place.machine, self.queue):
+            EventLog(self.run).write("queue", message=f"{said[0].upper()}{said[1:]}.")
+            self.said(said)
+        self.queue = queue
+
     def _fetch(self) -> None:
         with self.connection.answers("fetch", id=self.place.job) as answers:
             results = []
@@ -129,8 +143,10 @@ class Watch:
             said = "; ".join(str(line) for line in answer.get("output", []))
             if self.stop_sent:  # before it trained, when it ends at once and has nothing to say
                 EventLog(self.run).write("end", reason="stopped", message="")
-            return Ending("stopped" if self.stop_sent else "lost", said, resumable)
-        return Ending(end["reason"], end.get("message", ""), resumable)
+                return Ending("stopped", said, resumable)
+            return Ending("lost", said, resumable, ended_by(self.place.machine, self.queue))
+        unasked = end["reason"] == "stopped" and not self.stop_sent and self.queue
+        return Ending(end["reason"], end.get("message", ""), resumable, SAVED if unasked else "")
 
     def _pass_on(self) -> None:
         """Pass on what is asked.

@@ -6,6 +6,7 @@ Any number of watchers may follow the file, from the window that started the run
 |---|---|
 | spawn | job, pid: a window has started a process for the run, which is not heard of yet |
 | open | job, pid: a process has taken the run up, for the first time or again |
+| queue | message: where the run is in the queue of a cluster: that it waits, and for what, or where it begins |
 | start | job, frames, steps, epochs, device, precision, processes, parameters, resumed (first step, or 0), pid |
 | prepare | done, total: frames decoded and their anatomy extracted |
 | step | step, epoch, loss and its terms, learning_rate, beta, frames_per_second, eta (s), memory (bytes) |
@@ -46,6 +47,7 @@ NEEDED = {
     "checkpoint": ("step",),
     "model": ("path",),
     "warning": ("message",),
+    "queue": ("message",),
     "end": ("reason",),
 }
 """Fields without which an event says nothing; older versions did not write all of the others."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.core.remote.cluster import PROGRAMS, Cluster
 from tests.core.remote.server import SSHD, Server
 from tests.core.training.conftest import labelled
 from vasomim_core.remote.machines import Machine, save_machine
@@ -32,6 +33,27 @@ def server(tmp_path_factory) -> Iterator[Server]:
     one.start()
     yield one
     one.close()
+
+
+@pytest.fixture(scope="session")
+def a_cluster() -> Iterator[Cluster]:
+    """A SLURM cluster, which every test finds started."""
+    absent = [name for name, path in PROGRAMS.items() if path is None]
+    if absent:
+        pytest.skip(f"no SLURM is installed: {', '.join(absent)} (Debian: slurm-wlm, munge)")
+    one = Cluster()
+    try:
+        one.start()
+        yield one
+    finally:
+        one.close()
+
+
+@pytest.fixture
+def cluster(a_cluster) -> Iterator[Cluster]:
+    """The cluster, without a job."""
+    yield a_cluster
+    a_cluster.empty()
 
 
 class Far:

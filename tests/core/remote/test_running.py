@@ -199,6 +199,22 @@ def test_a_killed_pretraining_goes_on_from_its_last_state(labelled, far, tmp_pat
     assert settings == (here / "segmentor" / "config.yaml").read_text().replace(str(here), str(run))
 
 
+def test_several_processes_share_a_run_and_stop_together(config, far, capsys):
+    far.machine = replace(far.machine, gpus=2)
+    far.described(PACE=0.2)
+    many = replace(config, training=replace(TRAINING, epochs=500, save_every=100))
+    outcome = train_elsewhere(many, NAME, watcher=Seen(step3=lambda: signal.raise_signal(signal.SIGINT)))
+    assert outcome.reason == "stopped"
+    assert (config.run / "model.safetensors").exists()
+    (start,) = [event for event in read_events(config.run) if event["event"] == "start"]
+    assert start["processes"] == 2
+    assert any(path.name == "state.pt" for path in far.files())
+    far.machine = replace(far.machine, gpus=64)
+    far.described()
+    with pytest.raises(RemoteError, match=r"GPUs that torch can use, and runs there take 64"):
+        list_parcel(replace(config, training=replace(TRAINING, device="auto")), NAME)
+
+
 @pytest.mark.parametrize(
     ("known", "key", "words"),
     [

@@ -299,6 +299,18 @@ def test_the_computer_is_said_to_be_busy_while_nothing_is_heard(config, monkeypa
     assert "busy" not in RunFolder(config.run).status(alive=True).message
 
 
+def test_a_run_in_the_queue_of_a_cluster_says_for_what_it_waits(config):
+    save_config(config.run / "config.yaml", config)
+    log, folder = EventLog(config.run), RunFolder(config.run)
+    log.write("open", job="finetune", pid=os.getpid())
+    waits = "Waits in the queue of cluster for resources that others use."
+    for event in ("queue", "start", "queue"):  # put back into it after it had begun
+        log.write(event, **({"message": waits} if event == "queue" else {"steps": 10, "epochs": 5}))
+        status = folder.status(alive=True)
+        assert status.state == ("preparing" if event == "queue" else "running")
+        assert status.message.startswith(waits) == (event == "queue")
+
+
 def test_the_follower_waits_for_half_a_line(tmp_path):
     follower = Follower(tmp_path)
     assert follower.new_events() == []

@@ -1,5 +1,6 @@
 """On the far side of a test a run waits at a step until a file is there ($WAIT_FOR), or ends itself ($DIE_AT), or does
-not even begin ($FAIL), or never comes to train ($READS_FOR_EVER).
+not even begin ($FAIL), or never comes to train ($READS_FOR_EVER), or takes its time for each step ($PACE, in seconds).
+A run of a comparison waits at its start, in the folder of the name $HOLD. SLURM is asked all the time.
 """
 
 from __future__ import annotations
@@ -21,13 +22,25 @@ if "vasomim_core" in sys.orig_argv:  # a run, and no request
 
     write = EventLog.write
 
+    def wait():
+        while (gate := os.environ.get("WAIT_FOR")) and not Path(gate).exists():
+            time.sleep(0.02)
+
     def write_and_wait(log, event, **values):
         write(log, event, **values)
+        if event == "start" and log._path.parent.name == os.environ.get("HOLD"):
+            wait()
         if event != "step" or log._path.parent.name != "run":  # or of the segmentor that comes first
             return
-        while values["step"] == 3 and (gate := os.environ.get("WAIT_FOR")) and not Path(gate).exists():
-            time.sleep(0.02)
+        if values["step"] == 3:
+            wait()
+        time.sleep(float(os.environ.get("PACE", 0)))
         if str(values["step"]) == os.environ.get("DIE_AT"):
             os.kill(os.getpid(), signal.SIGKILL)
 
     EventLog.write = write_and_wait
+
+elif "vasomim_core.remote.far" in sys.orig_argv:
+    from vasomim_core.remote import by_slurm
+
+    by_slurm.PAUSES = (0.2,)
