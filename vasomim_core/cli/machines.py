@@ -27,7 +27,7 @@ class Machines(Options):
         python: the Python there in which VasoMIM is installed; `~/` is the home folder there.
         setup: a line of shell that comes first there, such as "module load cuda"; empty = none.
         port: of the SSH server; None = as the SSH configuration says.
-        ssh_config: file that `ssh` reads in the place of the user's own configuration; None = that.
+        ssh_config: file that `ssh` reads; None = your own SSH configuration.
         keep_frames: leave frames and masks there when a run has ended, so that the next one need not send them again.
     """
 
@@ -71,16 +71,8 @@ class Machines(Options):
             cleaned = result["cleaned"]
             lines.append(f"{self.clean}: {cleaned['removed']} runs removed, {cleaned['running']} are at work")
         if "found" in result:
-            found = result["found"]
-            runs = f"{found['jobs']} runs ({found['running']} at work)"
-            gpus = ", ".join(found["gpus"]) or "no GPU"
-            lines += [
-                f"{self.check}: VasoMIM {found['version']} on Python {found['python']}, {gpus}",
-                f"    {found['folder']}: {found['free'] / 1e9:.0f} GB free, {runs}, "
-                f"{found['stored'] / 1e6:.1f} MB of frames",
-                *(f"    it cannot be used: {sentence}" for sentence in result["obstacles"]),
-                *(f"    note: {sentence}" for sentence in result["differences"]),
-            ]
+            first, *more = result["words"]
+            lines += [first, *(f"    {sentence}" for sentence in more)]
         if lines:
             return "\n".join(lines)
         known = result["machines"].items()
@@ -96,7 +88,12 @@ def _connection(name: str) -> Any:
 
 def _checked(name: str) -> dict[str, Any]:
     from vasomim_core.config import to_dict
-    from vasomim_core.remote.machine_check import differences, look, obstacles
+    from vasomim_core.remote.machine_check import differences, look, obstacles, words
 
     found = look(_connection(name))
-    return {"found": to_dict(found), "obstacles": obstacles(name, found), "differences": differences(name, found)}
+    return {
+        "found": to_dict(found),
+        "obstacles": obstacles(name, found),
+        "differences": differences(name, found),
+        "words": words(name, found),
+    }

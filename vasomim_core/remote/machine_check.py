@@ -23,6 +23,7 @@ class Found:
         python: its version.
         packages: versions of what computes; "" = not installed.
         gpus: names of those that torch can use; empty = none.
+        memory: bytes of the first of them; without one those that are free for a process.
         folder: for what is sent, as a whole path.
         free: bytes on its disk.
         writable: whether the folder, or what it will be made in, may be written to.
@@ -38,6 +39,7 @@ class Found:
     writable: bool
     packages: dict[str, str] = field(default_factory=dict)
     gpus: tuple[str, ...] = ()
+    memory: int = 0
     running: int = 0
     jobs: int = 0
     stored: int = 0
@@ -52,6 +54,18 @@ def look(connection: Connection) -> Found:
         ConfigError: its answer is none.
     """
     return from_dict(Found, connection.ask("probe"))
+
+
+def words(name: str, found: Found) -> list[str]:
+    """What a machine is, whether it can be used, and in what it differs from this computer; a sentence each."""
+    gpus = ", ".join(found.gpus) or "no GPU"
+    runs = f"{found.jobs} runs ({found.running} at work)"
+    return [
+        f"{name}: VasoMIM {found.version} on Python {found.python}, {gpus}",
+        f"{found.folder}: {found.free / 1e9:.0f} GB free, {runs}, {found.stored / 1e6:.1f} MB of frames",
+        *(f"it cannot be used: {sentence}" for sentence in obstacles(name, found)),
+        *(f"note: {sentence}" for sentence in differences(name, found)),
+    ]
 
 
 def obstacles(name: str, found: Found, device: str = "auto", size: int = 0) -> list[str]:

@@ -72,7 +72,7 @@ class Watch:
         Raises:
             RemoteError: the machine can be reached and does not do this. The run may go on there.
         """
-        patience = Patience(lambda: self.asked.cancel or self.asked.leave, self.said)
+        patience = Patience(lambda: self.asked.cancel or self.asked.leave, self._unreachable)
         while True:
             self.logs = {}
             try:
@@ -95,6 +95,8 @@ class Watch:
                     continue
                 if isinstance(answer, Exception):
                     raise answer
+                if patience.failing:
+                    EventLog(self.run).write("reached")
                 patience.reached()
                 if answer.get("log") in LOGS:
                     self._take(answer["log"], answer["lines"])
@@ -103,6 +105,10 @@ class Watch:
                         found_again = False
                 if answer.get("ended"):
                     return self._ended(answer)
+
+    def _unreachable(self, sentence: str) -> None:
+        self.said(sentence)
+        EventLog(self.run).write("unreachable", message=sentence)
 
     def _take(self, log: str, lines: list[str]) -> None:
         if log not in self.logs:

@@ -124,7 +124,13 @@ def test_a_run_that_is_cut_off_is_the_run_that_it_would_have_been_here(config, f
     for name in ("model.safetensors", "data.json"):
         assert (config.run / name).read_bytes() == (here.run / name).read_bytes()
     kinds = [event["event"] for event in read_events(here.run) if event["event"] != "prepare"]
-    assert [event["event"] for event in read_events(config.run) if event["event"] != "prepare"] == kinds
+    events = list(read_events(config.run))
+    ways = ("prepare", "sent", "unreachable", "reached")
+    assert [event["event"] for event in events if event["event"] not in ways] == kinds
+    (sent, *_), (cut, *_), (back,) = ([e for e in events if e["event"] == way] for way in ways[1:])
+    assert 0 < sent["done"] <= sent["total"]
+    assert "cannot be reached" in cut["message"]
+    assert cut["time"] < back["time"]
     assert {path.name for path in config.run.iterdir()} - {path.name for path in here.run.iterdir()} == {"remote.json"}
     with pytest.raises(RunError, match="is finished"):
         train_elsewhere(config, resume=True)
@@ -185,6 +191,8 @@ def test_a_killed_pretraining_goes_on_from_its_last_state(labelled, far, tmp_pat
     said = capsys.readouterr().err
     assert f"sends to {NAME} (far:{far.folder}): 8 frames " in said
     assert "gone without a word" in said
+    end = list(read_events(run))[-1]
+    assert (end["reason"], "resuming it goes on" in end["message"]) == ("failed", True)
     assert PATIENT.encode() not in hidden_files(far.folder)
     far.described()
     assert vasomim("pretrain", "--resume", run) == 0
