@@ -23,6 +23,7 @@ from vasomim_core.errors import RunError
 from vasomim_core.files import open_ordinary, plain_name
 from vasomim_core.models.catalogue import model_folder
 from vasomim_core.remote.place import Place, place_of
+from vasomim_core.remote.sending import megabytes
 from vasomim_core.training.events import FILE, Follower
 from vasomim_core.training.runs import ELSEWHERE, JOBS, MODEL, OUTPUT, SETTINGS
 
@@ -332,8 +333,8 @@ class RunFolder:
         if state == "preparing" and place.state == "sending":
             return f"{facts.prepared or 'Reads the frames.'} Nothing is sent to {machine} before all are read."
         if state == "sending" and facts.sent is not None:
-            done, total = facts.sent["done"] / 1e6, facts.sent["total"] / 1e6
-            return f"Sends frames and masks to {machine}: {done:.1f} of {total:.1f} MB."
+            done, total = (megabytes(facts.sent[name]) for name in ("done", "total"))
+            return f"Sends what it reads: {done} of {total}."
         if state == "cut off":
             more = f" Meanwhile {going_on}." if place.state == "there" else ""
             return f"{facts.unreachable}.{more}"

@@ -22,10 +22,10 @@ from qtpy.QtWidgets import (
 
 from napari_vasomim.background.threads import LatestRequest
 from napari_vasomim.notify import counted, report_error, report_errors
-from napari_vasomim.plain import confirmed, make_plain, tooltip
+from napari_vasomim.plain import confirmed, make_plain, plain_label, tooltip
 from napari_vasomim.runs import jobs
 from napari_vasomim.session import Session
-from napari_vasomim.widgets.forms import ConfigForm
+from napari_vasomim.widgets.forms import LABEL_WIDTH, ConfigForm
 from napari_vasomim.widgets.kit import SPACE, button, hint, row
 from vasomim_core.errors import ConfigError, VasoMIMError
 from vasomim_core.remote.connection import Connection
@@ -187,7 +187,9 @@ class MachineForm(QDialog):
         self.form = ConfigForm(machine)
         self.problem = hint()
         top = QFormLayout()
-        top.addRow("name", self._name)
+        label = plain_label("name")
+        label.setFixedWidth(LABEL_WIDTH)
+        top.addRow(label, self._name)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)
         buttons.accepted.connect(report_errors(self.accept))
         buttons.rejected.connect(self.reject)

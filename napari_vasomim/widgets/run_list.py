@@ -6,8 +6,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget
 
-ON = 4
-"""The column of the other machine on which a run is; it is shown behind the name."""
+ON, ROOM = 4, 68
+"""The column of the other machine on which a run is, shown behind the name; and its width in pixels."""
 
 
 class RunList(QTreeWidget):
@@ -29,6 +29,8 @@ class RunList(QTreeWidget):
         head.setStretchLastSection(False)
         head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        head.setSectionResizeMode(ON, QHeaderView.ResizeMode.Interactive)  # a long name must not take all the room
+        head.resizeSection(ON, ROOM)
         head.moveSection(ON, 1)
 
     @property

@@ -45,6 +45,8 @@ USE = {
 AS_BEFORE = "The best model of this run is the one that it started from: there is nothing new to use"
 RESUME = "Goes on exactly where the run stood"
 FOLLOW = "Brings what the run on {} has told and made meanwhile, and goes on with it should it have been killed"
+TO = {"sending": "to", "cut off": "from"}
+"""What stands between a state and the other machine; mostly "on"."""
 STOPPABLE = ("preparing", "sending", "running", "cut off")
 HEIGHT = 200
 """Of the curves, in pixels."""
@@ -136,8 +138,8 @@ class RunView(QWidget):
             self._show_warnings(events)
         alive = status.alive
         self._name = status.name
-        on = f" on {status.machine}" if status.machine and status.whereabouts != "gone" else ""
-        self._show_state(f"{STATES[status.state]}{on}", status.message)
+        where = f" {TO.get(status.state, 'on')} {status.machine}" if status.whereabouts in ("sending", "there") else ""
+        self._show_state(f"{STATES[status.state]}{where}", status.message)
         self.bar.setRange(0, 0 if status.state in ("starting", "sending") else 1000)
         self.bar.setValue(round(1000 * status.progress))
         self.bar.setVisible(alive)

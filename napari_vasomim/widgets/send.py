@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QFormLayout, QProgressBar, QVBoxLayout, QWidget
 
 from napari_vasomim.background.long_work import LongWork
@@ -38,6 +39,7 @@ class SendDialog(QDialog):
         self.bar = QProgressBar()
         self.bar.setRange(0, 0)
         self.form = QFormLayout()
+        self.form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
         self.notes = hint()
         self.notes.hide()
         self.send = button("Send and start", self.accept, f"Sends it to {machine}, and begins to train there", True)
@@ -53,7 +55,7 @@ class SendDialog(QDialog):
         column.addLayout(row(self.send, self.cancel))
         self._work = LongWork(self, lambda: None)
         self._work.stepped.connect(self._stepped)
-        self._work.ended.connect(self.bar.hide)
+        self._work.ended.connect(self._ended)
 
         def listed(progress: Progress) -> Listed:
             try:
@@ -74,6 +76,9 @@ class SendDialog(QDialog):
         self.bar.setRange(0, total)
         self.bar.setValue(done)
 
+    def _ended(self) -> None:
+        self.bar.hide()
+
     def _listed(self, listed: Listed) -> None:
         if isinstance(listed, VasoMIMError):
             self.words.setText(f"Nothing was sent: {listed}.")
@@ -93,4 +98,4 @@ class SendDialog(QDialog):
         make_plain(self)
         self.send.setEnabled(True)
         self.send.setDefault(True)
-        self.adjustSize()
+        self.resize(self.width(), self.layout().totalHeightForWidth(self.width()))

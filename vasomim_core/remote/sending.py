@@ -51,12 +51,12 @@ class Listing:
     def what(self) -> str:
         """How much of what."""
         counts = {"frames": self.frames, "masks": self.masks, "models": self.models}
-        return f"{', '.join(f'{n} {name}' for name, n in counts.items() if n)} ({_megabytes(self.size)})"
+        return f"{', '.join(f'{n} {name}' for name, n in counts.items() if n)} ({megabytes(self.size)})"
 
     @property
     def news(self) -> str:
         """How much of it is not there yet."""
-        return f"{self.new} files ({_megabytes(self.new_size)})"
+        return f"{self.new} files ({megabytes(self.new_size)})"
 
     def __str__(self) -> str:
         return (
@@ -65,7 +65,8 @@ class Listing:
         )
 
 
-def _megabytes(size: int) -> str:
+def megabytes(size: int) -> str:
+    """Bytes in words."""
     return f"{size / 1e6:.2g} MB" if size < 10e6 else f"{size / 1e6:.0f} MB"
 
 
