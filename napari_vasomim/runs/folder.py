@@ -165,7 +165,7 @@ class _Facts:
         elif kind == "prepare":
             self.prepared = f"Reads frames: {event.get('done')} of {event.get('total')}."
         elif kind == "sent":
-            self.sent = event
+            self.sent, self.prepared = event, ""
         elif kind == "pace":
             self.step, self.eta = event["step"], event["eta"]
             self.epoch = event.get("epoch", self.epoch)
@@ -332,6 +332,10 @@ class RunFolder:
             return f"Asks {machine} what it is." if place.state == "sending" else f"Finds the run on {machine} again."
         if state == "preparing" and place.state == "sending":
             return f"{facts.prepared or 'Reads the frames.'} Nothing is sent to {machine} before all are read."
+        if state in ALIVE and place.state == "gone":
+            return "Has ended; what came of it is here."
+        if state == "preparing" and not facts.prepared and not self._segmentor_message():
+            return f"Begins on {machine}." if facts.sent is not None else f"Finds the run on {machine} again."
         if state == "sending" and facts.sent is not None:
             done, total = (megabytes(facts.sent[name]) for name in ("done", "total"))
             return f"Sends what it reads: {done} of {total}."

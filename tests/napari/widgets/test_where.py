@@ -156,8 +156,9 @@ def test_machines_are_described_changed_checked_and_forgotten(qtbot, model, tmp_
 
     def fill(form, name, **values):
         form._name.setText(form.name or name)
-        for field, value in values.items():
+        for field, value in {**values, "setup": "x"}.items():
             form.form.editor(field).set(value)
+        form.form.editor("setup").set("")  # nothing is an answer here
         form.accept()
         return form.result() == QDialog.DialogCode.Accepted
 
