@@ -253,7 +253,7 @@ def finetune(window: Window) -> None:
 
 
 def elsewhere(window: Window) -> None:
-    """A run over SSH, cut off and reached again, on a server of its own; left out where none is installed."""
+    """A run over SSH, to a server of its own on this computer; left out where none is installed."""
     sys.path.insert(0, str(HERE.parent))
     from napari_vasomim.runs import jobs
     from napari_vasomim.widgets.finetune import FinetunePanel
@@ -279,7 +279,9 @@ def elsewhere(window: Window) -> None:
     panel.where.choice.activated.emit(panel.where.choice.currentIndex())
     panel.use_data(place / "coronaries")
     window.wait(60, lambda: panel.start.isEnabled() and panel.where.found)
-    panel.settings.editor("training.epochs").set(60)
+    panel.base.use("")
+    for key, value in {"frame_size": 128, "input_size": 128, "training.epochs": 80, "validate_every": 4}.items():
+        panel.settings.editor(key).set(value)
 
     def send(dialog: SendDialog) -> bool:
         window.wait(60, dialog.send.isEnabled)

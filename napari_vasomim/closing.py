@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QMessageBox
 
 from napari_vasomim.background import engine
+from napari_vasomim.background.threads import submit
 from napari_vasomim.correcting.editing import Editor, editors
 from napari_vasomim.correcting.following import Following
 from napari_vasomim.measuring.desk import MeasuringDesk
@@ -76,7 +78,7 @@ class ClosingGuard(QObject):
                 answer = self.ask_about_run(status)
                 if answer == "stay":
                     return False
-                self._then.append({"keep": job.leave, "stop": job.stop, "cancel": job.cancel}[answer])
+                self._then.append({"keep": job.leave, "stop": job.stop, "cancel": _cancelling(job, status)}[answer])
         return True
 
     def let_go(self) -> None:
@@ -122,6 +124,11 @@ class ClosingGuard(QObject):
         box.addButton("Do not close", QMessageBox.ButtonRole.RejectRole)
         box.exec_()
         return buttons.get(box.clickedButton(), "stay")
+
+
+def _cancelling(job: jobs.Job, status: jobs.RunStatus) -> Callable[[], Any]:
+    """Ending a run; the window does not wait for another machine, the program does."""
+    return partial(submit, job.cancel, waits=True) if status.machine else job.cancel
 
 
 def _going_on(status: jobs.RunStatus) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -284,6 +285,10 @@ def test_the_trash_takes_away_what_is_elsewhere_or_says_what_stays(qtbot, runs, 
 def test_the_closing_question_says_what_goes_on_without_this_computer(tmp_path):
     status = jobs.attach(left_there(tmp_path / "run")).status()
     assert "goes on on department, without this window and without this computer" in closing._going_on(status)
+    job, thread = jobs.Job(status.run), []
+    job.cancel = lambda: thread.append(threading.current_thread())
+    closing._cancelling(job, status)().result(10)
+    assert thread != [threading.main_thread()]  # another machine may be slow to answer
     Place("department").write(tmp_path / "run")
     status = jobs.attach(tmp_path / "run").status()
     assert "as long as this computer stays on" in closing._going_on(status)
