@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDialog, QFormLayout, QProgressBar, QVBoxLayout, QWidget
 
 from napari_vasomim.background.long_work import LongWork
@@ -39,17 +39,20 @@ class SendDialog(QDialog):
         self.bar = QProgressBar()
         self.bar.setRange(0, 0)
         self.form = QFormLayout()
-        self.form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        self.how = hint(HOW)
         self.notes = hint()
-        self.notes.hide()
+        for widget in (self.how, self.notes):
+            widget.hide()
         self.send = button("Send and start", self.accept, f"Sends it to {machine}, and begins to train there", True)
         self.send.setEnabled(False)
         self.cancel = button("Cancel", self.reject)
         column = QVBoxLayout(self)
         column.setSpacing(SPACE)
+        column.setSizeConstraint(QVBoxLayout.SizeConstraint.SetNoConstraint)  # it takes words to be narrow and high
         for widget in (self.words, self.bar):
             column.addWidget(widget)
         column.addLayout(self.form)
+        column.addWidget(self.how)
         column.addWidget(self.notes)
         column.addStretch(1)
         column.addLayout(row(self.send, self.cancel))
@@ -72,6 +75,10 @@ class SendDialog(QDialog):
         self.deleteLater()
         return wanted
 
+    def _fit(self) -> None:
+        """As high as the words need, once they have their places."""
+        self.resize(self.width(), self.layout().totalHeightForWidth(self.width()))
+
     def _stepped(self, done: int, total: int) -> None:
         self.bar.setRange(0, total)
         self.bar.setValue(done)
@@ -82,6 +89,7 @@ class SendDialog(QDialog):
     def _listed(self, listed: Listed) -> None:
         if isinstance(listed, VasoMIMError):
             self.words.setText(f"Nothing was sent: {listed}.")
+            QTimer.singleShot(0, self._fit)
             return
         listing, notes = listed
         self.words.setText("This would be sent:")
@@ -89,13 +97,13 @@ class SendDialog(QDialog):
             ("to", f"{listing.machine}: {listing.folder} on {listing.host}"),
             ("what", listing.what),
             ("not there yet", listing.news if listing.new else "nothing: all of it is there"),
-            ("how", HOW),
         ):
             self.form.addRow(label, hint(text))
         more = [f"… and {len(notes) - MOST_NOTES} more of this kind."] if len(notes) > MOST_NOTES else []
         self.notes.setText("\n".join([*(f"⚠ {note}" for note in notes[:MOST_NOTES]), *more]))
         self.notes.setVisible(bool(notes))
+        self.how.show()
         make_plain(self)
         self.send.setEnabled(True)
         self.send.setDefault(True)
-        self.resize(self.width(), self.layout().totalHeightForWidth(self.width()))
+        QTimer.singleShot(0, self._fit)

@@ -108,8 +108,6 @@ class Where(QWidget):
         self.found = found
         lines = [f"✖ {sentence}" for sentence in obstacles(name, found)]
         lines += [f"⚠ {sentence}" for sentence in differences(name, found)]
-        if found.running:
-            lines.append(f"{found.running} of the runs there are at work.")
         self._tell("\n".join([f"Has {', '.join(found.gpus)}."] * bool(found.gpus) + lines))
         self.changed.emit()
 

@@ -96,10 +96,13 @@ def obstacles(name: str, found: Found, device: str = "auto", size: int = 0) -> l
 
 
 def differences(name: str, found: Found) -> list[str]:
-    """In what it differs from this computer, where a run can be computed all the same; a sentence each."""
+    """What a person should know of a machine on which a run can be computed all the same; a sentence each."""
     sentences = []
     if not found.gpus:
         sentences.append(f"{name} has no GPU that torch can use: runs are computed on its processor, which takes long")
+    if found.running:
+        others = "another run is" if found.running == 1 else f"{found.running} other runs are"
+        sentences.append(f"{others} at work on {name}, and will share it")
     for package, there in found.packages.items():
         here = _version(package)
         if there and here and there.partition("+")[0] != here.partition("+")[0]:

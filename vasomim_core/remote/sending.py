@@ -51,7 +51,8 @@ class Listing:
     def what(self) -> str:
         """How much of what."""
         counts = {"frames": self.frames, "masks": self.masks, "models": self.models}
-        return f"{', '.join(f'{n} {name}' for name, n in counts.items() if n)} ({megabytes(self.size)})"
+        words = [f"{count} {name if count != 1 else name[:-1]}" for name, count in counts.items() if count]
+        return f"{', '.join(words)} ({megabytes(self.size)})"
 
     @property
     def news(self) -> str:
@@ -90,8 +91,7 @@ def list_parcel(
     with tempfile.TemporaryDirectory() as folder, spool(Path(folder)) as keep:
         parcel = pack(config, keep, strict, progress)
         listing = listed(connection, found, parcel)
-    others = [f"{found.running} of the runs there are at work, and will share it"] if found.running else []
-    return listing, [*differences(name, found), *others, *parcel.notes, *parcel.left_out]
+    return listing, [*differences(name, found), *parcel.notes, *parcel.left_out]
 
 
 def listed(connection: Connection, found: Found, parcel: Parcel) -> Listing:

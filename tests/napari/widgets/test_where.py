@@ -83,7 +83,7 @@ def test_what_is_told_of_this_computer_is_not_told_of_another(
     choose(panel, "department")
     assert panel.where.told.text() == "Asks department what it is…"
     qtbot.waitUntil(lambda: panel.where.found is not None, timeout=10_000)
-    assert panel.where.told.text() == "Has NVIDIA H100.\n1 of the runs there are at work."
+    assert panel.where.told.text() == "Has NVIDIA H100.\n⚠ another run is at work on department, and will share it"
     assert panel.promise.text() == "How long it takes on department shows once it runs."
     assert not panel.in_turn.isVisible()
     panel.preset.setCurrentIndex(panel.preset.findData("balanced"))
