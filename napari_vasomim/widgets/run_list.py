@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget
 
-ON, ROOM = 4, 68
+ON, ROOM = 4, 78
 """The column of the other machine on which a run is, shown behind the name; and its width in pixels."""
 
 
