@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import QPoint, Qt, QTimer
@@ -206,10 +207,9 @@ class Runs(QWidget):
         left = [status for status in runs if status.state == "not followed" and status.run not in self._met]
         self._met |= {status.run for status in runs}
         for status in left:
-            run, name = status.run, status.machine
-            run_in_background(
-                self, lambda run=run, name=name: _again(run, name), self._found_again, lambda _: None, waits=True
-            )  # what hinders it stands in the run's own message, beside the button that tries again
+            # What hinders it stands in the run's own message, beside the button that tries again.
+            work = partial(_again, status.run, status.machine)
+            run_in_background(self, work, self._found_again, lambda _: None, waits=True)
 
     def _found_again(self, job: jobs.Job | None) -> None:
         if job is None:
