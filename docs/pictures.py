@@ -8,6 +8,8 @@ The window works in a temporary folder: no model, label set or journal of the pe
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -249,6 +251,50 @@ def finetune(window: Window) -> None:
     panel.view.job.cancel()
 
 
+def elsewhere(window: Window) -> None:
+    """A run over SSH, to a server of its own on this computer; left out where none is installed."""
+    sys.path.insert(0, str(HERE.parent))
+    from napari_vasomim.runs import jobs
+    from napari_vasomim.widgets.finetune import FinetunePanel
+    from napari_vasomim.widgets.send import SendDialog
+    from tests.core.remote.server import SSHD, Server
+    from vasomim_core.remote.machines import Machine, save_machine
+    from vasomim_core.synthetic import write_samples
+
+    if SSHD is None:
+        print("elsewhere.png is left as it is: no OpenSSH server is installed")
+        return
+    jobs.LOWEST = 0
+    place = Path(tempfile.mkdtemp(prefix="elsewhere-"))
+    server = Server(place)
+    server.start()
+    setup = f"export PYTHONPATH={shlex.quote(str(HERE.parent))} OMP_NUM_THREADS=1"
+    folder = str(place / "vasomim")
+    save_machine("department", Machine("far", folder, sys.executable, setup, ssh_config=server.config()))
+    write_samples(place / "coronaries", 12, size=128)
+    panel = window.bench.show_panel(FinetunePanel)
+    window.bench.session.machines_changed.emit()
+    panel.where.choice.setCurrentIndex(panel.where.choice.findData("department"))
+    panel.where.choice.activated.emit(panel.where.choice.currentIndex())
+    panel.use_data(place / "coronaries")
+    window.wait(60, lambda: panel.start.isEnabled() and panel.where.found)
+    panel.base.use("")
+    for key, value in {"frame_size": 128, "input_size": 128, "training.epochs": 80, "validate_every": 4}.items():
+        panel.settings.editor(key).set(value)
+
+    def send(dialog: SendDialog) -> bool:
+        window.wait(60, dialog.send.isEnabled)
+        return dialog.send.isEnabled()
+
+    SendDialog.ask = send
+    panel.start.click()
+    window.wait(400, lambda: panel.view.job.status().progress > 0.4)
+    window.save("elsewhere")
+    panel.view.job.cancel()
+    server.close()
+    shutil.rmtree(place)
+
+
 MEASURED = (250, 126), (430, 232)
 """Two ends of a piece of vessel, (row, column)."""
 
@@ -264,6 +310,7 @@ PICTURES = {
     "labels": labels,
     "measure": measure,
     "finetune": finetune,
+    "elsewhere": elsewhere,
 }
 
 
@@ -272,7 +319,13 @@ def main() -> None:
     from napari_vasomim.app import close_window
 
     with tempfile.TemporaryDirectory() as place:
-        for variable in ("VASOMIM_MODELS", "VASOMIM_JOURNAL", "VASOMIM_MEASURES", "XDG_CONFIG_HOME"):
+        for variable in (
+            "VASOMIM_MODELS",
+            "VASOMIM_JOURNAL",
+            "VASOMIM_MEASURES",
+            "VASOMIM_MACHINES",
+            "XDG_CONFIG_HOME",
+        ):
             os.environ[variable] = str(Path(place) / variable.lower())
         window = Window()
         for name in chosen:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QMessageBox
 
 from napari_vasomim.background import engine
+from napari_vasomim.background.threads import submit
 from napari_vasomim.correcting.editing import Editor, editors
 from napari_vasomim.correcting.following import Following
 from napari_vasomim.measuring.desk import MeasuringDesk
@@ -76,7 +78,7 @@ class ClosingGuard(QObject):
                 answer = self.ask_about_run(status)
                 if answer == "stay":
                     return False
-                self._then.append({"keep": job.leave, "stop": job.stop, "cancel": job.cancel}[answer])
+                self._then.append({"keep": job.leave, "stop": job.stop, "cancel": _cancelling(job, status)}[answer])
         return True
 
     def let_go(self) -> None:
@@ -112,10 +114,7 @@ class ClosingGuard(QObject):
     def ask_about_run(self, status: jobs.RunStatus) -> str:
         """Let the run go on, stop and keep its model, cancel it, or do not close."""
         box = message_box(
-            self._window,
-            "A training run is alive",
-            f"{status.name}: {status.message} It is a process of its own and can go on without this window. "
-            "Runs that wait begin when a window is open again.",
+            self._window, "A training run is alive", f"{status.name}: {status.message} {_going_on(status)}"
         )
         buttons: dict[Any, str] = {
             box.addButton("Let it go on", QMessageBox.ButtonRole.AcceptRole): "keep",
@@ -125,6 +124,27 @@ class ClosingGuard(QObject):
         box.addButton("Do not close", QMessageBox.ButtonRole.RejectRole)
         box.exec_()
         return buttons.get(box.clickedButton(), "stay")
+
+
+def _cancelling(job: jobs.Job, status: jobs.RunStatus) -> Callable[[], Any]:
+    """Ending a run; the window does not wait for another machine, the program does."""
+    return partial(submit, job.cancel, waits=True) if status.machine else job.cancel
+
+
+def _going_on(status: jobs.RunStatus) -> str:
+    """What becomes of a run without the window."""
+    if not status.machine:
+        return (
+            "It is a process of its own and can go on without this window. "
+            "Runs that wait begin when a window is open again."
+        )
+    found = "The next window finds it again."
+    if status.whereabouts == "there":
+        return f"It goes on on {status.machine}, without this window and without this computer. {found}"
+    return (
+        f"It is not on {status.machine} yet: a process of its own brings it there without this window, "
+        f"as long as this computer stays on. {found}"
+    )
 
 
 def guard(session: Session) -> ClosingGuard | None:

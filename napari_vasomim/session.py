@@ -54,6 +54,8 @@ class Session(PerViewer):
     """The model is asked otherwise from now on."""
     models_changed = Signal()
     """A model was registered, renamed or deleted: lists of models are out of date."""
+    machines_changed = Signal()
+    """A machine was described or forgotten: lists of machines are out of date."""
     label_set_changed = Signal(object)
     """Another label set was opened (LabelSet or None), or its content changed."""
     classes_changed = Signal()

@@ -22,15 +22,20 @@ from napari_vasomim.runs.machine import load
 from vasomim_core.errors import RunError
 from vasomim_core.files import open_ordinary, plain_name
 from vasomim_core.models.catalogue import model_folder
+from vasomim_core.remote.place import Place, place_of
+from vasomim_core.remote.sending import megabytes
 from vasomim_core.training.events import FILE, Follower
-from vasomim_core.training.runs import JOBS, MODEL, OUTPUT, SETTINGS
+from vasomim_core.training.runs import ELSEWHERE, JOBS, MODEL, OUTPUT, SETTINGS
 
 State = Literal[
     "waiting",
     "starting",
     "preparing",
+    "sending",
     "running",
+    "cut off",
     "stopping",
+    "not followed",
     "finished",
     "stopped",
     "failed",
@@ -38,8 +43,9 @@ State = Literal[
     "lost",
     "unreadable",
 ]
-ALIVE = frozenset({"starting", "preparing", "running", "stopping"})
-"""States of a run whose process lives."""
+ALIVE = frozenset({"starting", "preparing", "sending", "running", "cut off", "stopping"})
+"""States of a run whose process lives; that of a run on another machine follows it from here."""
+RESUMABLE = frozenset({"not followed", "stopped", "cancelled", "lost", "failed"})
 QUEUED = "queued"
 """The file in the folder of a run that waits, with its place in the queue."""
 SILENT = 120
@@ -56,7 +62,8 @@ class RunStatus:
         run: the run folder.
         job: "finetune", "pretrain" or "segmentor"; empty = its settings cannot be read.
         state: see `State`; "lost" = the process is gone and did not say why, "unreadable" = the folder is damaged, and
-            `message` says why.
+            `message` says why. Of a run on another machine: "cut off" = that cannot be reached and is tried again,
+            "not followed" = it lies there, mostly at work, and no process here knows how it stands.
         epoch: the epoch in hand, from 1; 0 = not there yet.
         epochs: how many there will be; 0 = not known yet.
         progress: share of the steps that are done, in [0, 1].
@@ -74,6 +81,8 @@ class RunStatus:
         name: what it is called in lists.
         notes: what a person has noted.
         place: in the queue, of a run that waits; see `queue`.
+        machine: which other machine computes it, by its name; empty = this computer does.
+        whereabouts: of a run on another machine: whether it is "sending", lies "there", or is "gone" from there.
     """
 
     run: Path
@@ -96,6 +105,13 @@ class RunStatus:
     name: str = ""
     notes: str = ""
     place: int | None = None
+    machine: str = ""
+    whereabouts: Literal["", "sending", "there", "gone"] = ""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it can go on, or be found again."""
+        return self.state in RESUMABLE and self.whereabouts != "gone"
 
     @property
     def alive(self) -> bool:
@@ -122,12 +138,16 @@ class _Facts:
     eta: float | None = None
     memory: int | None = None
     validations: list[dict[str, Any]] = field(default_factory=list)
+    sent: dict[str, Any] | None = None
+    unreachable: str = ""
     stop: bool = False
     end: dict[str, Any] | None = None
 
     def add(self, event: dict[str, Any]) -> None:
         """Take one event in; fields that an older version did not write are missed quietly."""
         kind = event["event"]
+        if kind != "stop":
+            self.unreachable = event["message"] if kind == "unreachable" else ""
         if kind in ("spawn", "open", "start"):
             self.pid, self.told, self.gone = event.get("pid"), event.get("time", 0.0), False
             self.started = self.started or self.told
@@ -135,7 +155,7 @@ class _Facts:
             # Of an earlier life, unless it was asked for between the two.
             self.stop = self.stop and kind == "open" and not self.opened
             self.opened, self.training = kind == "open", False
-            self.prepared, self.end, self.eta = "", None, None
+            self.prepared, self.end, self.eta, self.sent = "", None, None, None
         elif kind == "start":
             self.opened = self.training = True
             self.end = None
@@ -146,6 +166,8 @@ class _Facts:
             self.prepared = f"Reads frames: {event.get('done')} of {event.get('total')}."
         elif kind == "queue":  # of a cluster, at first or again
             self.training, self.prepared, self.end = False, event["message"], None
+        elif kind == "sent":
+            self.sent, self.prepared = event, ""
         elif kind == "pace":
             self.step, self.eta = event["step"], event["eta"]
             self.epoch = event.get("epoch", self.epoch)
@@ -176,6 +198,7 @@ class RunFolder:
         self.run = run
         self._follower, self._facts, self._lock = Follower(run), _Facts(), threading.Lock()
         self._segmentor: RunFolder | None = None
+        self._elsewhere: tuple[tuple[int, int], Place | None] = ((0, 0), None)
 
     def facts(self) -> _Facts:
         """What the events say up to now."""
@@ -183,6 +206,24 @@ class RunFolder:
             for event in self._follower.new_events():
                 self._facts.add(event)
             return self._facts
+
+    def elsewhere(self) -> Place | None:
+        """Where the run is; None = on this computer. Read anew only where that was written anew.
+
+        Raises:
+            ValueError: what says so is damaged.
+        """
+        try:
+            stat = (self.run / ELSEWHERE).stat()
+        except OSError:
+            return None
+        mark = stat.st_mtime_ns, stat.st_ino
+        if self._elsewhere[0] != mark:
+            try:
+                self._elsewhere = mark, place_of(self.run)
+            except RunError as error:
+                raise ValueError(str(error)) from error
+        return self._elsewhere[1]
 
     def process(self) -> psutil.Process | None:
         """The process of this run; None when it is gone, or its number belongs to another one by now."""
@@ -216,8 +257,8 @@ class RunFolder:
         """
         job = _job(self.run)
         alive = self.process() is not None if alive is None else alive
-        facts = self.facts()
-        state, place = _state(facts, alive), None
+        facts, elsewhere = self.facts(), self.elsewhere()
+        state, place = _state(facts, alive, elsewhere), None
         if state == "lost" and facts.pid is None and (place := read_place(self.run)) is not None:
             state = "waiting"
         model = self.run / MODEL
@@ -236,7 +277,7 @@ class RunFolder:
             scores=dict(facts.validations[-1]["scores"]) if facts.validations else {},
             best=dict(best.get("scores", {})),
             best_epoch=best.get("epoch", 0),
-            message="\n".join([self._message(facts, state, written[0], model.exists()), *self._damage()]),
+            message="\n".join([self._message(facts, state, written[0], model.exists(), elsewhere), *self._damage()]),
             model=model if model.exists() else None,
             pid=facts.pid,
             started=facts.started or written[-1],
@@ -244,9 +285,14 @@ class RunFolder:
             name=about.name or self.run.name,
             notes=about.notes,
             place=place,
+            machine=elsewhere.machine if elsewhere is not None else "",
+            whereabouts=elsewhere.state if elsewhere is not None else "",
         )
 
-    def _message(self, facts: _Facts, state: State, heard: float, model: bool) -> str:
+    def _message(self, facts: _Facts, state: State, heard: float, model: bool, elsewhere: Place | None) -> str:
+        if elsewhere is not None and (said := self._message_from(elsewhere, facts, state, model)):
+            return said
+        here = elsewhere is None
         where = f"epoch {facts.epoch} of {facts.epochs}" if facts.epoch else "the first epoch"
         kept = "and kept its model" if model else "before there was a model"
         best = facts.best
@@ -260,10 +306,10 @@ class RunFolder:
             return f"The training process starts.{_busy()}"
         if state == "preparing":
             said = self._segmentor_message() or facts.prepared or "Reads the settings and the frames."
-            return f"{said}{_busy() if silent > PAUSE else ''}"
+            return f"{said}{_busy() if silent > PAUSE and here else ''}"
         if state == "running":
             news = f" It has said nothing for {silent / 60:.0f} min." if silent > SILENT else ""
-            if silent > PAUSE or not facts.epoch:
+            if here and (silent > PAUSE or not facts.epoch):
                 news += _busy()
             return f"Trains: {where}{score}.{news}"
         if state == "stopping":
@@ -280,6 +326,41 @@ class RunFolder:
         else:
             said = str((facts.end or {}).get("message", "")) or "The run failed."
         return "\n".join([said, *(line for line in tail(self.run) if said not in line and line not in said)])
+
+    def _message_from(self, place: Place, facts: _Facts, state: State, model: bool) -> str:
+        """What is to be said of a run on another machine alone; empty = what is said of every run."""
+        machine, going_on = place.machine, "the run goes on there"
+        if state == "starting":
+            return f"Asks {machine} what it is." if place.state == "sending" else f"Finds the run on {machine} again."
+        if state == "preparing" and place.state == "sending":
+            return f"{facts.prepared or 'Reads the frames.'} Nothing is sent to {machine} before all are read."
+        if state in ALIVE and place.state == "gone":
+            return "Has ended; what came of it is here."
+        if state == "preparing" and not facts.prepared and not self._segmentor_message():
+            return f"Begins on {machine}." if facts.sent is not None else f"Finds the run on {machine} again."
+        if state == "sending" and facts.sent is not None:
+            done, total = (megabytes(facts.sent[name]) for name in ("done", "total"))
+            return f"Sends what it reads: {done} of {total}."
+        if state == "cut off":
+            more = f" Meanwhile {going_on}." if place.state == "there" else ""
+            return f"{facts.unreachable}.{more}"
+        if state == "stopping" and facts.unreachable:
+            return f"Is stopped as soon as {machine} can be reached again; until then {going_on}. {facts.unreachable}."
+        if state == "not followed":
+            why = f"\n{said}" if (said := last_sentence(self.run)) else ""
+            return f"Is on {machine} and goes on there; nobody here follows it.{why}"
+        if state == "stopped" and place.state == "sending":
+            return f"Stopped before it began; nothing of it is on {machine}."
+        if state == "lost":
+            return f"The process that was to bring it to {machine} is gone without a word; resume does so."
+        if state == "failed":  # the output here tells of the way there alone
+            return str((facts.end or {}).get("message", "")) or f"The run failed on {machine}."
+        if state == "cancelled":
+            return f"Cancelled; nothing of it is on {machine} any more. Its folder here is kept."
+        if state == "stopped" and place.state == "there":
+            kept = "with its model" if model else "before there was a model"
+            return f"Stopped {kept}. What resuming needs stays on {machine} until the run has ended."
+        return ""
 
     def _damage(self) -> list[str]:
         """A sentence where lines of the events cannot be used."""
@@ -313,6 +394,12 @@ def tail(run: Path, lines: int = 6) -> list[str]:
     except OSError:
         return []
     return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+
+
+def last_sentence(run: Path) -> str:
+    """The sentence with which the command line has ended ("vasomim finetune: …"); empty = it ended otherwise."""
+    program, _, sentence = "".join(tail(run, 1)).partition(": ")
+    return sentence if program.startswith("vasomim ") else ""
 
 
 def read_place(run: Path) -> int | None:
@@ -413,14 +500,21 @@ def _job(run: Path) -> str:
     return job.strip()
 
 
-def _state(facts: _Facts, alive: bool) -> State:
-    """The state is driven by the process: nothing has ended while it lives, and nothing goes on without it."""
+def _state(facts: _Facts, alive: bool, elsewhere: Place | None) -> State:
+    """The state is driven by the process: nothing has ended while it lives, and nothing here goes on without it."""
+    place = elsewhere.state if elsewhere is not None else ""
     if alive:
         if facts.stop:
             return "stopping"
+        if facts.unreachable:
+            return "cut off"
+        if place == "sending" and facts.sent is not None:
+            return "sending"
         return "running" if facts.training else "preparing" if facts.opened else "starting"
     if facts.end is None:
-        return "stopped" if facts.stop else "lost"
+        return "not followed" if place == "there" else "stopped" if facts.stop else "lost"
+    if place == "sending" and facts.stop:  # however that ended
+        return "stopped"
     ends: dict[str, State] = {
         "finished": "finished",
         "patience": "finished",

@@ -28,13 +28,15 @@ from napari_vasomim.runs.folder import (
     RunFolder,
     RunStatus,
     default_runs_folder,
+    last_sentence,
     list_runs,
     new_run_folder,
-    tail,
 )
 from napari_vasomim.runs.report import report
 from vasomim_core.config import FinetuneConfig, Pretraining, check
 from vasomim_core.errors import RunError
+from vasomim_core.remote import running
+from vasomim_core.remote.place import Place
 from vasomim_core.training.events import EventLog, Follower
 from vasomim_core.training.runs import LOCK, OUTPUT, SETTINGS, absolute, exclusive, job_name, save_config
 
@@ -57,6 +59,8 @@ PATIENCE = 60.0
 """Seconds without a sign of life (an event, or time on a processor) after which a starting child is given up."""
 GRACE = 2.5
 """Seconds between SIGTERM and SIGKILL when a run is cancelled."""
+LEAVING = 20.0
+"""Seconds that a process gets which follows a run on another machine: what it is just sending it takes back."""
 LOWEST = 19
 if sys.platform == "win32":
     STOP = signal.CTRL_BREAK_EVENT
@@ -64,8 +68,13 @@ else:
     STOP = signal.SIGTERM
 
 
-def start(config: FinetuneConfig | Pretraining) -> Job:
+def start(config: FinetuneConfig | Pretraining, machine: str = "") -> Job:
     """Start a run in `config.run`, which must be new or empty.
+
+    Args:
+        config: its settings.
+        machine: the name of the other machine that is to compute it; empty = this computer. The process here sends what
+            it reads, starts it there and follows it.
 
     Raises:
         ConfigError: a setting out of range.
@@ -75,7 +84,9 @@ def start(config: FinetuneConfig | Pretraining) -> Job:
     run = config.run
     with _made(run):
         _fill(run, config)
-        job = _spawn(run, job_name(config), _by_settings(run))
+        if machine:
+            Place(machine).write(run)  # at once: never is it taken for one of this computer
+        job = _spawn(run, job_name(config), [*_by_settings(run), *(["--on", machine] if machine else [])])
     _lower_priority(job)
     return job
 
@@ -132,10 +143,10 @@ def _by_settings(run: Path) -> list[str]:
 
 
 def resume(run: Path) -> Job:
-    """Go on with a run that was stopped, cancelled, killed, or has failed.
+    """Go on with a run that was stopped, cancelled, killed, or has failed; find one on another machine again.
 
     Raises:
-        RunError: there is no run in the folder, it is finished, or it is running.
+        RunError: there is no run in the folder, it is finished, running, or nothing of it is there any more.
     """
     earlier = attach(run)
     if earlier.status().alive:
@@ -146,6 +157,8 @@ def resume(run: Path) -> Job:
             raise RunError(f"the run in {run} is still running; stop it first, or wait for its end")
         if status.state == "finished":
             raise RunError(f"the run in {run} is finished; start a new one from its model instead")
+        if status.whereabouts == "gone":
+            raise RunError(f"nothing of the run in {run} is on {status.machine} any more; start a new one")
         job = _spawn(run, status.job, ["--resume", str(run)])
     _lower_priority(job)
     return job
@@ -196,7 +209,9 @@ class Job:
             return self._starting() or self._folder.status(alive=True)
         self._child = None
         facts = self._folder.facts()
-        if facts.end is None and facts.pid in (None, child.pid):  # it has not said why; from now on its folder does
+        place = self._folder.elsewhere()
+        there = place is not None and place.state == "there"  # where the run goes on, or says how it ends
+        if facts.end is None and facts.pid in (None, child.pid) and not there:  # it has not said why; the folder does
             stopped = self._folder.facts().stop
             self._end("stopped" if stopped else "failed", "" if stopped else _reason(code, self.run))
         return self._folder.status(alive=False)
@@ -217,8 +232,16 @@ class Job:
     def cancel(self) -> None:
         """End the whole process tree, within 5 s, and mark the run as cancelled; its folder is kept.
 
-        Waits for the end: call it from a thread. A run that has ended by itself stays what it is.
+        Waits for the end: call it from a thread. A run that has ended by itself stays what it is. Of one on another
+        machine nothing is left there.
+
+        Raises:
+            RunError: the run folder is in use.
+            RemoteError: the other machine cannot be reached; the run goes on there, and nobody follows it.
         """
+        if self._folder.elsewhere() is not None:
+            self._cancel_elsewhere()
+            return
         process = self._process()
         if process is None:
             return
@@ -232,6 +255,23 @@ class Job:
                 self._child = None
             if self._folder.status(alive=False).state != "finished":
                 self._end("cancelled")
+        finally:
+            self._cancelling = False
+
+    def _cancel_elsewhere(self) -> None:
+        """End who follows the run, which takes back what it is just sending, then the run itself."""
+        self._cancelling = True
+        try:
+            if (process := self._process()) is not None:
+                with suppress(psutil.Error):  # a timeout is one, too
+                    process.terminate()
+                    process.wait(LEAVING)
+                _end_tree(process)
+            if self._child is not None:
+                with suppress(subprocess.TimeoutExpired):
+                    self._child.wait(1)
+                self._child = None
+            running.cancel(self.run)
         finally:
             self._cancelling = False
 
@@ -262,7 +302,7 @@ class Job:
     def _starting(self) -> RunStatus | None:
         """Give a child up that shows no sign of life. On a busy machine the lowest priority waits long, and may."""
         facts, child = self._folder.facts(), self._child
-        if facts.opened or child is None:
+        if facts.opened or child is None or self._folder.elsewhere() is not None:  # that may take long to answer
             return None
         now, (seen, worked) = time.monotonic(), self._sign
         with suppress(psutil.Error):
@@ -355,6 +395,4 @@ def _reason(code: int, run: Path) -> str:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         memory = "; a common cause is that memory ran out" if name == "SIGKILL" else ""
         return f"The training process was ended from outside ({name}){memory}."
-    program, _, sentence = "".join(tail(run, 1)).partition(": ")
-    told = program.startswith("vasomim ") and sentence  # as the command line ends: "vasomim finetune: …"
-    return told or f"The training process ended with code {code}."
+    return last_sentence(run) or f"The training process ended with code {code}."

@@ -2,14 +2,15 @@
 
 A waiting run is a prepared folder with its place in a file, so that it outlives the window that made it. No process
 looks after the queue: the next run begins while a window that shows runs is open, in whichever of them sees it first.
+The queue is that of this computer: runs on other machines neither wait in it nor are waited for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from napari_vasomim.runs.folder import QUEUED, list_runs, read_place
+from napari_vasomim.runs.folder import QUEUED, RunStatus, list_runs, read_place
 from napari_vasomim.runs.jobs import Job, begin, prepare
 from vasomim_core.config import FinetuneConfig, Pretraining
 from vasomim_core.errors import LockedError, RunError
@@ -20,8 +21,14 @@ LOCK = ".queue.lock"
 
 
 def busy(folder: Path) -> bool:
-    """Whether a run in a folder is alive, or waits."""
-    return any(status.alive or status.state == "waiting" for status in list_runs(folder))
+    """Whether a run in a folder is at work on this computer, or waits."""
+    found = list_runs(folder)
+    return at_work(found) or any(status.state == "waiting" for status in found)
+
+
+def at_work(runs: Iterable[RunStatus]) -> bool:
+    """Whether one of these runs is alive on this computer."""
+    return any(status.alive and not status.machine for status in runs)
 
 
 def enqueue(config: FinetuneConfig | Pretraining) -> None:
@@ -51,7 +58,7 @@ def reorder(runs: Sequence[Path]) -> None:
 
 
 def begin_next(folder: Path) -> Job | None:
-    """Start the first waiting run of a folder; None where one is alive, none waits, or another window does so.
+    """Start the first waiting run of a folder; None where one is at work here, none waits, or another window does so.
 
     Raises:
         RunError: its process cannot be started; the run does not wait any more then, and says so.
@@ -60,7 +67,7 @@ def begin_next(folder: Path) -> Job | None:
         with locked(folder / LOCK):
             found = list_runs(folder)
             waiting = [status.run for status in found if status.state == "waiting"]
-            if not waiting or any(status.alive for status in found):
+            if not waiting or at_work(found):
                 return None
             return begin(waiting[0])
     except LockedError:

@@ -7,6 +7,7 @@ import platform
 import re
 import sys
 import sysconfig
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ import yaml
 import vasomim_core
 from napari_vasomim.runs.folder import tail
 from vasomim_core.config import card_settings
-from vasomim_core.errors import ConfigError
+from vasomim_core.errors import ConfigError, VasoMIMError
+from vasomim_core.remote.machines import machine_named
+from vasomim_core.remote.place import place_of
 from vasomim_core.training.events import read_events
 from vasomim_core.training.runs import load_config
 
@@ -27,7 +30,7 @@ SUFFIXES = "png|jpe?g|tiff?|npy|dcm|ima|json|ya?ml|safetensors|pth?|py|log"
 def report(run: Path) -> str:
     """Settings without paths, versions, the last events and the last lines of output, as text.
 
-    Folders and files of the person, and names of frames, become RUN, ~, DATA, PATH and NAME.
+    Folders and files of the person, names of frames and other machines become RUN, ~, DATA, PATH, NAME, MACHINE, HOST.
     """
     events = list(read_events(run))[-20:]
     data: list[Path] = []
@@ -38,7 +41,7 @@ def report(run: Path) -> str:
         data = [Path(value) for value in named if value is not None and Path(value).parent != Path()]
     except ConfigError as error:
         settings = str(error)
-    scrub = _Scrubber(run, data)
+    scrub = _Scrubber(run, data, _machine_words(run))
     parts = {
         "settings": scrub(settings).rstrip(),
         "versions": _versions(),
@@ -49,9 +52,10 @@ def report(run: Path) -> str:
 
 
 class _Scrubber:
-    """Takes out of a text what may name somebody: known folders, any other absolute path, names of frames."""
+    """Takes out of a text what may name somebody: known folders, any other absolute path, names of frames, hosts."""
 
-    def __init__(self, run: Path, data: list[Path]):
+    def __init__(self, run: Path, data: list[Path], words: dict[str, str]):
+        self._words = sorted(words.items(), key=lambda pair: -len(pair[0]))
         # The longest come first: a run may lie in the home folder. Code keeps its place, for the sake of tracebacks.
         code = {
             str(Path(vasomim_core.__file__).parents[1]): "CODE",
@@ -71,6 +75,8 @@ class _Scrubber:
             text = re.sub(pattern + rest, name, text)
         for pattern, name in self._kept:
             text = re.sub(pattern, name, text)
+        for word, name in self._words:
+            text = re.sub(rf"(?<![\w.-]){re.escape(word)}(?![\w-])", name, text)
         text = re.sub(r"(?<![\w.~])(?:[A-Za-z]:[\\/]|/)[^\s/][^\n:;,\"'()]*", "PATH", text)
         text = re.sub(r"~[\\/][^\n:;,\"'()]*", "~/PATH", text)
         return re.sub(r"\(first: [^\n)]*\)", "(first: NAME)", text)
@@ -82,6 +88,17 @@ class _Scrubber:
         if isinstance(value, list):
             return [self.values(v) for v in value]
         return self(value) if isinstance(value, str) else value
+
+
+def _machine_words(run: Path) -> dict[str, str]:
+    """What stands for the machine that computes a run, and for its host."""
+    words: dict[str, str] = {}
+    with suppress(VasoMIMError):
+        if (place := place_of(run)) is not None:
+            words[place.machine] = "MACHINE"
+            user, _, host = machine_named(place.machine).host.rpartition("@")
+            words |= {word: "HOST" for word in (f"{user}@{host}", host) if word.strip("@")}
+    return words
 
 
 def _versions() -> str:

@@ -203,7 +203,7 @@ class TextEditor(QWidget):
     Args:
         kind: str or Path.
         help_line: a text whose help line speaks of a path may be one; only where it speaks of a file, or of a path at
-            large, a file can be chosen and not only a folder.
+            large, a file can be chosen and not only a folder. Where it says what empty means, nothing may be written.
     """
 
     edited = Signal()
@@ -211,6 +211,7 @@ class TextEditor(QWidget):
     def __init__(self, kind: type[str] | type[Path], help_line: str):
         super().__init__()
         self._kind = kind
+        self._may_be_empty = kind is str and "empty =" in help_line
         self.line = QLineEdit()
         self.line.textChanged.connect(lambda _: self.edited.emit())
         self.setFocusProxy(self.line)
@@ -234,7 +235,7 @@ class TextEditor(QWidget):
 
     def get(self) -> str | Path:
         """The text or path."""
-        if not self.line.text():
+        if not self.line.text() and not self._may_be_empty:
             raise ValueError("is empty; choose a folder" if self._kind is Path else "is empty; give a name")
         return self._kind(self.line.text())
 

@@ -9,7 +9,6 @@ from typing import Any
 from qtpy.QtGui import QShowEvent
 
 from napari_vasomim.notify import inform, report_errors
-from napari_vasomim.runs import machine
 from napari_vasomim.widgets.kit import hint
 from napari_vasomim.widgets.model_choice import ModelChoice
 from napari_vasomim.widgets.train import Check, TrainPanel
@@ -94,7 +93,7 @@ class FinetunePanel(TrainPanel):
 
     def preset_changes(self, name: presets.Name) -> dict[str, Any]:
         """By memory, frames and the model to start from."""
-        return presets.finetune_preset(name, self._frames, *machine.memory(), self.base.current or None)
+        return presets.finetune_preset(name, self._frames, *self.memory(), self.base.current or None)
 
     def _estimate(self, *given: Any) -> None:
         super()._estimate(*given)

@@ -30,8 +30,8 @@ LONGEST_TITLE = 260
 RED = {False: "#b3261e", True: "#ff7b72"}
 """Of a sentence about a problem, on a light and on a dark theme."""
 
-STARTS = {"ema": 0.999, "patience": 10}
-"""What a number that was None starts from where 1, the rule, would spoil the run."""
+STARTS = {"ema": 0.999, "patience": 10, "port": 22}
+"""What a number that was None starts from where 1, the rule, is never meant."""
 
 
 class ConfigForm(QWidget):

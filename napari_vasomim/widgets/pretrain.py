@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from napari_vasomim.notify import inform, report_errors
-from napari_vasomim.runs import machine
 from napari_vasomim.widgets.kit import choice, hint
 from napari_vasomim.widgets.train import Check, TrainPanel
 from vasomim_core.config import PretrainConfig, Pretraining
@@ -59,7 +58,7 @@ class PretrainPanel(TrainPanel):
 
     def preset_changes(self, name: presets.Name) -> dict[str, Any]:
         """By memory and frames."""
-        return presets.pretrain_preset(name, self._frames, *machine.memory(), self.settings_type())
+        return presets.pretrain_preset(name, self._frames, *self.memory(), self.settings_type())
 
     def _use_registered(self, name: str) -> None:
         self.session.models_changed.emit()

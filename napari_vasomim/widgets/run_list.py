@@ -6,6 +6,9 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget
 
+ON, ROOM = 4, 78
+"""The column of the other machine on which a run is, shown behind the name; and its width in pixels."""
+
 
 class RunList(QTreeWidget):
     """Rows without children; only items that may be dragged move, and only between others."""
@@ -15,7 +18,7 @@ class RunList(QTreeWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setHeaderLabels(["run", "state", "DSC", "started"])
+        self.setHeaderLabels(["run", "state", "DSC", "started", "on"])
         self.setRootIsDecorated(False)
         self.setUniformRowHeights(True)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
@@ -26,6 +29,9 @@ class RunList(QTreeWidget):
         head.setStretchLastSection(False)
         head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        head.setSectionResizeMode(ON, QHeaderView.ResizeMode.Interactive)  # a long name must not take all the room
+        head.resizeSection(ON, ROOM)
+        head.moveSection(ON, 1)
 
     @property
     def dragging(self) -> bool:

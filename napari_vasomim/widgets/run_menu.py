@@ -11,6 +11,7 @@ from qtpy.QtCore import QFile, QPoint, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QInputDialog, QLineEdit, QMenu, QWidget
 
+from napari_vasomim.background.threads import run_in_background
 from napari_vasomim.notify import counted, inform, report_errors
 from napari_vasomim.plain import confirmed
 from napari_vasomim.runs import jobs
@@ -18,7 +19,11 @@ from napari_vasomim.runs.about import LONGEST_NAME, LONGEST_NOTES, read_about, s
 from napari_vasomim.runs.origin import begun_from, models_of
 from napari_vasomim.widgets.run_comparison import RunComparison
 from vasomim_core.errors import RunError
+from vasomim_core.remote import running
+from vasomim_core.remote.place import place_of
 from vasomim_core.training.runs import MODEL, exclusive
+
+TITLE = "Move a run to the trash"
 
 
 class RunMenu:
@@ -103,6 +108,8 @@ class RunMenu:
     def delete(self, run: Path) -> None:
         """Move a run to the system's trash, after a question; models that came of it stay.
 
+        What of it is on another machine is removed there first. Where that cannot be done, it is asked again.
+
         Raises:
             RunError: it is running, in use, or the system has no trash for it.
         """
@@ -111,8 +118,25 @@ class RunMenu:
         stay = f" {', '.join(models)}, which came of it, stays among the models." if models else ""
         begun = begun_from(str(run / MODEL), _beside(run)) + begun_from(str(run), _beside(run))
         lost = f" {counted(len(begun), 'other run')} began with its model and cannot be resumed then." if begun else ""
-        if not confirmed(self._parent, "Move a run to the trash", f"Move {name} to the trash?{stay}{lost}"):
+        place = place_of(run)
+        there = place.machine if place is not None and place.state != "gone" else ""
+        ended = f" What of it is on {there} is removed there first; is it at work, it is ended." if there else ""
+        if not confirmed(self._parent, TITLE, f"Move {name} to the trash?{ended}{stay}{lost}"):
             return
+        if not there:
+            self._throw_away(run)
+            return
+
+        def kept(error: Exception) -> None:
+            clean = f"removed by Clean… under Machines…, or `vasomim machines --clean {there}`"
+            stays = f"What it has there stays; at work, it goes on to its end. Later it is {clean}."
+            if confirmed(self._parent, TITLE, f"{error}. Move {name} to the trash all the same? {stays}"):
+                report_errors(self._throw_away)(run)
+
+        inform(f"Removes {name} from {there} first.")
+        run_in_background(self._parent, lambda: running.cancel(run), lambda _: self._throw_away(run), kept, waits=True)
+
+    def _throw_away(self, run: Path) -> None:
         _check_idle(run)  # the question may have stood for long
         if not QFile(str(run)).moveToTrash():
             raise RunError(f"{run} cannot be moved to the trash here; delete the folder yourself")

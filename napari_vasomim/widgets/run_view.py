@@ -10,20 +10,26 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QGridLayout, QProgressBar, QVBoxLayout, QWidget
 
 from napari_vasomim.background.threads import run_in_background
-from napari_vasomim.notify import copy, inform, report_errors
+from napari_vasomim.notify import copy, inform, report_error, report_errors
 from napari_vasomim.plain import confirmed
 from napari_vasomim.runs import jobs
 from napari_vasomim.runs.origin import origin
 from napari_vasomim.widgets.curves import Curves
 from napari_vasomim.widgets.kit import SPACE, button, hint
+from napari_vasomim.widgets.send import SendDialog
+from vasomim_core.config import FinetuneConfig, Pretraining
+from vasomim_core.errors import RunError
+from vasomim_core.training.runs import load_config
 
 POLL_MS = 500
-RESUMABLE = ("stopped", "cancelled", "lost", "failed")
 STATES = {
     "waiting": "waiting",
     "starting": "starting",
     "preparing": "preparing",
+    "sending": "sending",
     "running": "running",
+    "cut off": "cut off",
+    "not followed": "not followed",
     "stopping": "ending",
     "finished": "finished",
     "stopped": "stopped",
@@ -37,6 +43,11 @@ USE = {
     "pretrain": "Put it among the models: Finetune can start from it, and Masking shows what it reconstructs",
 }
 AS_BEFORE = "The best model of this run is the one that it started from: there is nothing new to use"
+RESUME = "Goes on exactly where the run stood"
+FOLLOW = "Brings what the run on {} has told and made meanwhile, and goes on with it should it have been killed"
+TO = {"sending": "to", "cut off": "from"}
+"""What stands between a state and the other machine; mostly "on"."""
+STOPPABLE = ("preparing", "sending", "running", "cut off")
 HEIGHT = 200
 """Of the curves, in pixels."""
 
@@ -58,6 +69,7 @@ class RunView(QWidget):
         self.job: jobs.Job | None = None
         self._follower: jobs.Follower | None = None
         self._was_alive = False
+        self._cancelling: Path | None = None
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE)
@@ -72,7 +84,7 @@ class RunView(QWidget):
         self.curves.setFixedHeight(HEIGHT)
         self.stop = button("Stop and keep", self._stop, "Ends after this step and keeps the best model so far")
         self.cancel = button("Cancel run", self._cancel, "Ends the run now, without waiting for the step in hand")
-        self.resume = button("Resume", self._resume, "Goes on exactly where the run stood")
+        self.resume = button("Resume", self._resume, RESUME)
         self.use = button("Use this model", self._use, primary=True)
         self.before_after = button("Before / after", self._compare, "Held-out frames by the old and the new model")
         self.report = button("Copy report", self._report, "What a developer needs to know; it names no path and no one")
@@ -126,15 +138,20 @@ class RunView(QWidget):
             self._show_warnings(events)
         alive = status.alive
         self._name = status.name
-        self._show_state(STATES[status.state], status.message)
-        self.bar.setRange(0, 0 if status.state == "starting" else 1000)
+        where = f" {TO.get(status.state, 'on')} {status.machine}" if status.whereabouts in ("sending", "there") else ""
+        self._show_state(f"{STATES[status.state]}{where}", status.message)
+        self.bar.setRange(0, 0 if status.state in ("starting", "sending") else 1000)
         self.bar.setValue(round(1000 * status.progress))
         self.bar.setVisible(alive)
         self.facts.setText(" · ".join(_facts(status)))
         self.facts.setVisible(bool(self.facts.text()))
-        self.stop.setEnabled(status.state in ("preparing", "running"))
-        self.cancel.setEnabled(alive)
-        self.resume.setEnabled(status.state in RESUMABLE)
+        left = status.state == "not followed"
+        self.stop.setEnabled(status.state in STOPPABLE)
+        cancelling = self._cancelling == self.run
+        self.cancel.setEnabled((alive or left) and not cancelling)
+        self.resume.setEnabled(status.resumable and not cancelling)
+        self.resume.setText("Follow again" if left else "Resume")
+        self.resume.setToolTip(FOLLOW.format(status.machine) if left else RESUME)
         as_before = bool(status.best) and status.best_epoch == 0
         self.use.setEnabled(status.model is not None and status.job in USE and not as_before)
         self.use.setToolTip(AS_BEFORE if as_before else USE.get(status.job, ""))
@@ -185,16 +202,38 @@ class RunView(QWidget):
         job = self.job
         if job is None:
             return
+        status = job.status()
         lost = "What it has learned since its last saved state is lost."
+        if status.machine:
+            lost = f"What it has learned is lost: nothing of it stays on {status.machine}, and it cannot be resumed."
         if confirmed(self, "Cancel the run", f"End {self._name} now? {lost}"):
-            self.cancel.setEnabled(False)
-            run_in_background(self, job.cancel, lambda _: self.refresh())  # waits some seconds for the process to end
+            self._cancelling = job.run
+            self.refresh()
+            run_in_background(self, job.cancel, self._cancelled, self._not_cancelled, waits=True)
+
+    def _cancelled(self, _: object = None) -> None:
+        self._cancelling = None
+        self.refresh()
+
+    def _not_cancelled(self, error: Exception) -> None:
+        report_error(error)
+        self._cancelled()
 
     def _resume(self) -> None:
         if self.job is not None:
+            status = self.job.status()
+            if status.whereabouts == "sending" and not self._may_be_sent(status):
+                return
             job = jobs.resume(self.job.run)
             self.show_run(job)
             self.resumed.emit(job)
+
+    def _may_be_sent(self, status: jobs.RunStatus) -> bool:
+        """What did not come to its machine is listed again: files may have changed since."""
+        config = load_config(status.run)
+        if not isinstance(config, FinetuneConfig | Pretraining):
+            raise RunError(f"the run in {status.run} is none of this panel's; resume it on the command line")
+        return SendDialog(config, status.machine, self).ask()
 
     def _use(self) -> None:
         if self.job is not None and (model := self.job.status().model) is not None:
@@ -214,7 +253,8 @@ def _facts(status: jobs.RunStatus) -> list[str]:
     if status.eta is not None and status.alive:
         facts.append(f"{_span(status.eta)} left")
     if status.device:
-        facts.append(f"on {status.device.upper()}")
+        device, of, there = status.device.partition(" of ")
+        facts.append(f"on {device.upper()}{of}{there}")
     if status.memory:
         facts.append(f"{status.memory / 1e9:.1f} GB at most")
     return facts

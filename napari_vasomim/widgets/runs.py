@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import QPoint, Qt, QTimer
@@ -19,10 +20,11 @@ from napari_vasomim.session import Session
 from napari_vasomim.widgets.comparison_report import ComparisonReport, ask_comparison
 from napari_vasomim.widgets.kit import SPACE, button, hint, row
 from napari_vasomim.widgets.models import ModelsDialog
-from napari_vasomim.widgets.run_list import RunList
+from napari_vasomim.widgets.run_list import ON, RunList
 from napari_vasomim.widgets.run_menu import RunMenu
 from napari_vasomim.widgets.run_view import STATES, RunView
 from vasomim_core.comparing.standing import comparisons_in
+from vasomim_core.remote.machines import machines
 
 LIST_MS = 2000
 SHOWN = 4
@@ -46,6 +48,7 @@ class Runs(QWidget):
         self._session, self._job = session, job
         self._alive: set[Path] = set()
         self._known: dict[str, jobs.RunStatus] = {}
+        self._met: set[Path] = set()
         self._waiting, self._beginning = False, False
         self.menu = RunMenu(self, self._run_changed, self.follow)
         self.none = hint("No run yet. Runs of earlier sessions appear here too.")
@@ -88,6 +91,7 @@ class Runs(QWidget):
         """Show a run that this window has just started or resumed."""
         self._session.jobs.append(job)
         self._alive.add(job.run)
+        self._met.add(job.run)
         if self.view.job is not job:
             self.view.show_run(job)
         self.refresh()
@@ -146,7 +150,10 @@ class Runs(QWidget):
             item.setText(1, status.state)
             item.setText(2, f"{status.best['dsc']:.1f}" if "dsc" in status.best else "")
             item.setText(3, when(status.started))
+            item.setText(ON, status.machine)
             words = f"{status.name}: {STATES[status.state]}"
+            if status.machine:
+                words += f", on {status.machine}"
             if status.name != status.run.name:
                 words += f", in the folder {status.run.name}"
             if status.state == "unreadable":
@@ -154,6 +161,8 @@ class Runs(QWidget):
             if status.notes:
                 words = f"{words}\n{status.notes}"
             item.setToolTip(0, tooltip(words))
+        self.list.setColumnHidden(ON, not any(status.machine for status in runs))
+        self._find_again(runs)
         self.none.setVisible(not runs)
         self.list.setVisible(bool(runs))
         ended = [status for status in runs if status.run in self._alive and not status.alive]
@@ -188,10 +197,34 @@ class Runs(QWidget):
                 if self.list.topLevelItem(i).data(0, RUN) == str(self.view.run):
                     self.list.setCurrentItem(self.list.topLevelItem(i))
 
+    def _find_again(self, runs: list[jobs.RunStatus]) -> None:
+        """Follow what was left on another machine: it goes on there, as a run here would, and is to be seen as it does.
+
+        Once a window, and only what nobody followed when it was met: whoever ends the following wants it ended.
+        """
+        if not self.isVisible():
+            return
+        left = [status for status in runs if status.state == "not followed" and status.run not in self._met]
+        self._met |= {status.run for status in runs}
+        for status in left:
+            # What hinders it stands in the run's own message, beside the button that tries again.
+            work = partial(_again, status.run, status.machine)
+            run_in_background(self, work, self._found_again, lambda _: None, waits=True)
+
+    def _found_again(self, job: jobs.Job | None) -> None:
+        if job is None:
+            return
+        self._session.jobs.append(job)
+        self._alive.add(job.run)
+        if self.view.run in (None, job.run):
+            self.view.show_run(job)
+            self._mark()
+        self.refresh()
+
     def _begin_next(self, found: list[jobs.RunStatus]) -> None:
         """Let the first run that waits begin, where nothing is alive: of this job, or of the other one."""
         self._waiting = any(status.state == "waiting" for status in found)
-        if self._waiting and not self._beginning and not any(status.alive for status in found):
+        if self._waiting and not self._beginning and not queue.at_work(found):
             self._beginning = True
             run_in_background(self, lambda: queue.begin_next(self.folder), self._begun, self._begin_failed)
 
@@ -234,6 +267,11 @@ class Runs(QWidget):
         return next(own, None) or jobs.attach(run)
 
 
+def _again(run: Path, machine: str) -> jobs.Job | None:
+    """Follow a run on another machine; None where that is not described on this computer."""
+    return jobs.resume(run) if machine in machines() else None
+
+
 def _chosen(below: QWidget, comparisons: list[Path]) -> Path | None:
     """Which of these a person takes, from a menu; `OTHER` = one that lies elsewhere."""
     menu = QMenu(below)
@@ -247,7 +285,7 @@ def _announce(status: jobs.RunStatus) -> None:
     """Say what nobody in this window has asked for."""
     if status.state == "finished":
         inform(f"{status.name} has finished.")
-    elif status.state in ("failed", "lost"):
+    elif status.state in ("failed", "lost", "not followed"):
         warn(f"{status.name}: {status.message.splitlines()[0]}")
 
 

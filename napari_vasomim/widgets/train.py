@@ -19,6 +19,8 @@ from napari_vasomim.runs.about import shown_name
 from napari_vasomim.widgets.forms import ConfigForm, Fold
 from napari_vasomim.widgets.kit import Panel, button, choice, hint
 from napari_vasomim.widgets.runs import Runs
+from napari_vasomim.widgets.send import SendDialog
+from napari_vasomim.widgets.where import Where
 from vasomim_core.config import FinetuneConfig, Pretraining
 from vasomim_core.errors import InputError
 from vasomim_core.files import plain_name
@@ -30,6 +32,8 @@ SETTLE_MS = 400
 """After the last change of a setting that decides what is learned from, until it is checked anew."""
 DOUBLE_CLICK_MS = 1000
 """Time in which another press of Start is the same press."""
+UNSAID = 16 << 30
+"""Bytes that a run is fitted into where a cluster does not say how much its GPUs have: most have more."""
 Check = tuple[list[str], list[str], int]
 
 
@@ -58,11 +62,13 @@ class TrainPanel(Panel):
         self.found = hint(self.empty)
         self.form.addRow(self.found)
         self.build_base()
+        self.where = Where(self.session)
+        self.form.addRow("where", self.where)
         self.preset = choice(
             ("quick: minutes", "quick"),
             ("balanced: an hour or so", "balanced"),
             ("thorough: overnight", "thorough"),
-            tooltip="Fills all settings with what this machine's memory and the time allow",
+            tooltip="Fills all settings with what the time and the memory of the computer that trains allow",
         )
         self.form.addRow("preset", self.preset)
         self.name = QLineEdit()
@@ -73,6 +79,7 @@ class TrainPanel(Panel):
         self.in_turn.setChecked(True)
         self.in_turn.setToolTip("Waits in the list until no other run is alive; unchecked, it begins at once")
         self.form.addRow("", self.in_turn)
+        self.where.changed.connect(report_errors(self._place_changed))
         self.settings = self._form()
         self._fold = Fold("All settings")
         self._fold.body.addWidget(self.settings)
@@ -94,7 +101,7 @@ class TrainPanel(Panel):
         self._pressed = self._timer(DOUBLE_CLICK_MS, self._estimate)
         self._reveal = self._timer(50, self._show_run)
         self.preset.currentIndexChanged.connect(report_errors(self._apply_preset))
-        self._estimate()
+        self._place_changed()
 
     def _form(self) -> ConfigForm:
         """A form of all settings, as they are by default."""
@@ -138,6 +145,11 @@ class TrainPanel(Panel):
     def preset_changes(self, name: presets.Name) -> dict[str, Any]:
         """The changes of a preset for this data and machine."""
         raise NotImplementedError
+
+    def memory(self) -> tuple[int, bool]:
+        """Bytes for a training process where it is to train, and whether they are a GPU's."""
+        found = self.where.found
+        return machine.memory() if found is None else (found.memory or UNSAID, bool(found.gpus))
 
     def base_changes(self) -> dict[str, Any]:
         """Fields that rows of the subclass set."""
@@ -228,6 +240,15 @@ class TrainPanel(Panel):
         now = self.settings.last_value()
         return presets.apply_preset(now, self._preset) == now if self._preset else True
 
+    def _place_changed(self) -> None:
+        """Other computers have other memory, and no queue here."""
+        elsewhere = bool(self.where.machine)
+        self.in_turn.setVisible(not elsewhere)
+        self.start.setText(f"Start on {self.where.machine}…" if elsewhere else "Start")
+        if self._frames and self._untouched():
+            self._apply_preset()
+        self._estimate()
+
     def _apply_preset(self, *_: Any) -> None:
         if not self._frames:
             return
@@ -247,6 +268,8 @@ class TrainPanel(Panel):
             return ""
         config = self.config()
         by_hand = "" if self._untouched() else " Settings differ from the preset."
+        if self.where.machine:
+            return f"How long it takes on {self.where.machine} shows once it runs.{by_hand}"
         on_gpu = config.training.device == "auto" and machine.memory()[1]
         cores = psutil.cpu_count(logical=False) or 2
         seconds = None if on_gpu else estimate(config, self._frames, cores)
@@ -255,7 +278,7 @@ class TrainPanel(Panel):
         return f"Takes about {_minutes(seconds)} on this machine.{by_hand}"
 
     def start_run(self) -> None:
-        """Start the run in a new folder and follow it.
+        """Start the run in a new folder and follow it; what goes to another machine is listed and asked about first.
 
         Raises:
             VasoMIMError: a setting, the data or the model to start from cannot be used.
@@ -267,14 +290,17 @@ class TrainPanel(Panel):
             self._check()
             raise InputError(f"{self._data} is not there any more; choose {self.data_words}.")
         self.check_base()
+        place = self.where.machine
+        if place and not SendDialog(config, place, self).ask():
+            return
         run = jobs.new_run_folder(self.runs.folder, self.name.text().strip() or self.name.placeholderText())
         config = replace(config, run=run)
-        if self.in_turn.isChecked() and queue.busy(self.runs.folder):
+        if not place and self.in_turn.isChecked() and queue.busy(self.runs.folder):
             queue.enqueue(config)
             inform(f"{run.name} waits until the runs before it have ended.")
             self.runs.refresh()
         else:
-            self.runs.follow(jobs.start(config))
+            self.runs.follow(jobs.start(config, place))
             self._reveal.start()
         self.name.clear()
 

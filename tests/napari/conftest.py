@@ -65,13 +65,14 @@ def models_folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _own(tmp_path, monkeypatch):
-    """Choices, journals and measures of this test alone."""
+    """Choices, journals, measures and machines of this test alone."""
     from qtpy.QtCore import QSettings
 
     from napari_vasomim.correcting.editing import journal
 
     monkeypatch.setenv("VASOMIM_JOURNAL", str(tmp_path / "journal"))
     monkeypatch.setenv("VASOMIM_MEASURES", str(tmp_path / "measures"))
+    monkeypatch.setenv("VASOMIM_MACHINES", str(tmp_path / "machines.yaml"))
     journal.cache_clear()
     QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(tmp_path / "choices"))
 

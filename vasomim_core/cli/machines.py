@@ -27,7 +27,7 @@ class Machines(Options):
         python: the Python there in which VasoMIM is installed; `~/` is the home folder there.
         setup: a line of shell that comes first there, such as "module load cuda"; empty = none.
         port: of the SSH server; None = as the SSH configuration says.
-        ssh_config: file that `ssh` reads in the place of the user's own configuration; None = that.
+        ssh_config: file that `ssh` reads; None = your own SSH configuration.
         keep_frames: leave frames and masks there when a run has ended, so that the next one need not send them again.
         gpus: graphics cards of one run; several share each batch, 0 = it is computed on processors.
         slurm: it is the login node of a SLURM cluster, and runs are jobs in its queue.
@@ -83,17 +83,8 @@ class Machines(Options):
             cleaned = result["cleaned"]
             lines.append(f"{self.clean}: {cleaned['removed']} runs removed, {cleaned['running']} are at work")
         if "found" in result:
-            found = result["found"]
-            runs = f"{found['jobs']} runs ({found['running']} at work)"
-            gpus = ", ".join(found["gpus"]) or "no GPU"
-            lines += [
-                f"{self.check}: VasoMIM {found['version']} on Python {found['python']}, {gpus}",
-                *_cluster(found["queue"]),
-                f"    {found['folder']}: {found['free'] / 1e9:.0f} GB free, {runs}, "
-                f"{found['stored'] / 1e6:.1f} MB of frames",
-                *(f"    it cannot be used: {sentence}" for sentence in result["obstacles"]),
-                *(f"    note: {sentence}" for sentence in result["differences"]),
-            ]
+            first, *more = result["words"]
+            lines += [first, *(f"    {sentence}" for sentence in more)]
         if lines:
             return "\n".join(lines)
         known = result["machines"].items()
@@ -112,22 +103,12 @@ def _connection(name: str) -> Any:
 
 def _checked(name: str) -> dict[str, Any]:
     from vasomim_core.config import to_dict
-    from vasomim_core.remote.machine_check import differences, look, obstacles
+    from vasomim_core.remote.machine_check import differences, look, obstacles, words
 
     found = look(_connection(name), node=True)
-    return {"found": to_dict(found), "obstacles": obstacles(name, found), "differences": differences(name, found)}
-
-
-def _cluster(queue: dict[str, Any] | None) -> list[str]:
-    """What is to be said of a cluster's partition, and of one of its nodes."""
-    if queue is None or not queue["limit"]:
-        return []
-    soon = f", a run would begin at {queue['expects'].replace('T', ' ')}" if queue["expects"] else ""
-    partition = f"partition {queue['partition']} ({queue['nodes']} nodes, {queue['state']})"
-    lines = [f"    {partition}: at most {queue['limit']} a run{soon}"]
-    if node := queue["node"]:
-        gpus = ", ".join(node.get("gpus", [])) or "no GPU that torch can use"
-        lines.append(f"    a node of it: VasoMIM {node.get('version')} on Python {node.get('python')}, {gpus}")
-    else:
-        lines.append(f"    none of its nodes was looked at ({queue['no_node']})")
-    return lines
+    return {
+        "found": to_dict(found),
+        "obstacles": obstacles(name, found),
+        "differences": differences(name, found),
+        "words": words(name, found),
+    }

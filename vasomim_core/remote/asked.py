@@ -81,6 +81,11 @@ class Patience:
     def __init__(self, given_up: Callable[[], bool], said: Callable[[str], object]):
         self._given_up, self._said, self._failures = given_up, said, 0
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt has failed."""
+        return self._failures > 0
+
     def reached(self) -> None:
         """The machine has answered."""
         self._failures = 0

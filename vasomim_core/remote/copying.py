@@ -19,8 +19,8 @@ from vasomim_core.training.events import EventLog, Follower, parse_event
 from vasomim_core.training.runs import DATA, SETTINGS, load_config, save_config
 
 Event = dict[str, Any]
-OWN = ("open", "stop")
-"""Events that are written here by whoever takes a run up or asks it to stop."""
+OWN = ("open", "stop", "sent", "unreachable", "reached")
+"""Events that are written here by whoever follows a run or asks it to stop."""
 
 
 class Events:

@@ -170,7 +170,8 @@ def probe(place: Place, source: BinaryIO, answer: Answer, node: bool = False) ->
             "version": __version__,
             "python": platform.python_version(),
             "packages": {name: _version(name) for name in PACKAGES},
-            "gpus": _gpus() if queue is None else queue.pop("gpus"),
+            "gpus": (gpus := _gpus() if queue is None else queue.pop("gpus")),
+            "memory": _memory(bool(gpus)) if queue is None else 0,
             "queue": queue,
             "folder": str(place.folder),
             "free": shutil.disk_usage(parent).free,
@@ -433,6 +434,15 @@ def _gpus() -> list[str]:
     import torch
 
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+def _memory(gpu: bool) -> int:
+    """Bytes of the first GPU; without one those of this computer that are free."""
+    if not gpu:
+        return int(psutil.virtual_memory().available)
+    import torch
+
+    return int(torch.cuda.get_device_properties(0).total_memory)
 
 
 if __name__ == "__main__":

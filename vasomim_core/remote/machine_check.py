@@ -49,6 +49,7 @@ class Found:
         python: its version.
         packages: versions of what computes; "" = not installed.
         gpus: names of those that torch can use, of a cluster what its partition has; empty = none.
+        memory: bytes of the first of them; without one those that are free for a process. 0 = not known, of a cluster.
         folder: for what is sent, as a whole path.
         free: bytes on its disk.
         writable: whether the folder, or what it will be made in, may be written to.
@@ -66,6 +67,7 @@ class Found:
     writable: bool
     packages: dict[str, str] = field(default_factory=dict)
     gpus: tuple[str, ...] = ()
+    memory: int = 0
     running: int = 0
     jobs: int = 0
     stored: int = 0
@@ -87,6 +89,34 @@ def look(connection: Connection, node: bool = False) -> Found:
     """
     found = from_dict(Found, connection.ask("probe", node=node))
     return replace(found, asks=connection.machine.gpus)
+
+
+def words(name: str, found: Found) -> list[str]:
+    """What a machine is, whether it can be used, and in what it differs from this computer; a sentence each."""
+    gpus = ", ".join(found.gpus) or "no GPU"
+    runs = f"{found.jobs} runs ({found.running} at work)"
+    return [
+        f"{name}: VasoMIM {found.version} on Python {found.python}, {gpus}",
+        *_cluster(found.queue),
+        f"{found.folder}: {found.free / 1e9:.0f} GB free, {runs}, {found.stored / 1e6:.1f} MB of frames",
+        *(f"it cannot be used: {sentence}" for sentence in obstacles(name, found)),
+        *(f"note: {sentence}" for sentence in differences(name, found)),
+    ]
+
+
+def _cluster(queue: Queue | None) -> list[str]:
+    """What is to be said of a cluster's partition, and of one of its nodes."""
+    if queue is None or not queue.limit:
+        return []
+    soon = f", a run would begin at {queue.expects.replace('T', ' ')}" if queue.expects else ""
+    partition = f"partition {queue.partition} ({queue.nodes} nodes, {queue.state})"
+    lines = [f"{partition}: at most {queue.limit} a run{soon}"]
+    if node := queue.node:
+        gpus = ", ".join(node.get("gpus", [])) or "no GPU that torch can use"
+        lines.append(f"a node of it: VasoMIM {node.get('version')} on Python {node.get('python')}, {gpus}")
+    else:
+        lines.append(f"none of its nodes was looked at ({queue.no_node})")
+    return lines
 
 
 def obstacles(name: str, found: Found, device: str = "auto", size: int = 0) -> list[str]:
@@ -129,13 +159,16 @@ def obstacles(name: str, found: Found, device: str = "auto", size: int = 0) -> l
 
 
 def differences(name: str, found: Found) -> list[str]:
-    """In what it differs from this computer, where a run can be computed all the same; a sentence each."""
+    """What a person should know of a machine on which a run can be computed all the same; a sentence each."""
     sentences = []
     if not found.gpus or not found.asks:
         has = "has no GPU that torch can use" if not found.gpus else "is described without a GPU"
         sentences.append(f"{name} {has}: runs are computed on its processor, which takes long")
     if found.queue is not None and found.queue.state not in ("up", ""):
         sentences.append(f"the partition {found.queue.partition} of {name} is {found.queue.state}: runs wait for it")
+    if found.running and found.queue is None:
+        others = "another run is" if found.running == 1 else f"{found.running} other runs are"
+        sentences.append(f"{others} at work on {name}, and will share it")
     for package, there in found.packages.items():
         here = _version(package)
         if there and here and there.partition("+")[0] != here.partition("+")[0]:

@@ -62,7 +62,7 @@ class Machine:
         python: the Python there in which VasoMIM is installed; `~/` is the home folder there.
         setup: a line of shell that comes first there, such as `module load cuda`; empty = none.
         port: of the SSH server; None = as the SSH configuration says.
-        ssh_config: file that `ssh` reads in the place of the user's own configuration; None = that.
+        ssh_config: file that `ssh` reads; None = your own SSH configuration.
         keep_frames: leave frames and masks there when a run has ended, so that the next one need not send them again.
         gpus: graphics cards of one run; several share each batch, 0 = it is computed on processors.
         slurm: it is the login node of a SLURM cluster, and runs are jobs in its queue.

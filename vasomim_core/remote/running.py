@@ -8,6 +8,8 @@ process there needs no connection, and none of this process: `train_elsewhere(â€
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
@@ -36,6 +38,8 @@ from vasomim_core.training.runs import (
 )
 
 MOST_TOLD = 20
+PAUSE = 0.5
+"""Seconds between two events that tell how much is sent."""
 Reason = Literal["finished", "patience", "stopped", "cancelled", "left"]
 
 
@@ -123,6 +127,8 @@ def train_elsewhere(
             ending.resumable or ending.reason in ("left", "cancelled")
         ):
             place, ending = _cleared(connection, place, config.run, ending)
+        if ending.reason == "lost":
+            log.write("end", reason="failed", message=_loss(place, ending))
     return _outcome(connection, place, config.run, ending)
 
 
@@ -144,7 +150,8 @@ def cancel(run: Path) -> None:
     with exclusive(run):
         take_away(connection, place.job)
         place.now("gone", run)
-        EventLog(run).write("end", reason="cancelled", message="")
+        if not is_finished(run):
+            EventLog(run).write("end", reason="cancelled", message="")
 
 
 class _Alone:
@@ -215,6 +222,8 @@ def _send(
     watcher: Watcher,
 ) -> Place:
     """Send what the run reads, and start it."""
+    place.write(config.run)
+    unreachable, sent = _told(log, watcher)
     for sentence in differences(connection.name, found):
         watcher.said(sentence)
     with spool(config.run) as keep:
@@ -234,8 +243,26 @@ def _send(
         place = replace(place, names=parcel.names)
         place.write(config.run)
         watcher.listed(listed(connection, found, parcel))
-        send(connection, place, parcel, asked, watcher.said, watcher.sent)
+        send(connection, place, parcel, asked, unreachable, sent)
     return place.now("there", config.run)
+
+
+def _told(log: EventLog, watcher: Watcher) -> tuple[Callable[[str], None], Callable[[int, int], None]]:
+    """Tell watcher and events that a machine cannot be reached, and how much is sent: not of every file."""
+    last = 0.0
+
+    def unreachable(sentence: str) -> None:
+        watcher.said(sentence)
+        log.write("unreachable", message=sentence)
+
+    def sent(done: int, total: int) -> None:
+        nonlocal last
+        watcher.sent(done, total)
+        if done == total or time.monotonic() - last >= PAUSE:
+            last = time.monotonic()
+            log.write("sent", done=done, total=total)
+
+    return unreachable, sent
 
 
 def _cleared(connection: Connection, place: Place, run: Path, ending: Ending) -> tuple[Place, Ending]:
@@ -246,6 +273,14 @@ def _cleared(connection: Connection, place: Place, run: Path, ending: Ending) ->
         left = f"what it had there could not be removed ({error}): `vasomim machines --clean {place.machine}` does so"
         return place, replace(ending, message="; ".join(filter(None, (ending.message, left))))
     return place.now("gone", run), ending
+
+
+def _loss(place: Place, ending: Ending, resuming: str = "resuming it") -> str:
+    """What is said of a run whose process is gone."""
+    said = f" ({ending.message})" if ending.message else ""
+    then = f"{resuming} goes on from its last saved state" if ending.resumable else "it had saved no state"
+    why = ending.why or f"the process on {place.machine} is gone without a word, killed or out of memory"
+    return f"{why}{said}; {then}"
 
 
 def _outcome(connection: Connection, place: Place, run: Path, ending: Ending) -> Outcome:
@@ -259,12 +294,9 @@ def _outcome(connection: Connection, place: Place, run: Path, ending: Ending) ->
         f"`vasomim machines --clean {place.machine}` removes it"
     )
     if ending.reason == "lost":
-        said = f" ({ending.message})" if ending.message else ""
-        then = f"--resume {run} goes on from its last saved state" if ending.resumable else "it had saved no state"
-        why = ending.why or f"the process on {place.machine} is gone without a word, killed or out of memory"
-        raise RunError(f"{why}{said}; {then}")
+        raise RunError(_loss(place, ending, f"--resume {run}"))
     if ending.reason == "left" and ending.message:
-        raise RemoteError(f"{ending.message}; the run itself may go on, and --resume {run} finds it again")
+        raise RemoteError(f"{ending.message}; the run itself may go on, and resuming finds it again")
     if ending.reason == "failed":
         raise RunError(f"{ending.message.rstrip('.') or 'the run failed'} (on {place.machine})")
     message = ending.message

@@ -17,7 +17,7 @@ from vasomim_core.remote.asked import Asked, Interrupted, Patience
 from vasomim_core.remote.connection import Connection
 from vasomim_core.remote.machine_check import Found, differences, look, require
 from vasomim_core.remote.machines import machine_named
-from vasomim_core.remote.parcel import RUN, SETTINGS, Parcel, pack
+from vasomim_core.remote.parcel import RUN, SETTINGS, Parcel, Progress, pack
 from vasomim_core.remote.place import Place
 from vasomim_core.training.runs import job_name
 
@@ -48,21 +48,40 @@ class Listing:
     new: int
     new_size: int
 
-    def __str__(self) -> str:
+    @property
+    def what(self) -> str:
+        """How much of what."""
         counts = {"frames": self.frames, "masks": self.masks, "models": self.models}
-        what = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        words = [f"{count} {name if count != 1 else name[:-1]}" for name, count in counts.items() if count]
+        return f"{', '.join(words)} ({megabytes(self.size)})"
+
+    @property
+    def news(self) -> str:
+        """How much of it is not there yet."""
+        return f"{self.new} files ({megabytes(self.new_size)})"
+
+    def __str__(self) -> str:
         return (
-            f"to {self.machine} ({self.host}:{self.folder}): {what} ({_megabytes(self.size)}), of these {self.new} "
-            f"files ({_megabytes(self.new_size)}) not there yet; frames by number, without names; classes and settings"
+            f"to {self.machine} ({self.host}:{self.folder}): {self.what}, of these {self.news} not there yet; "
+            "frames by number, without names; classes and settings"
         )
 
 
-def _megabytes(size: int) -> str:
+def megabytes(size: int) -> str:
+    """Bytes in words."""
     return f"{size / 1e6:.2g} MB" if size < 10e6 else f"{size / 1e6:.0f} MB"
 
 
-def list_parcel(config: Config, name: str, strict: bool = False) -> tuple[Listing, list[str]]:
+def list_parcel(
+    config: Config, name: str, strict: bool = False, progress: Progress = lambda done, total: None
+) -> tuple[Listing, list[str]]:
     """What would be sent for a run, and sentences on the machine and on the files; nothing is sent or written.
+
+    Args:
+        config: its settings.
+        name: of the machine.
+        strict: end at the first unlabelled file that cannot be read.
+        progress: is told how many frames are read, of how many.
 
     Raises:
         VasoMIMError: as `running.train_elsewhere`, before it sends anything.
@@ -71,7 +90,7 @@ def list_parcel(config: Config, name: str, strict: bool = False) -> tuple[Listin
     found = look(connection)
     require(name, found, config.training.device)
     with tempfile.TemporaryDirectory() as folder, spool(Path(folder)) as keep:
-        parcel = pack(config, keep, strict)
+        parcel = pack(config, keep, strict, progress)
         listing = listed(connection, found, parcel)
     return listing, [*differences(name, found), *parcel.notes, *parcel.left_out]
 

@@ -76,7 +76,7 @@ class Watch:
         Raises:
             RemoteError: the machine can be reached and does not do this. The run may go on there.
         """
-        patience = Patience(lambda: self.asked.cancel or self.asked.leave, self.said)
+        patience = Patience(lambda: self.asked.cancel or self.asked.leave, self._unreachable)
         while True:
             self.logs = {}
             try:
@@ -99,6 +99,8 @@ class Watch:
                     continue
                 if isinstance(answer, Exception):
                     raise answer
+                if patience.failing:
+                    EventLog(self.run).write("reached")
                 patience.reached()
                 if answer.get("queue"):
                     self._queued(answer["queue"])
@@ -109,6 +111,10 @@ class Watch:
                         found_again = False
                 if answer.get("ended"):
                     return self._ended(answer)
+
+    def _unreachable(self, sentence: str) -> None:
+        self.said(sentence)
+        EventLog(self.run).write("unreachable", message=sentence)
 
     def _take(self, log: str, lines: list[str]) -> None:
         if log not in self.logs:

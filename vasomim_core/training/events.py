@@ -15,6 +15,9 @@ Any number of watchers may follow the file, from the window that started the run
 | checkpoint | step: a state from which the run can be resumed |
 | model | path: a model file that can be used |
 | warning | message; left_out (files or frames that could not be read and are not learned from, where that is it) |
+| sent | done, total: bytes that were brought to the machine which is to compute the run |
+| unreachable | message: that machine cannot be reached now, and when it will be tried again; any event ends that |
+| reached | it can be reached again |
 | stop | somebody asked the run to stop (written by whoever asked) |
 | end | reason: "finished", "stopped", "patience", "failed" or "cancelled"; message |
 
@@ -41,6 +44,8 @@ WHOLE = ("pid", "step", "steps", "epoch", "epochs", "resumed", "frames", "proces
 TEXTS = ("job", "device", "precision", "reason", "message", "path")
 NEEDED = {
     "prepare": ("done",),
+    "sent": ("done", "total"),
+    "unreachable": ("message",),
     "step": ("step",),
     "pace": ("step", "eta"),
     "validation": ("step", "epoch", "scores"),

@@ -264,7 +264,7 @@ def _check_room(config: Config) -> bool:
     """Whether a run that failed before its first step stands in the folder of a new one; nothing else may.
 
     Besides, a window may have prepared the folder: it holds these very settings and the log for the output, and no
-    process has taken it up.
+    process has taken it up; for another machine `remote.json`, too.
 
     Raises:
         RunError: the folder holds something else.
@@ -274,7 +274,7 @@ def _check_room(config: Config) -> bool:
     events = list(read_events(run)) if FILE in names else []
     failed = bool(events) and events[-1]["event"] == "end" and events[-1]["reason"] == "failed"
     untouched = all(event["event"] in ("spawn", "stop") for event in events) and _holds(run, config)
-    allowed = {SETTINGS, OUTPUT, FILE, *({CACHE, DATA, ELSEWHERE} if failed else ())} if failed or untouched else set()
+    allowed = {SETTINGS, OUTPUT, FILE, ELSEWHERE, *({CACHE, DATA} if failed else ())} if failed or untouched else set()
     if (run.exists() and not run.is_dir()) or not names <= allowed:
         raise RunError(f"{run} exists and is not empty; give a new folder, or resume the run in it")
     return failed
@@ -284,9 +284,9 @@ def _make_room(config: Config) -> None:
     """Clear away what a failed run has left; raises as `_check_room`, for the folder may have been taken meanwhile."""
     if _check_room(config):
         shutil.rmtree(config.run / CACHE, ignore_errors=True)
-        for name in (DATA, ELSEWHERE):
-            (config.run / name).unlink(missing_ok=True)
+        (config.run / DATA).unlink(missing_ok=True)
         (config.run / FILE).unlink()
+    (config.run / ELSEWHERE).unlink(missing_ok=True)  # where it will be computed, whoever computes it says
 
 
 def _holds(run: Path, config: Config) -> bool:

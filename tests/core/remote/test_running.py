@@ -19,14 +19,17 @@ from tests.core.remote.conftest import NAME
 from tests.core.training.test_resume import PRETRAINING, losses, vasomim
 from vasomim_core.config import FinetuneConfig, Training
 from vasomim_core.errors import ConfigError, RemoteError, RunError
-from vasomim_core.remote import asked, copying
+from vasomim_core.remote import asked, copying, running
 from vasomim_core.remote import far as far_side
 from vasomim_core.remote.connection import Connection, Lost
 from vasomim_core.remote.machine_check import look
+from vasomim_core.remote.machines import Machine, save_machine
+from vasomim_core.remote.place import Place, place_of
 from vasomim_core.remote.running import Watcher, cancel, train_elsewhere
 from vasomim_core.remote.sending import list_parcel
 from vasomim_core.training.events import EventLog, read_events
 from vasomim_core.training.finetune import finetune
+from vasomim_core.training.runs import save_config
 
 PATIENT = "MUELLER_ANNA"
 pytestmark = pytest.mark.timeout(1200)  # each run is a process that loads torch, on a machine that may be busy
@@ -124,7 +127,13 @@ def test_a_run_that_is_cut_off_is_the_run_that_it_would_have_been_here(config, f
     for name in ("model.safetensors", "data.json"):
         assert (config.run / name).read_bytes() == (here.run / name).read_bytes()
     kinds = [event["event"] for event in read_events(here.run) if event["event"] != "prepare"]
-    assert [event["event"] for event in read_events(config.run) if event["event"] != "prepare"] == kinds
+    events = list(read_events(config.run))
+    ways = ("prepare", "sent", "unreachable", "reached")
+    assert [event["event"] for event in events if event["event"] not in ways] == kinds
+    (sent, *_), (cut, *_), (back,) = ([e for e in events if e["event"] == way] for way in ways[1:])
+    assert 0 < sent["done"] <= sent["total"]
+    assert "cannot be reached" in cut["message"]
+    assert cut["time"] < back["time"]
     assert {path.name for path in config.run.iterdir()} - {path.name for path in here.run.iterdir()} == {"remote.json"}
     with pytest.raises(RunError, match="is finished"):
         train_elsewhere(config, resume=True)
@@ -185,6 +194,8 @@ def test_a_killed_pretraining_goes_on_from_its_last_state(labelled, far, tmp_pat
     said = capsys.readouterr().err
     assert f"sends to {NAME} (far:{far.folder}): 8 frames " in said
     assert "gone without a word" in said
+    end = list(read_events(run))[-1]
+    assert (end["reason"], "resuming it goes on" in end["message"]) == ("failed", True)
     assert PATIENT.encode() not in hidden_files(far.folder)
     far.described()
     assert vasomim("pretrain", "--resume", run) == 0
@@ -236,7 +247,10 @@ def test_a_host_that_is_not_trusted_gets_nothing(config, far, server, known, key
 
 def test_what_would_be_sent_is_listed_and_not_sent(config, far, capsys):
     far.described()
-    listing, notes = list_parcel(config, NAME)
+    read = []
+    listing, notes = list_parcel(config, NAME, progress=lambda done, total: read.append((done, total)))
+    assert read[-1] == (6, 6)
+    assert look(Connection(NAME, far.machine)).memory > 0
     assert (listing.frames, listing.masks, listing.new, listing.folder) == (6, 6, 12, str(far.folder))
     assert any("no GPU" in note for note in notes) or look(Connection(NAME, far.machine)).gpus
     assert not config.run.exists()
@@ -257,6 +271,20 @@ def test_what_fails_at_once_leaves_nothing_but_frames_where_that_was_asked_for(c
         train_elsewhere(again, NAME, watcher=seen)
     assert seen.listings[0].new == 0
     assert not far.folder.exists()
+
+
+def test_what_is_left_there_of_a_finished_run_is_taken_away_and_it_stays_finished(config, monkeypatch):
+    save_machine(NAME, Machine("far"))
+    save_config(config.run / "config.yaml", config)
+    (config.run / "model.safetensors").touch()
+    EventLog(config.run).write("end", reason="finished", message="")
+    Place(NAME, state="there").write(config.run)
+    taken = []
+    monkeypatch.setattr(running, "take_away", lambda connection, job: taken.append(job))
+    cancel(config.run)
+    cancel(config.run)
+    assert taken == [place_of(config.run).job]
+    assert list(read_events(config.run))[-1]["reason"] == "finished"
 
 
 @pytest.mark.parametrize(("times", "reason"), [(1, "stopped"), (2, "cancelled")])
