@@ -32,6 +32,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import psutil
+
 from vasomim_core import __version__
 from vasomim_core.remote import by_slurm
 from vasomim_core.remote.by_process import Process
