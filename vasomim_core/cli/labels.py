@@ -10,6 +10,7 @@ import tyro
 
 from vasomim_core.cli.common import Options, frames_bar
 from vasomim_core.exchange.formats import From, To
+from vasomim_core.exchange.importing import Others
 
 Source = Annotated[Path, tyro.conf.Positional]
 
@@ -26,6 +27,8 @@ class Import(Options):
         categories: the categories of ARCADE are classes, too; else they are vessel all together.
         annotator: who drew the masks; None = whom they name, if they do.
         new_only: leave frames as they are that the set has; else another mask of one becomes its newest revision.
+        others: what becomes of frames whose label another reader accepted: replace it; keep the mask beside it, as a
+            second reading; or refuse, and import nothing.
         add_classes: give the set the classes that it lacks.
         dry_run: say what would come of it, and write nothing.
     """
@@ -37,6 +40,7 @@ class Import(Options):
     categories: bool = False
     annotator: str | None = None
     new_only: bool = False
+    others: Others = "refuse"
     add_classes: bool = False
     dry_run: bool = False
 
@@ -55,21 +59,24 @@ class Import(Options):
         with frames_bar() as progress:
             plan = plan_import(folder, labels, progress)
         counts = {"new": len(plan.new), "same": plan.same, "conflicting": len(plan.conflicting), "left": len(plan.left)}
-        done: dict[str, Any] = {"labels": str(self.into), "before": before, **counts, "report": list(plan.report())}
+        report = [*plan.report(), *filter(None, [plan.told_of_others(self.annotator)])]
+        done: dict[str, Any] = {"labels": str(self.into), "before": before, **counts, "report": report}
         names = [one.name for one in plan.classes]
         if self.dry_run:
-            return {**done, "made": False, "added": 0, "revised": 0, "classes": names}
+            return {**done, "made": False, "added": 0, "revised": 0, "read": 0, "classes": names}
         name = plain_name(self.into.resolve().name, "labels")
         into = LabelSet.create(self.into, name, plan.classes) if made else LabelSet.open(self.into)
         with frames_bar() as progress:
-            came = carry_out(plan, into, self.annotator, self.new_only, self.add_classes, progress)
-        return {**done, "made": made, "added": len(came.added), "revised": len(came.revised), "classes": names}
+            came = carry_out(plan, into, self.annotator, self.new_only, self.add_classes, progress, self.others)
+        counts = {"added": len(came.added), "revised": len(came.revised), "read": len(came.read)}
+        return {**done, "made": made, **counts, "classes": names}
 
     def summary(self, result: dict[str, Any]) -> str:
         """The report, and how many frames came."""
         r = result
         had = f", {r['before']} were there" if r["before"] else ""
-        came = f"{r['added']} frames added to {r['labels']}, {r['revised']} revised{had}"
+        read = f", {r['read']} kept as second readings" if r["read"] else ""
+        came = f"{r['added']} frames added to {r['labels']}, {r['revised']} revised{read}{had}"
         came = "nothing is written" if self.dry_run else came
         return "\n".join([*r["report"], f"{came}; classes: {', '.join(r['classes'])}"])
 
