@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -83,3 +84,11 @@ class Contents:
 def count_words(by_status: Mapping[str, int]) -> str:
     """Counts as people say them: "12 accepted · 3 skipped"; "no labels yet" if there are none."""
     return " · ".join(f"{n} {status}" for status, n in by_status.items() if n) or "no labels yet"
+
+
+def when(time: str) -> str:
+    """A time of a record as the clock on the wall shows it."""
+    try:
+        return datetime.fromisoformat(time.replace("Z", "+00:00")).astimezone().strftime("%d %b %Y %H:%M")
+    except (ValueError, OverflowError, OSError):  # a year that no clock here knows
+        return time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from napari.layers import Image
@@ -14,11 +15,13 @@ from napari_vasomim.canvas import layers, results
 from napari_vasomim.correcting.corrections import correction_of, drawn, ensure_correction
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.undo import apply_values
+from napari_vasomim.labelling.asking import Answer, ask_to_replace
 from napari_vasomim.labelling.saved_masks import SavedMasks
 from napari_vasomim.labelling.shown_label import ShownLabel
 from napari_vasomim.notify import report_errors
 from vasomim_core.classes import ClassMask, LabelClass
 from vasomim_core.labels.labelset import LabelSet, Record
+from vasomim_core.labels.readers import OthersLabelError, Replacing, same_reader
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,17 @@ class Revisions:
     def take_back(self, revision: int) -> None:
         """Make an earlier mask of the shown frame the current one, and put it onto the correction layer."""
         frame = self._frame()
-        if frame is None:
-            return
+        if frame is not None:
+            self._take_back(frame, revision, agreed=0)
+
+    def _take_back(self, frame: _Frame, revision: int, agreed: int) -> None:
+        replacing = Replacing(self._session.annotator, agreed)
 
         def work() -> Any:
-            restored = frame.labels.restore(frame.record.id, revision)
+            try:
+                restored = frame.labels.restore(frame.record.id, revision, replacing)
+            except OthersLabelError as error:
+                return partial(self._ask, frame, revision, error.record)
             read = _read(frame)
 
             def done() -> None:
@@ -103,6 +112,31 @@ class Revisions:
             return done
 
         self._restoring.ask(work)
+
+    def _ask(self, frame: _Frame, revision: int, record: Record) -> None:
+        """Ask before the label of another reader is replaced with an earlier revision."""
+        earlier = next((one for one in self._shown.known.revisions if one.revision == revision), None)
+        if earlier is None:
+            return
+        keeps = bool(earlier.annotator) and not same_reader(earlier.annotator, record.annotator)
+
+        def keep() -> Any:
+            mask, _ = _read(frame, revision)
+            frame.labels.add_reading(frame.record.id, mask, earlier.annotator, earlier.model)
+
+            def done() -> None:
+                self._shown.watched.said.emit(f"Revision {revision} is a second reading now; the label stays.")
+                self._session.label_set_changed.emit(frame.labels)
+
+            return done
+
+        def answered(answer: Answer) -> None:
+            if answer == "replace":
+                self._take_back(frame, revision, record.revision)
+            elif answer == "keep":
+                self._restoring.ask(keep)
+
+        ask_to_replace(self._session.viewer, record, "accepted", keeps, answered)
 
     def show(self, revision: int | None) -> None:
         """Show an earlier mask on a layer of its own, that cannot be drawn on; None takes the layer away."""

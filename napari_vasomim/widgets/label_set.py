@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit
 
 from napari_vasomim.keys import with_key
+from napari_vasomim.labelling.contents import when
 from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.notify import report_errors, untagged
 from napari_vasomim.plain import plain_label
@@ -17,9 +18,13 @@ from napari_vasomim.widgets.frames_ahead import FramesAhead
 from napari_vasomim.widgets.kit import SPACE, Panel, button, header, hint, row
 from napari_vasomim.widgets.label_exchange import LabelExchange
 from napari_vasomim.widgets.open_label_set import OpenLabelSet
-from napari_vasomim.widgets.revision_history import RevisionHistory, when
+from napari_vasomim.widgets.revision_history import RevisionHistory
 from vasomim_core.labels.labelset import Record
 
+WHY_READER = (
+    "Kept with each label: who drew or approved it. A short name that you choose for yourself, such as A or reader 2; "
+    "never a patient's.\nWhat you accepted is yours to replace; before a label of another reader is, you are asked."
+)
 WHY_GROUPS = (
     "Frames of one patient or one run must stay together: if some teach a model and others test it, "
     "the test says nothing. Frames with the same group are never separated.\n"
@@ -97,8 +102,9 @@ class LabelSetPanel(Panel):
     def _build_kept_with_each(self) -> None:
         self.annotator = QLineEdit(self.session.annotator)
         self.annotator.setPlaceholderText("who draws or approves")
-        self.annotator.setToolTip("Kept with each label: who drew or approved it")
+        self.annotator.setToolTip(WHY_READER)
         self.annotator.editingFinished.connect(report_errors(self._annotator_written))
+        self.follow(self.session.annotator_changed, lambda: self.annotator.setText(self.session.annotator))
         self.group = QLineEdit()
         self.group.setPlaceholderText("patient or run, as a pseudonym")
         self.group.setToolTip(WHY_GROUPS)
@@ -120,8 +126,9 @@ class LabelSetPanel(Panel):
         self.saving.flag(self.note.text())
 
     def _annotator_written(self) -> None:
-        self.session.annotator = self.annotator.text()
-        self.annotator.setText(self.session.annotator)
+        if self.annotator.isModified():
+            self.annotator.setModified(False)
+            self.session.annotator = self.annotator.text()
 
     def _group_written(self) -> None:
         if self.session.angiogram is not None and self.group.isModified():
