@@ -599,6 +599,9 @@ def test_another_readers_label_is_replaced_only_when_that_is_said(model, qtbot, 
     assert "bert" in answers("Replace")
     shows(qtbot, panel.state, "Revision 3 of frame 1")
     assert [r.annotator for r in labels.revisions(first.id)] == ["anna", "bert", "reader 1"]
+    index_is(qtbot, panel, 1)
+    frames.show_frame(model, angiogram, 0)
+    index_is(qtbot, panel, 0)
     accepted(qtbot, panel)  # her own does not ask
 
 
