@@ -22,6 +22,7 @@ from napari_vasomim.correcting.corrections import correction_of, drawn, drawn_va
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.following import Following
 from napari_vasomim.correcting.palette import Palette
+from napari_vasomim.keys import key_of
 from napari_vasomim.labelling.asking import Answer, ask_to_replace
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.groups import Groups
@@ -35,7 +36,7 @@ from vasomim_core.classes import ClassMask, unknown_values
 from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.labels.labelset import LabelSet, Record, Status
 from vasomim_core.labels.mask import mask_sha256
-from vasomim_core.labels.readers import OthersLabelError, Replacing
+from vasomim_core.labels.readers import OthersLabelError, Replacing, same_reader
 from vasomim_core.labels.readings import Reading
 
 
@@ -68,7 +69,9 @@ class Saved:
         several = frames.frame_count(self.layer) > 1
         frame = f"frame {self.index + 1} of {self.layer.name}" if several else self.layer.name
         if self.reading is not None:
-            return f"Second reading of {frame} by {self.reading.annotator}; the label by {self.record.annotator} stays."
+            kept = f"Second reading of {frame} by {self.reading.annotator}"
+            by = f" by {self.record.annotator}" if self.record.annotator else ""
+            return f"{kept}, kept." if self.reading.blind else f"{kept}; the label{by} stays."
         if self.before is None:
             return f"New label: {frame}, {self.record.status}."
         if self.record.revision > self.before.revision:
@@ -168,7 +171,9 @@ class LabelWriter:
         mask = drawn_values(correction, index)
         if status != "accepted" and mask is not None and (not mask.any() or self._is_draft(correction, index)):
             mask = None  # nobody has drawn anything
-        annotator, contents = self.session.annotator, self._watched.contents
+        annotator, contents, blind = self.session.annotator, self._watched.whole, self._watched.blind
+        if blind is not None and status != "accepted":
+            raise LabelError(f"In a second reading a frame is read or left: {key_of('next')} leaves it.")
         model, palette = None, Palette()
         if correction is not None and mask is not None:
             editor = editor_of(self.session, correction)
@@ -185,8 +190,10 @@ class LabelWriter:
                 mask is not None and before is not None and before.mask_sha256 == mask_sha256(values, palette.classes)
             )
             replacing = Replacing(annotator, agreed)
-            if keep and before is not None:
-                reading = labels.add_reading(before.id, values, annotator, model)
+            own = before is None or same_reader(before.annotator, annotator)
+            if before is not None and (keep or (blind is not None and not own)):
+                drawn_by = (blind.share, blind.seed) if blind is not None and before.id in blind.ids else None
+                reading = labels.add_reading(before.id, values, annotator, model, blind is not None, drawn_by)
                 return Saved(layer, index, before, before, mask, labels, Contents.read(labels, contents), reading)
             if before is not None and (mask is None or (same and status != "accepted")):
                 record = labels.set_status(before.id, status, note, replacing)

@@ -37,6 +37,7 @@ class QueueNavigator:
     Attributes:
         queue: the frames in order.
         folder: whose files are worked through; None for the angiogram that is open.
+        called: what the folder is called for people.
         message: what there is to say about the queue; empty if nothing.
         done: the whole queue is labelled.
     """
@@ -52,6 +53,7 @@ class QueueNavigator:
         self.session = watched.session
         self.queue = AnnotationQueue([])
         self.folder: Path | None = None
+        self.called = ""
         self.message = ""
         self.done = False
         self._watched, self._kept = watched, kept
@@ -80,19 +82,23 @@ class QueueNavigator:
         self._say("Looking for angiograms…")
         self._finding.ask(lambda: (Path(folder), find_angiograms(folder)))
 
+    def work_on(self, files: list[FileSource], folder: Path, called: str) -> None:
+        """Work through these files of a folder, in this order; the queue has this name."""
+        self._start(dict.fromkeys(files), folder, called)
+        self.next_unlabelled(from_start=True)
+
     def work_here(self) -> None:
         """Work on the angiogram that is open."""
-        self.folder = None
         layer = self.session.angiogram
         self._start({} if layer is None else {LayerSource(layer): layer})
 
     def _found(self, result: tuple[Path, list[Path]]) -> None:
-        self.folder, files = result
-        self._start(dict.fromkeys(FileSource(file, self._read) for file in files))
-        self.next_unlabelled(from_start=True)
+        folder, files = result
+        self.work_on([FileSource(file, self._read) for file in files], folder, f"folder “{folder.name}”")
 
-    def _start(self, sources: dict[Any, Image | None]) -> None:
+    def _start(self, sources: dict[Any, Image | None], folder: Path | None = None, called: str = "") -> None:
         """Begin a queue of sources, each with its angiogram if that is open."""
+        self.folder, self.called = folder, called
         self._files.forget()
         for file, layer in enumerate(sources.values()):
             if layer is not None:
@@ -179,7 +185,7 @@ class QueueNavigator:
 
         def work() -> tuple[AnnotationQueue, Place | None, Contents]:
             # A set that was opened a moment ago may not have been looked at yet.
-            known = contents if contents.records or labels is None else Contents.read(labels)
+            known = contents if contents.records or labels is None else self._watched.seen(Contents.read(labels))
             return queue, queue.next_unlabelled(place, known), known
 
         self._say("Looking for the next one…")
@@ -236,7 +242,8 @@ class QueueNavigator:
         queue, place, read = result
         if queue is self.queue:
             self.leaving.emit()
-            self._arrive(place, self._files.add(place.file, read))
+            frame_index = queue.sources[place.file].frame_index
+            self._arrive(place, self._files.add(place.file, read, frame_index))
 
     def _failed(self, error: Exception) -> None:
         report_error(error)

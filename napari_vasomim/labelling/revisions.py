@@ -22,6 +22,7 @@ from napari_vasomim.notify import report_errors
 from vasomim_core.classes import ClassMask, LabelClass
 from vasomim_core.labels.labelset import LabelSet, Record
 from vasomim_core.labels.readers import OthersLabelError, Replacing, same_reader
+from vasomim_core.labels.readings import Reading
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class _Frame:
     layer: Image
     index: int
     record: Record
+    reading: Reading | None = None
 
 
 class Revisions:
@@ -169,7 +171,7 @@ class Revisions:
         known, labels = self._shown.known, self._shown.watched.need_label_set()
         if known.layer is None or known.record is None or not self._shown.is_current():
             return None
-        return _Frame(labels, known.layer, known.index, known.record)
+        return _Frame(labels, known.layer, known.index, known.record, known.reading)
 
     def _load(self, frame: _Frame, record: Record, mask: ClassMask, classes: tuple[LabelClass, ...]) -> None:
         viewer = self._session.viewer
@@ -185,4 +187,6 @@ class Revisions:
 
 def _read(frame: _Frame, revision: int | None = None) -> tuple[ClassMask, tuple[LabelClass, ...]]:
     """The mask of a frame and what its values mean; in this order, for a class is there before it is drawn."""
+    if frame.reading is not None:  # a second reader sees her own mask alone
+        return frame.labels.reading_mask(frame.record.id, frame.reading.number), frame.labels.classes
     return frame.labels.class_mask(frame.record.id, revision), frame.labels.classes

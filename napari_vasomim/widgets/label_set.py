@@ -19,6 +19,7 @@ from napari_vasomim.widgets.kit import SPACE, Panel, button, header, hint, row
 from napari_vasomim.widgets.label_exchange import LabelExchange
 from napari_vasomim.widgets.open_label_set import OpenLabelSet
 from napari_vasomim.widgets.revision_history import RevisionHistory
+from napari_vasomim.widgets.two_readers import TwoReaders
 from vasomim_core.labels.labelset import Record
 
 WHY_READER = (
@@ -51,6 +52,7 @@ class LabelSetPanel(Panel):
         self._build_frame()
         self.queue = QueueChoice(self, self.navigator)
         self.ahead = FramesAhead(self)
+        self.readers = TwoReaders(self, self.desk)
         self.history = RevisionHistory(self, self.shown, self.desk.revisions)
         self.follow(self.desk.watched.said, self._say)
         self.follow(self.saving.working, self._show_working)
@@ -58,7 +60,12 @@ class LabelSetPanel(Panel):
         self._read_at: tuple[Any, int] | None = None
         for signal in (self.session.frame_changed, self.session.angiogram_changed):
             self.follow(signal, self._moved)
-        for signal in (self.desk.watched.opened, self.session.frame_changed, self.session.angiogram_changed):
+        for signal in (
+            self.desk.watched.opened,
+            self.desk.second.changed,
+            self.session.frame_changed,
+            self.session.angiogram_changed,
+        ):
             self.follow(signal, self._enable)
         self._show_known()
 
@@ -142,7 +149,12 @@ class LabelSetPanel(Panel):
         if not self.group.isModified():
             self.group.setText(known.group)
             self.group.setCursorPosition(0)
-        if record is not None:
+        blind = self.desk.watched.blind
+        if known.reading is not None:
+            self.known.setText(f"read by {known.reading.annotator} on {when(known.reading.created)}")
+        elif blind is not None and record is None and known.layer is not None:
+            self.known.setText(f"A second reading by {blind.reader}: labels of others are not shown.")
+        elif record is not None:
             self.known.setText(_words(record))
         elif known.layer is None:
             self.known.setText("No angiogram is open: drop a file here, or use File ▸ Open Sample.")
@@ -175,8 +187,10 @@ class LabelSetPanel(Panel):
     def _enable(self, *_: Any) -> None:
         usable = self.session.angiogram is not None and self.session.label_set is not None
         self.group.setEnabled(usable)
+        blind = self.desk.watched.blind is not None
+        self.annotator.setEnabled(not blind)
         for widget in (self.keep, self.skip, self.flag, self.note):
-            widget.setEnabled(usable and not self.saving.busy)
+            widget.setEnabled(usable and not self.saving.busy and (widget is self.keep or not blind))
         self.show_label.setVisible(self.shown.is_current() and self.shown.known.record is not None)
 
     def showEvent(self, event: Any) -> None:
