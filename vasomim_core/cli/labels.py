@@ -130,3 +130,69 @@ class Export(Options):
         """How many frames there are, and what there is to say about them."""
         done = f"{result['frames']} frames in {result['output']}; classes: {', '.join(result['classes'])}"
         return "\n".join([done, *(f"note: {note}" for note in result["notes"])])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement(Options):
+    """Compare what two readers of a label set have drawn: DSC and clDice, mean and spread over frames.
+
+    Attributes:
+        source: a label set with second readings.
+        per_frame: also list every frame, the worst first.
+        csv: a file for the table of the frames.
+    """
+
+    source: Source
+    per_frame: bool = False
+    csv: Path | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Compare all frames that two have read."""
+        from vasomim_core.evaluation.agreement import agreement_of, sum_up, to_rows, write_csv
+        from vasomim_core.labels.reader import LabelReader
+
+        with frames_bar() as progress:
+            rows = agreement_of(LabelReader(self.source), progress)
+        if self.csv is not None:
+            write_csv(self.csv, rows)
+        return {
+            "labels": str(self.source),
+            "agreement": [
+                {
+                    **vars(one),
+                    "readers": list(one.readers),
+                    **{name: _percent(getattr(one, name)) for name in ("dsc", "dsc_sd", "cldice", "cldice_sd")},
+                }
+                for one in sum_up(rows)
+            ],
+            **({"frames": to_rows(rows)} if self.per_frame else {}),
+        }
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """A table of readers, and of the frames when it is asked for."""
+        if not result["agreement"]:
+            return f"no frame of {result['labels']} was read by two readers"
+        lines = [f"{'readers':<28}{'of':<16}{'frames':>7}{'DSC %':>16}{'clDice %':>16}"]
+        for one in result["agreement"]:
+            who = " – ".join(one["readers"]) + ("" if one["blind"] else ", not blind")
+            means = "".join(f"{_mean(one[m], one[f'{m}_sd']):>16}" for m in ("dsc", "cldice"))
+            lines.append(f"{who:<28}{one['what']:<16}{one['frames']:>7}{means}")
+        began: dict[str, int] = {}
+        for one in result["agreement"]:
+            for how, count in one["began"].items() if one["what"] == "vessel" else ():
+                began[how] = began.get(how, 0) + count
+        lines.append("began with a prediction: " + ", ".join(f"{how} {count}" for how, count in began.items()))
+        for row in result.get("frames", []):
+            settled = "  settled" if row["settled"] else ""
+            lines.append(
+                f"{row['id']:<28}{row['first']} – {row['second']}  {row['dsc']:.1f}  {row['cldice']:.1f}{settled}"
+            )
+        return "\n".join(lines)
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
+
+
+def _mean(mean: float, spread: float | None) -> str:
+    return f"{mean:.1f}" if spread is None else f"{mean:.1f} ± {spread:.1f}"
