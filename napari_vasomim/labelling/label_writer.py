@@ -74,6 +74,10 @@ class Saved:
             return f"{kept}, kept." if self.reading.blind else f"{kept}; the label{by} stays."
         if self.before is None:
             return f"New label: {frame}, {self.record.status}."
+        if self.record.settled and self.record != self.before:
+            return (
+                f"Settled by {self.record.annotator}: {frame}, revision {self.record.revision}; all readings are kept."
+            )
         if self.record.revision > self.before.revision:
             return f"Revision {self.record.revision} of {frame}, {self.record.status}; the older one is kept."
         frame = frame[0].upper() + frame[1:]
@@ -174,6 +178,9 @@ class LabelWriter:
         annotator, contents, blind = self.session.annotator, self._watched.whole, self._watched.blind
         if blind is not None and status != "accepted":
             raise LabelError(f"In a second reading a frame is read or left: {key_of('next')} leaves it.")
+        settles = self._watched.settling
+        if settles is not None and (settles.layer is not layer or status != "accepted"):
+            settles = None
         model, palette = None, Palette()
         if correction is not None and mask is not None:
             editor = editor_of(self.session, correction)
@@ -190,6 +197,9 @@ class LabelWriter:
                 mask is not None and before is not None and before.mask_sha256 == mask_sha256(values, palette.classes)
             )
             replacing = Replacing(annotator, agreed)
+            if settles is not None and before is not None and before.id == settles.id:
+                record = labels.settle(before.id, values, annotator, model, settles.revision)
+                return Saved(layer, index, record, before, mask, labels, Contents.read(labels, contents))
             own = before is None or same_reader(before.annotator, annotator)
             if before is not None and (keep or (blind is not None and not own)):
                 drawn_by = (blind.share, blind.seed) if blind is not None and before.id in blind.ids else None

@@ -53,7 +53,7 @@ class QueueNavigator:
         self.session = watched.session
         self.queue = AnnotationQueue([])
         self.folder: Path | None = None
-        self.called = ""
+        self.called, self._labelled = "", False
         self.message = ""
         self.done = False
         self._watched, self._kept = watched, kept
@@ -82,10 +82,22 @@ class QueueNavigator:
         self._say("Looking for angiograms…")
         self._finding.ask(lambda: (Path(folder), find_angiograms(folder)))
 
-    def work_on(self, files: list[FileSource], folder: Path, called: str) -> None:
-        """Work through these files of a folder, in this order; the queue has this name."""
+    def work_on(self, files: list[FileSource], folder: Path, called: str, first: Place | None = None) -> None:
+        """Work through these files of a folder, in this order; the queue has this name.
+
+        Args:
+            files: in this order.
+            folder: that they are of.
+            called: name of the queue, for people.
+            first: of a queue of frames that have labels, where to begin; accepting one does not lead on. None = the
+                first frame without a label.
+        """
         self._start(dict.fromkeys(files), folder, called)
-        self.next_unlabelled(from_start=True)
+        self._labelled = first is not None
+        if first is not None:
+            self.go(first)
+        else:
+            self.next_unlabelled(from_start=True)
 
     def work_here(self) -> None:
         """Work on the angiogram that is open."""
@@ -98,7 +110,7 @@ class QueueNavigator:
 
     def _start(self, sources: dict[Any, Image | None], folder: Path | None = None, called: str = "") -> None:
         """Begin a queue of sources, each with its angiogram if that is open."""
-        self.folder, self.called = folder, called
+        self.folder, self.called, self._labelled = folder, called, False
         self._files.forget()
         for file, layer in enumerate(sources.values()):
             if layer is not None:
@@ -307,7 +319,8 @@ class QueueNavigator:
         place = self.place
         if place is not None and saved.layer is self.session.angiogram and saved.index == place.frame:
             self.queue.learn(place)
-            self.next_unlabelled(from_start=self.queue.order == "uncertain")
+            if not self._labelled:
+                self.next_unlabelled(from_start=self.queue.order == "uncertain")
 
     def _learn(self) -> None:
         """Find out in the background which frames of the file the label set has."""

@@ -79,7 +79,7 @@ class Revisions:
         if known.layer is None or known.record is None or known.record.status == "skipped":
             return
         offered = self._offered.setdefault(known.layer, set())
-        if known.index in offered or not self._shown.is_current():
+        if known.index in offered or not self._shown.is_current() or self._shown.watched.settling is not None:
             return
         correction = correction_of(self._session.viewer, known.layer)
         if correction is not None and editor_of(self._session, correction).classes.strangers:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QFileSystemWatcher, QObject, QTimer
 
@@ -43,6 +44,21 @@ class Blind:
     drafts: bool = False
 
 
+@dataclass(frozen=True)
+class Settles:
+    """A frame of which two readings are shown: what is accepted there settles its label.
+
+    Attributes:
+        layer: the angiogram, a still.
+        id: of the frame.
+        revision: of the label that is looked at.
+    """
+
+    layer: Image
+    id: str
+    revision: int
+
+
 class WatchedSet:
     """The label set of a session, watched for what others write into it.
 
@@ -51,6 +67,7 @@ class WatchedSet:
         contents: what may be seen of the label set, as it was when it was last looked at: all of it, or in a second
             reading what `Contents.seen_by` leaves.
         whole: all of it.
+        settling: the frame that is being settled; None = none is.
         blind: the second reading that goes on, whose reader must not see the labels of others; None = none does.
         trouble: what is wrong with it, in one sentence; empty if nothing is.
     """
@@ -66,6 +83,7 @@ class WatchedSet:
         self.session = session
         self.whole = Contents()
         self.blind: Blind | None = None
+        self.settling: Settles | None = None
         self.contents = self.whole
         self.trouble = ""
         self._labels: LabelSet | None = None
@@ -152,7 +170,7 @@ class WatchedSet:
 
     def keep_from(self, blind: Blind | None) -> None:
         """Keep the labels of others from a second reader from now on; None = from nobody."""
-        self.blind = blind
+        self.blind, self.settling = blind, None
         self._hold(self.whole)
         self.changed.emit()
 
@@ -186,7 +204,7 @@ class WatchedSet:
     def _set_changed(self) -> None:
         if self.session.label_set is not self._labels:
             self._labels = self.session.label_set
-            self.blind, self.trouble = None, ""
+            self.blind, self.settling, self.trouble = None, None, ""
             self._hold(Contents())
             self._watch_nothing()
             self.opened.emit()

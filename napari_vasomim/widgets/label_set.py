@@ -202,4 +202,5 @@ class LabelSetPanel(Panel):
 def _words(record: Record) -> str:
     by = f" by {record.annotator}" if record.annotator else ""
     note = f" “{record.note}”" if record.note else ""
-    return f"{record.status}{by} on {when(record.modified)}, revision {record.revision}.{note}"
+    status = "settled" if record.settled and record.status == "accepted" else record.status
+    return f"{status}{by} on {when(record.modified)}, revision {record.revision}.{note}"

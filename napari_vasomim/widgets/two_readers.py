@@ -1,4 +1,4 @@
-"""Two readers: the second one's pass through the labels of the first. A section of the panel Labels, folded away."""
+"""Two readers: a second one's pass, and how far they agree. A section of the panel Labels, folded away."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QSpinBox, QWidget
 
 from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.notify import counted
+from napari_vasomim.widgets.agreement_list import AgreementList
 from napari_vasomim.widgets.forms import Fold
 from napari_vasomim.widgets.kit import Panel, button, hint
 
@@ -29,6 +30,7 @@ class TwoReaders:
     Attributes:
         fold: holds all of it.
         begin: begins the second reading, or ends it.
+        agreement: compares what both have drawn, and settles it.
     """
 
     def __init__(self, panel: Panel, desk: LabellingDesk):
@@ -51,7 +53,8 @@ class TwoReaders:
         form.addRow("read", self.share)
         form.addRow("drawn by seed", self.seed)
         form.addRow(self.drafts)
-        for widget in (self.words, self._settings, self.begin):
+        self.agreement = AgreementList(panel, desk)
+        for widget in (self.words, self._settings, self.begin, self.agreement):
             self.fold.body.addWidget(widget)
         panel.body.addWidget(self.fold)
         for spin in (self.share, self.seed):

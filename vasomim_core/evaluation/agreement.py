@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,22 +102,31 @@ class Agreement:
         return " – ".join(self.readers) + ("" if self.blind else ", not blind")
 
 
-def agreement_of(labels: LabelReader, progress: Callable[[int, int], None] | None = None) -> list[FrameAgreement]:
+def agreement_of(
+    labels: LabelReader,
+    progress: Callable[[int, int], None] | None = None,
+    known: Iterable[FrameAgreement] = (),
+) -> list[FrameAgreement]:
     """Compare all readings of a set with the labels that they were made beside; the worst DSC first.
 
     Args:
         labels: the set.
         progress: called after each frame with the number of frames done and their total.
+        known: what was found before, with the same classes; what is among it is not computed again.
 
     Raises:
         LabelError: a record, a revision or a mask is damaged or missing; the sentence names the first.
         InputError: the file of a mask is missing or damaged.
     """
     rows: list[FrameAgreement] = []
+    before = {row.reading: row for row in known}
     ids = [id for id in labels.read_again() if id in set(labels.ids())]
     for done, id in enumerate(ids, start=1):
         record, revisions = labels.record(id), {one.revision: one for one in labels.revisions(id)}
         for reading in newest_of_each(labels.readings(id), blind_first=True):
+            if reading in before:
+                rows.append(replace(before[reading], settled=is_settled(record, reading)))
+                continue
             first = revisions.get(reading.beside)
             if first is None:
                 raise LabelError(f"{labels.folder / 'history' / id} lacks revision {reading.beside}: copy it back.")

@@ -162,3 +162,61 @@ def test_a_draft_comes_only_where_both_begin_with_one(qtbot, panel, model):
     panel.desk.second.begin(drafts=True)
     assert drafts._wanted
     assert layers.angiograms(model) is not None
+
+
+def test_where_two_differ_is_seen_and_settled(qtbot, panel, model, labels, tmp_path):
+    ids = {record.frame_index: record.id for record in labels.records("accepted") if record.annotator == "A"}
+    far = np.roll(FIRST, 30, axis=0)
+    for index, mask in ((41, SECOND), (42, far), (None, FIRST)):
+        labels.add_reading(ids[index], mask, "B", blind=True)
+    panel.session.annotator = "S"
+    panel.desk.watched.refresh()
+    found, settling = panel.readers.agreement, panel.desk.settling
+    panel.readers.fold.set_open(True)
+    qtbot.waitUntil(found.isVisible)
+    click(qtbot, found.compare)
+    qtbot.waitUntil(lambda: len(settling.rows) == 3 and not found.work.busy)
+    assert found.words.text() == "A – B: 3 frames, DSC 58.3 ± 52.0 %, clDice 66.7 ± 57.7 %"
+    assert [row.id for row in settling.rows] == [ids[42], ids[41], ids[None]], "the worst first"
+
+    def shown(id):
+        qtbot.waitUntil(lambda: settling.pair is not None and settling.pair.row.id == id)
+        layer = layers.labels_of(model, "difference", panel.session.angiogram)
+        assert layer.visible
+        return layer.data
+
+    found.table.setCurrentItem(found.table.topLevelItem(0))
+    assert np.array_equal(shown(ids[42]), FIRST * 1 + far * 2)
+    assert "Orange: only A. Blue: only B" in found.legend.text()
+    Shortcuts.of(model).press("take second")
+    assert np.array_equal(shown(ids[41]), FIRST * 1 + SECOND * 2), "the next one"
+    record = labels.record(ids[42])
+    assert (record.annotator, record.settled, record.revision) == ("S", True, 2)
+    assert np.array_equal(labels.mask(ids[42]), far)
+    assert found.table.topLevelItem(0).text(4) == "settled"
+
+    click(qtbot, found.either)
+    correction = correction_of(model, panel.session.angiogram)
+    assert correction.visible
+    assert np.array_equal(correction.data != 0, FIRST | SECOND)
+    correction.data[50] = 1
+    click(qtbot, panel.keep)
+    shown(ids[None])
+    assert labels.record(ids[41]).settled
+    assert labels.mask(ids[41])[50].all()
+    assert len(labels.readings(ids[41])) == 1
+
+    labels.update_mask(ids[None], SECOND, "A")  # meanwhile
+    click(qtbot, found.first)
+    qtbot.waitUntil(lambda: "has changed meanwhile" in panel.state.text())
+    assert not labels.record(ids[None]).settled
+    panel.session.annotator = "T"
+    with pytest.raises(LabelError, match="is in no label set"):  # what could not be settled
+        panel.desk.second.begin()
+    ensure_correction(model, panel.session.angiogram).data[...] = 0
+    panel.desk.second.begin()
+    assert not any(layers.role(layer) == "difference" for layer in model.layers)
+    with pytest.raises(LabelError, match="goes on"):
+        settling.show(settling.rows[0])
+    qtbot.waitUntil(lambda: settling.pair is None)
+    assert not found.isVisible()
