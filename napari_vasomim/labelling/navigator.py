@@ -82,21 +82,19 @@ class QueueNavigator:
         self._say("Looking for angiograms…")
         self._finding.ask(lambda: (Path(folder), find_angiograms(folder)))
 
-    def work_on(self, files: list[FileSource], folder: Path, called: str, first: Place | None = None) -> None:
+    def work_on(self, files: list[FileSource], folder: Path, called: str, labelled: bool = False) -> None:
         """Work through these files of a folder, in this order; the queue has this name.
 
         Args:
             files: in this order.
             folder: that they are of.
             called: name of the queue, for people.
-            first: of a queue of frames that have labels, where to begin; accepting one does not lead on. None = the
-                first frame without a label.
+            labelled: they have labels; then nothing leads on but `go`, `next` and `previous`. Else the first frame
+                without a label is shown.
         """
         self._start(dict.fromkeys(files), folder, called)
-        self._labelled = first is not None
-        if first is not None:
-            self.go(first)
-        else:
+        self._labelled = labelled
+        if not labelled:
             self.next_unlabelled(from_start=True)
 
     def work_here(self) -> None:

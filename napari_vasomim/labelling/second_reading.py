@@ -87,7 +87,7 @@ class SecondReading:
             copies = any(layers.role(layer) == "copy" and layers.owner(viewer, layer) is angiogram for layer in drawn)
             if copies or self._kept.missing(angiogram):  # type: ignore[arg-type]
                 raise LabelError(
-                    f"What is drawn on {angiogram.name} is in no label set: accept it, or close that angiogram, then "
+                    f"What is drawn on {angiogram.name} is in no label set: accept it, or delete its layers, then "
                     "begin."
                 )
         for angiogram in owners:

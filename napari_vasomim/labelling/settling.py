@@ -24,7 +24,7 @@ from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.undo import apply_values
 from napari_vasomim.labelling.label_writer import LabelWriter, Saved
 from napari_vasomim.labelling.navigator import QueueNavigator
-from napari_vasomim.labelling.queue import Place
+from napari_vasomim.labelling.queue import AnnotationQueue, Place
 from napari_vasomim.labelling.sources import FileSource, remembering_reader
 from napari_vasomim.labelling.watched_set import Settles, WatchedSet
 from napari_vasomim.notify import report_errors
@@ -101,7 +101,7 @@ class Settling:
         self._session = watched.session
         self.rows: tuple[FrameAgreement, ...] = ()
         self.pair: Pair | None = None
-        self._queue = walk.queue
+        self._queue: AnnotationQueue | None = None
         self._owner = QObject()
         self._reading = LatestRequest(self._owner, self._read)
         walk.arrived.connect(report_errors(self._arrived))
@@ -112,7 +112,7 @@ class Settling:
 
     def take_rows(self, rows: Sequence[FrameAgreement]) -> None:
         """These frames were compared."""
-        self.rows = tuple(rows)
+        self.rows, self._queue = tuple(rows), None
         self.changed.emit()
 
     def show(self, row: FrameAgreement) -> None:
@@ -125,13 +125,12 @@ class Settling:
         if self._watched.blind is not None:
             raise LabelError("A second reading goes on, and this shows labels: end it first.")
         place = Place(self.rows.index(row), 0)
-        if self._walk.queue is self._queue and len(self._queue.sources) == len(self.rows):
-            self._walk.go(place)
-            return
-        read, records = remembering_reader(), self._watched.whole.records
-        files = [FileSource(labels.frame_path(one.id), read, records[one.id].frame_index) for one in self.rows]
-        self._walk.work_on(files, labels.folder, "frames that two have read", place)
-        self._queue = self._walk.queue
+        if self._walk.queue is not self._queue:
+            read, records = remembering_reader(), self._watched.whole.records
+            files = [FileSource(labels.frame_path(one.id), read, records[one.id].frame_index) for one in self.rows]
+            self._walk.work_on(files, labels.folder, "frames that two have read", labelled=True)
+            self._queue = self._walk.queue
+        self._walk.go(place)
 
     def take(self, choice: Choice) -> None:
         """Settle the label as one of the readers has drawn it, or begin to draw with what either or both have.

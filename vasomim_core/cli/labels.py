@@ -183,10 +183,9 @@ class Agreement(Options):
                 began[how] = began.get(how, 0) + count
         lines.append("began with a prediction: " + ", ".join(f"{how} {count}" for how, count in began.items()))
         for row in result.get("frames", []):
-            settled = "  settled" if row["settled"] else ""
-            lines.append(
-                f"{row['id']:<28}{row['first']} – {row['second']}  {row['dsc']:.1f}  {row['cldice']:.1f}{settled}"
-            )
+            who = f"{row['first']} – {row['second']}"
+            scores = f"{row['dsc']:>16.1f}{row['cldice']:>16.1f}"
+            lines.append(f"{row['id']:<28}{who:<23}{scores}" + "  settled" * row["settled"])
         return "\n".join(lines)
 
 

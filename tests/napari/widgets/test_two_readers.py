@@ -157,10 +157,10 @@ def test_a_draft_comes_only_where_both_begin_with_one(qtbot, panel, model):
     drafts = Drafts.of(model)
     assert drafts.on
     panel.desk.second.begin()
-    assert not drafts._wanted
+    assert not drafts.wanted
     panel.desk.second.end()
     panel.desk.second.begin(drafts=True)
-    assert drafts._wanted
+    assert drafts.wanted
     assert layers.angiograms(model) is not None
 
 
