@@ -68,10 +68,12 @@ class Contents:
         old_readings = before._read_stamps if before is not None else {}
         read_stamps: dict[str, tuple[Any, tuple[Reading, ...]]] = {}
         for id in labels.read_again():
-            names = tuple(os.listdir(labels.folder / READINGS / id))  # a reading is never changed
-            known_readings = old_readings.get(id)
-            same = known_readings is not None and known_readings[0] == names
-            read_stamps[id] = known_readings if same else (names, tuple(labels.readings(id)))
+            try:
+                names = tuple(sorted(os.listdir(labels.folder / READINGS / id)))  # a reading is never changed
+                seen = old_readings.get(id)
+                read_stamps[id] = seen if seen and seen[0] == names else (names, tuple(labels.readings(id)))
+            except (VasoMIMError, OSError) as error:
+                damaged.append(str(error))
         return cls(
             {id: record for id, (_, record) in stamps.items()},
             tuple(damaged),

@@ -10,7 +10,7 @@ from napari_vasomim.labelling.navigator import QueueNavigator
 from napari_vasomim.labelling.saved_masks import SavedMasks
 from napari_vasomim.labelling.sources import FileSource, remembering_reader
 from napari_vasomim.labelling.watched_set import Blind, WatchedSet
-from napari_vasomim.notify import report_errors
+from napari_vasomim.notify import counted, report_errors
 from vasomim_core.errors import LabelError
 from vasomim_core.labels.readings import to_read_again
 
@@ -90,5 +90,10 @@ class SecondReading:
                     f"What is drawn on {angiogram.name} is in no label set: accept it, or delete its layers, then "
                     "begin."
                 )
+        if owners:
+            closed = (
+                f"{counted(len(owners), 'angiogram')} with drawn labels {'were' if len(owners) > 1 else 'was'} closed"
+            )
+            self._watched.said.emit(f"{closed}: the first reading could be seen there.")
         for angiogram in owners:
             layers.remove(viewer, *[part for part in viewer.layers if layers.owner(viewer, part) is angiogram])

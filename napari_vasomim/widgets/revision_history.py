@@ -76,6 +76,7 @@ class RevisionHistory:
             self._clear()
             for revision in revisions:
                 cells = [str(revision.revision), when(revision.modified), revision.annotator or "unknown"]
+                cells[2] += ", settled" * revision.settled
                 item = QTreeWidgetItem([*cells, revision.model or "none"])
                 item.setData(0, Qt.ItemDataRole.UserRole, revision.revision)
                 item.setToolTip(2, tooltip(revision.annotator))

@@ -25,7 +25,7 @@ from vasomim_core.labels.history import Classes, as_png
 from vasomim_core.labels.index import read_index
 from vasomim_core.labels.mask import as_class_mask
 from vasomim_core.labels.mask_file import MaskFile
-from vasomim_core.labels.readers import is_anothers, same_reader
+from vasomim_core.labels.readers import same_reader
 from vasomim_core.labels.record import Record, read_json
 
 
@@ -144,13 +144,14 @@ def to_read_again(
     """Which labels of others a reader is to read a second time, and which of them she has read.
 
     Each label gets the SHA-256 of `<seed>:<id>`; those with the smallest are taken. So the same share and seed give the
-    same frames to every reader, in an order that says nothing; a label that is added later changes few.
+    same frames to every reader, in an order that says nothing; a label that is added later changes few. One that was
+    settled is read no more, also by whoever drew it first, but counts among those that were drawn.
 
     Args:
         records: of the set.
         readings: by id.
         reader: who is to read.
-        share: of the labels that others accepted, in (0, 1].
+        share: of the accepted labels that are not by the reader, in (0, 1].
         seed: by which they are drawn.
 
     Returns:
@@ -160,7 +161,11 @@ def to_read_again(
     def place(record: Record) -> bytes:
         return hashlib.sha256(f"{seed}:{record.id}".encode()).digest()
 
-    others = sorted((record for record in records if is_anothers(record, reader)), key=place)
-    chosen = others[: math.ceil(round(share * len(others), 9))]
-    read = [one for one in chosen if any(same_reader(r.annotator, reader) for r in readings.get(one.id, ()))]
-    return chosen, read
+    def is_read(record: Record) -> bool:
+        return any(same_reader(one.annotator, reader) for one in readings.get(record.id, ()))
+
+    accepted = (record for record in records if record.status == "accepted")
+    others = sorted((record for record in accepted if not same_reader(record.annotator, reader)), key=place)
+    drawn = others[: math.ceil(round(share * len(others), 9))]
+    chosen = [record for record in drawn if not record.settled or is_read(record)]
+    return chosen, [record for record in chosen if is_read(record)]

@@ -140,6 +140,10 @@ def test_a_share_is_drawn_by_its_seed(labels: LabelSet) -> None:
     reading = labels.add_reading(chosen[1].id, mask(0), "B")
     assert to_read_again(records, {chosen[1].id: [reading]}, "B", 0.5, 3) == (chosen, [chosen[1]])
     assert to_read_again(records, {chosen[1].id: [replace(reading, annotator="C")]}, "B", 0.5, 3)[1] == []
+    labels.settle(chosen[0].id, mask(0), "S")
+    left, _ = to_read_again(labels.records(), {}, "B", 0.5, 3)
+    assert [one.id for one in left] == [one.id for one in chosen[1:]], "what is settled makes room for no other"
+    assert to_read_again(labels.records(), {}, "A", 1.0, 3)[0] == [records[8]], "nor does A read her own again"
 
 
 # Settling
