@@ -91,9 +91,7 @@ class SecondReading:
                     "begin."
                 )
         if owners:
-            closed = (
-                f"{counted(len(owners), 'angiogram')} with drawn labels {'were' if len(owners) > 1 else 'was'} closed"
-            )
-            self._watched.said.emit(f"{closed}: the first reading could be seen there.")
+            what = counted(len(owners), "angiogram")
+            self._watched.said.emit(f"Closed {what} with drawn labels: the first reading could be seen there.")
         for angiogram in owners:
             layers.remove(viewer, *[part for part in viewer.layers if layers.owner(viewer, part) is angiogram])
