@@ -37,10 +37,11 @@ class Key:
     repeats: bool = False
 
 
-FRAMES, TOOLS, DOUBTFUL, CLASSES, RUNS, VIEW, OTHERS = (
+FRAMES, TOOLS, DOUBTFUL, READERS, CLASSES, RUNS, VIEW, OTHERS = (
     "Frame by frame",
     "Tools",
     "Doubtful branches",
+    "Two readers",
     "Several classes",
     "Runs",
     "The view",
@@ -63,6 +64,8 @@ KEYS = (
     Key("doubtful", "D", "show the next doubtful branch, leave this one", DOUBTFUL),
     Key("is vessel", "Q", "it is a vessel: keep it, or draw it", DOUBTFUL),
     Key("is none", "W", "it is none: remove it, or leave it out", DOUBTFUL),
+    Key("take first", "Shift+Q", "settle the label as the first reader has drawn it", READERS),
+    Key("take second", "Shift+W", "settle the label as the second reader has drawn it", READERS),
     Key("class", "1 … 9", "choose a class", CLASSES),
     Key("recolour piece", "U", "give a piece the chosen class", CLASSES),
     Key("recolour branch", "Shift+U", "give a branch the chosen class", CLASSES),

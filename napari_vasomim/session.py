@@ -56,6 +56,8 @@ class Session(PerViewer):
     """A model was registered, renamed or deleted: lists of models are out of date."""
     machines_changed = Signal()
     """A machine was described or forgotten: lists of machines are out of date."""
+    annotator_changed = Signal()
+    """Another person reads in this window."""
     label_set_changed = Signal(object)
     """Another label set was opened (LabelSet or None), or its content changed."""
     classes_changed = Signal()
@@ -77,6 +79,7 @@ class Session(PerViewer):
         self._index = 0
         self._settings = QSettings("vasomim", "napari-vasomim")
         self._model = str(self._settings.value("model", DEFAULT_MODEL))
+        self._annotator = str(self._settings.value("annotator", ""))  # of two windows each keeps its own
         self.label_set: LabelSet | None = None
         self.classes: tuple[LabelClass, ...] = VESSEL
         self.class_value = VESSEL[0].value
@@ -195,12 +198,14 @@ class Session(PerViewer):
 
     @property
     def annotator(self) -> str:
-        """Who corrects; the login name until the person writes another."""
-        return str(self._settings.value("annotator", "")) or _login()
+        """Who reads in this window: the name chosen last on this computer; the login name until one was chosen."""
+        return self._annotator or _login()
 
     @annotator.setter
     def annotator(self, name: str) -> None:
-        self._settings.setValue("annotator", name.strip())
+        self._annotator = name.strip()
+        self._settings.setValue("annotator", self._annotator)
+        self.annotator_changed.emit()
 
     def open_label_set(self, label_set: LabelSet | None) -> None:
         """Work on this label set from now on.

@@ -43,7 +43,7 @@ def test_the_python_of_the_readme_runs_where_napari_is_not(tmp_path):
 
 
 def test_the_python_of_the_label_set_runs_and_makes_one(tmp_path):
-    said = python_of("docs/labelset.md", tmp_path).splitlines()
+    said = python_of("docs/labelset.md", tmp_path, block=1).splitlines()
     assert said == ["1 nobody vasomim-fast", "2 reader 1 None", "1 to learn from; all is as it should be"]
     labels = vm.LabelReader(tmp_path / "coronaries")
     assert [record.status for record in labels.records()] == ["accepted", "flagged", "flagged"]
@@ -51,10 +51,15 @@ def test_the_python_of_the_label_set_runs_and_makes_one(tmp_path):
     assert (first.mask_sha256, first.model) == (third.mask_sha256, third.model)
 
 
+def test_the_python_of_two_readers_settles_a_label(tmp_path):
+    said = python_of("docs/labelset.md", tmp_path).splitlines()
+    assert said == ["A – B vessel 1 0.927 0.952", "True 1"]
+
+
 def test_the_python_of_in_and_out_takes_in_what_was_drawn(tmp_path):
     vm.write_samples(tmp_path / "drawn", 3, size=64)
     vm.LabelSet.create(tmp_path / "coronaries", "coronaries")
-    said = python_of("docs/labelset.md", tmp_path, block=1).splitlines()
+    said = python_of("docs/labelset.md", tmp_path, block=2).splitlines()
     assert said[0] == "3 new, 0 the same, 0 conflicting."
     assert said[-2:] == ["3", "3"]
     assert len(list((tmp_path / "plain" / "masks").iterdir())) == 3

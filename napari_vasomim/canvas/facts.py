@@ -35,6 +35,7 @@ class AngiogramFacts:
         chosen: How a person wants its frames to be seen. The window there goes before that of the file.
         group: Under which a person wants its frames to be kept; None = nobody has said, "" = under none.
         fullest_frame: The frame with most vessel in it, from 0, once it is known.
+        frame_index: Of a still that was taken from a run: which frame of that it was, from 0.
     """
 
     path: Path | None = None
@@ -49,6 +50,7 @@ class AngiogramFacts:
     group: str | None = None
     fullest_frame: int | None = None
     calibration: Calibration | None = None
+    frame_index: int | None = None
 
     @classmethod
     def of_file(cls, angiogram: Angiogram, chosen: GreyLevels = AS_IN_THE_FILE) -> AngiogramFacts:

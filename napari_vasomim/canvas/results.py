@@ -27,8 +27,10 @@ COLOURS = {
     "mask": "#ff9d3c",
 }
 """What a person tells the Labels layers apart by; colours that also differ for the colour-blind."""
+DIFFERENCE = {1: "#e69f00", 2: "#56b4e9", 3: "#e6e6e6", 4: "#cc79a7"}
+"""Only the first reader, only the second, both, both in another class: told apart by the colour-blind, too."""
 BY_CHANCE = "#4a86c5"
-DRAWN = ("correction", "revision", "truth")
+DRAWN = ("correction", "revision", "truth", "difference")
 """Roles of what people drew, which nothing but they themselves may clear."""
 PICTURES = ("reconstruction", "masked patches drawn")
 """Roles of images that are looked at like the angiogram; all others are measures, with a colour bar."""
@@ -137,6 +139,8 @@ def colormap(role: str, classes: tuple[LabelClass, ...] = VESSEL) -> DirectLabel
         other = classes[0].colour if len(classes) == 1 else "#ffffff"
         named: dict[int | None, str] = {None: other, 0: "transparent"}
         return DirectLabelColormap(color_dict=named | {one.value: one.colour for one in classes})
+    if role == "difference":
+        return DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **DIFFERENCE})
     own = COLOURS.get(role, "#ffffff")
     colours = {None: own, 0: "transparent", 1: own} | ({2: BY_CHANCE} if role == "mask" else {})
     return DirectLabelColormap(color_dict=colours)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from vasomim_core.classes import VESSEL, LabelClass
 from vasomim_core.errors import LabelError, VasoMIMError
+from vasomim_core.labels.folder import READINGS
 from vasomim_core.labels.labelset import INDEX, STATUSES, LabelSet, Record
+from vasomim_core.labels.readers import same_reader
+from vasomim_core.labels.readings import Reading
 
 
 @dataclass(frozen=True)
@@ -21,12 +26,19 @@ class Contents:
         records: all records, by id.
         damaged: a sentence for each record that cannot be read, and for each stray file.
         classes: what the values of its masks mean.
+        readings: the second readings by id, oldest first.
+        blind: whom the labels of others are kept from, in `seen_by`; empty = all is here.
+        own: in `seen_by`, by id, the reader's newest reading of a frame, in whose place her record stands.
     """
 
     records: Mapping[str, Record] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
     classes: tuple[LabelClass, ...] = VESSEL
+    readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
+    blind: str = ""
+    own: Mapping[str, Reading] = field(default_factory=dict)
     _stamps: Mapping[str, tuple[Any, Record]] = field(default_factory=dict, repr=False)
+    _read_stamps: Mapping[str, tuple[Any, tuple[Reading, ...]]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, labels: LabelSet, before: Contents | None = None) -> Contents:
@@ -53,7 +65,43 @@ class Contents:
             except (VasoMIMError, OSError) as error:
                 damaged.append(str(error))
         damaged += labels.strays()
-        return cls({id: record for id, (_, record) in stamps.items()}, tuple(damaged), labels.classes, stamps)
+        old_readings = before._read_stamps if before is not None else {}
+        read_stamps: dict[str, tuple[Any, tuple[Reading, ...]]] = {}
+        for id in labels.read_again():
+            try:
+                names = tuple(sorted(os.listdir(labels.folder / READINGS / id)))  # a reading is never changed
+                seen = old_readings.get(id)
+                read_stamps[id] = seen if seen and seen[0] == names else (names, tuple(labels.readings(id)))
+            except (VasoMIMError, OSError) as error:
+                damaged.append(str(error))
+        return cls(
+            {id: record for id, (_, record) in stamps.items()},
+            tuple(damaged),
+            labels.classes,
+            {id: readings for id, (_, readings) in read_stamps.items()},
+            _stamps=stamps,
+            _read_stamps=read_stamps,
+        )
+
+    def seen_by(self, reader: str) -> Contents:
+        """What a reader may see who is to read a second time: her own labels, and her readings as if they were labels.
+
+        Whatever finds a frame in it finds nothing of another's label, and takes a frame that she has not read for one
+        without a label.
+        """
+        records: dict[str, Record] = {}
+        mine: dict[str, Reading] = {}
+        for id, record in self.records.items():
+            if same_reader(record.annotator, reader):
+                records[id] = record
+                continue
+            own = [one for one in self.readings.get(id, ()) if same_reader(one.annotator, reader)]
+            if own:
+                mine[id] = own[-1]
+                told = {"annotator": own[-1].annotator, "model": own[-1].model, "mask_sha256": own[-1].mask_sha256}
+                when_read = {"created": own[-1].created, "modified": own[-1].created}
+                records[id] = replace(record, status="accepted", note="", settled=False, **told, **when_read)
+        return replace(self, records=records, readings={}, blind=reader, own=mine)
 
     @cached_property
     def _ids(self) -> dict[tuple[str, int | None], str]:
@@ -83,3 +131,11 @@ class Contents:
 def count_words(by_status: Mapping[str, int]) -> str:
     """Counts as people say them: "12 accepted · 3 skipped"; "no labels yet" if there are none."""
     return " · ".join(f"{n} {status}" for status, n in by_status.items() if n) or "no labels yet"
+
+
+def when(time: str) -> str:
+    """A time of a record as the clock on the wall shows it."""
+    try:
+        return datetime.fromisoformat(time.replace("Z", "+00:00")).astimezone().strftime("%d %b %Y %H:%M")
+    except (ValueError, OverflowError, OSError):  # a year that no clock here knows
+        return time

@@ -10,6 +10,8 @@ from napari_vasomim.labelling.label_writer import LabelWriter
 from napari_vasomim.labelling.navigator import QueueNavigator
 from napari_vasomim.labelling.revisions import Revisions
 from napari_vasomim.labelling.saved_masks import SavedMasks
+from napari_vasomim.labelling.second_reading import SecondReading
+from napari_vasomim.labelling.settling import Settling
 from napari_vasomim.labelling.shown_label import ShownLabel
 from napari_vasomim.labelling.watched_set import WatchedSet
 from napari_vasomim.session import Session
@@ -27,7 +29,9 @@ class LabellingDesk(PerViewer):
         kept: which of the drawn masks it has.
         saving: writes labels into it.
         revisions: brings its masks back.
-        walk: the way through the frames.
+        navigator: the way through the frames.
+        second: a pass through the labels of others, which are not seen.
+        settling: where two readings differ, and what becomes of that.
     """
 
     def __init__(self, viewer: ViewerModel):
@@ -39,7 +43,11 @@ class LabellingDesk(PerViewer):
         self.saving = LabelWriter(self.watched, groups, self.kept)
         self.revisions = Revisions(self.shown, self.kept)
         self.navigator = QueueNavigator(self.watched, self.saving, self.kept)
+        self.second = SecondReading(self.watched, self.navigator, self.kept)
+        self.settling = Settling(self.watched, self.navigator, self.saving)
         keys = Shortcuts.of(viewer)
+        keys.answer("take first", lambda: self.settling.take("first"))
+        keys.answer("take second", lambda: self.settling.take("second"))
         keys.answer("skip", self.saving.skip)
         keys.answer("next", self.navigator.next)
         keys.answer("previous", self.navigator.previous)

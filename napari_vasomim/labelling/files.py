@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,11 +49,12 @@ class OpenFiles:
         """Another queue begins; what is open stays open."""
         self._layers.clear()
 
-    def add(self, file: int, read: LayerData) -> Image:
-        """Put what was read from a file into the viewer."""
+    def add(self, file: int, read: LayerData, frame_index: int | None = None) -> Image:
+        """Put what was read from a file into the viewer; of a still from a run, say which frame it was."""
         data, keywords, _ = read
+        known = keywords["metadata"][layers.KEY]
+        keywords = {**keywords, "metadata": {layers.KEY: replace(known, frame_index=frame_index)}}
         layer: Image = self._session.viewer.add_image(data, **keywords)
-        known = layers.facts(layer)
         for note in known.notes if known.chosen.window is None else ():
             warn(note)
         self._own.add(layer)

@@ -5,7 +5,9 @@ Writing happens in a thread: a label is flushed to the disk file by file, which 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,8 @@ from napari_vasomim.correcting.corrections import correction_of, drawn, drawn_va
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.following import Following
 from napari_vasomim.correcting.palette import Palette
+from napari_vasomim.keys import key_of
+from napari_vasomim.labelling.asking import Answer, ask_to_replace
 from napari_vasomim.labelling.contents import Contents
 from napari_vasomim.labelling.groups import Groups
 from napari_vasomim.labelling.saved_masks import SavedMasks
@@ -32,6 +36,8 @@ from vasomim_core.classes import ClassMask, unknown_values
 from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.labels.labelset import LabelSet, Record, Status
 from vasomim_core.labels.mask import mask_sha256
+from vasomim_core.labels.readers import OthersLabelError, Replacing, same_reader
+from vasomim_core.labels.readings import Reading
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Saved:
         mask: uint8 (H, W), as it was drawn, in the values of the layer; None if only the status changed.
         labels: the set.
         contents: what is in it now.
+        reading: the second reading that the mask was kept as; the label is as it was.
     """
 
     layer: Image
@@ -55,13 +62,22 @@ class Saved:
     mask: ClassMask | None
     labels: LabelSet
     contents: Contents
+    reading: Reading | None = None
 
     def __str__(self) -> str:
         """A sentence that names the frame: another one may be shown by the time that it is read."""
         several = frames.frame_count(self.layer) > 1
         frame = f"frame {self.index + 1} of {self.layer.name}" if several else self.layer.name
+        if self.reading is not None:
+            kept = f"Second reading of {frame} by {self.reading.annotator}"
+            by = f" by {self.record.annotator}" if self.record.annotator else ""
+            return f"{kept}, kept." if self.reading.blind else f"{kept}; the label{by} stays."
         if self.before is None:
             return f"New label: {frame}, {self.record.status}."
+        if self.record.settled and self.record != self.before:
+            return (
+                f"Settled by {self.record.annotator}: {frame}, revision {self.record.revision}; all readings are kept."
+            )
         if self.record.revision > self.before.revision:
             return f"Revision {self.record.revision} of {frame}, {self.record.status}; the older one is kept."
         frame = frame[0].upper() + frame[1:]
@@ -83,6 +99,7 @@ class LabelWriter:
         self._watched, self._groups, self._kept = watched, groups, kept
         self._owner = QObject()
         self._writing = LatestRequest(self._owner, self._written, self._not_written)
+        self._ask: Callable[[OthersLabelError], None] = report_error
         self.session.accept_requested.connect(report_errors(self.accept))
 
     @property
@@ -158,14 +175,19 @@ class LabelWriter:
         mask = drawn_values(correction, index)
         if status != "accepted" and mask is not None and (not mask.any() or self._is_draft(correction, index)):
             mask = None  # nobody has drawn anything
-        annotator, contents = self.session.annotator, self._watched.contents
+        annotator, contents, blind = self.session.annotator, self._watched.whole, self._watched.blind
+        if blind is not None and status != "accepted":
+            raise LabelError(f"In a second reading a frame is read or left: {key_of('next')} leaves it.")
+        settles = self._watched.settling
+        if settles is not None and (settles.layer is not layer or status != "accepted"):
+            settles = None
         model, palette = None, Palette()
         if correction is not None and mask is not None:
             editor = editor_of(self.session, correction)
             editor.classes.need_known()
             model, palette = editor.models.get(index), editor.classes.palette
 
-        def work() -> Saved:
+        def work(agreed: int, keep: bool) -> Saved:
             frame, place = frames.stored(layer, index), frame_index(layer, index)
             values = np.zeros(frame.shape, np.uint8) if mask is None else palette.values(mask)
             _refuse_unknown(values, palette, labels)
@@ -174,8 +196,17 @@ class LabelWriter:
             same = (
                 mask is not None and before is not None and before.mask_sha256 == mask_sha256(values, palette.classes)
             )
+            replacing = Replacing(annotator, agreed)
+            if settles is not None and before is not None and before.id == settles.id:
+                record = labels.settle(before.id, values, annotator, model, settles.revision)
+                return Saved(layer, index, record, before, mask, labels, Contents.read(labels, contents))
+            own = before is None or same_reader(before.annotator, annotator)
+            if before is not None and (keep or (blind is not None and not own)):
+                drawn_by = (blind.share, blind.seed) if blind is not None and before.id in blind.ids else None
+                reading = labels.add_reading(before.id, values, annotator, model, blind is not None, drawn_by)
+                return Saved(layer, index, before, before, mask, labels, Contents.read(labels, contents), reading)
             if before is not None and (mask is None or (same and status != "accepted")):
-                record = labels.set_status(before.id, status, note)
+                record = labels.set_status(before.id, status, note, replacing)
             else:
                 record = labels.add(
                     frame,
@@ -186,10 +217,30 @@ class LabelWriter:
                     model=None if mask is None else before.model if same and before is not None else model,
                     frame_index=place,
                     note=note,
+                    replacing=replacing,
                 )
             return Saved(layer, index, record, before, mask, labels, Contents.read(labels, contents))
 
-        self._writing.ask(work)
+        self._write(work, status)
+
+    def _write(self, work: Callable[[int, bool], Saved], status: Status, agreed: int = 0, keep: bool = False) -> None:
+        """Do the work; where another reader's label would be replaced, ask, then do it as was answered."""
+
+        def ask(error: OthersLabelError) -> None:
+            record = error.record
+
+            def answered(answer: Answer) -> None:
+                if answer == "cancel":
+                    self._watched.said.emit(f"Not saved: the label by {record.annotator} stays as it is.")
+                elif self.busy:
+                    self._watched.said.emit("Not saved: another label is being written. Accept once more.")
+                else:
+                    self._write(work, status, record.revision, answer == "keep")
+
+            ask_to_replace(self.session.viewer, record, status, status == "accepted", answered)
+
+        self._ask = ask
+        self._writing.ask(partial(work, agreed, keep))
         self.working.emit()
 
     def _is_draft(self, correction: Labels | None, index: int) -> bool:
@@ -207,6 +258,11 @@ class LabelWriter:
 
     def _not_written(self, error: Exception) -> None:
         self.working.emit()
+        if isinstance(error, OthersLabelError):
+            self._watched.said.emit(f"Not saved yet: {error.record.annotator} accepted the label of this frame.")
+            self._watched.refresh()
+            self._ask(error)
+            return
         report_error(error)
         self._watched.said.emit(
             f"Not saved. {error if isinstance(error, VasoMIMError) else 'What you drew is still here.'}"

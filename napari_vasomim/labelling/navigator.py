@@ -37,6 +37,7 @@ class QueueNavigator:
     Attributes:
         queue: the frames in order.
         folder: whose files are worked through; None for the angiogram that is open.
+        called: what the folder is called for people.
         message: what there is to say about the queue; empty if nothing.
         done: the whole queue is labelled.
     """
@@ -52,6 +53,7 @@ class QueueNavigator:
         self.session = watched.session
         self.queue = AnnotationQueue([])
         self.folder: Path | None = None
+        self.called, self._labelled = "", False
         self.message = ""
         self.done = False
         self._watched, self._kept = watched, kept
@@ -80,19 +82,33 @@ class QueueNavigator:
         self._say("Looking for angiograms…")
         self._finding.ask(lambda: (Path(folder), find_angiograms(folder)))
 
+    def work_on(self, files: list[FileSource], folder: Path, called: str, labelled: bool = False) -> None:
+        """Work through these files of a folder, in this order; the queue has this name.
+
+        Args:
+            files: in this order.
+            folder: that they are of.
+            called: name of the queue, for people.
+            labelled: they have labels; then nothing leads on but `go`, `next` and `previous`. Else the first frame
+                without a label is shown.
+        """
+        self._start(dict.fromkeys(files), folder, called)
+        self._labelled = labelled
+        if not labelled:
+            self.next_unlabelled(from_start=True)
+
     def work_here(self) -> None:
         """Work on the angiogram that is open."""
-        self.folder = None
         layer = self.session.angiogram
         self._start({} if layer is None else {LayerSource(layer): layer})
 
     def _found(self, result: tuple[Path, list[Path]]) -> None:
-        self.folder, files = result
-        self._start(dict.fromkeys(FileSource(file, self._read) for file in files))
-        self.next_unlabelled(from_start=True)
+        folder, files = result
+        self.work_on([FileSource(file, self._read) for file in files], folder, f"folder “{folder.name}”")
 
-    def _start(self, sources: dict[Any, Image | None]) -> None:
+    def _start(self, sources: dict[Any, Image | None], folder: Path | None = None, called: str = "") -> None:
         """Begin a queue of sources, each with its angiogram if that is open."""
+        self.folder, self.called, self._labelled = folder, called, False
         self._files.forget()
         for file, layer in enumerate(sources.values()):
             if layer is not None:
@@ -179,7 +195,7 @@ class QueueNavigator:
 
         def work() -> tuple[AnnotationQueue, Place | None, Contents]:
             # A set that was opened a moment ago may not have been looked at yet.
-            known = contents if contents.records or labels is None else Contents.read(labels)
+            known = contents if contents.records or labels is None else self._watched.seen(Contents.read(labels))
             return queue, queue.next_unlabelled(place, known), known
 
         self._say("Looking for the next one…")
@@ -236,7 +252,8 @@ class QueueNavigator:
         queue, place, read = result
         if queue is self.queue:
             self.leaving.emit()
-            self._arrive(place, self._files.add(place.file, read))
+            frame_index = queue.sources[place.file].frame_index
+            self._arrive(place, self._files.add(place.file, read, frame_index))
 
     def _failed(self, error: Exception) -> None:
         report_error(error)
@@ -300,7 +317,8 @@ class QueueNavigator:
         place = self.place
         if place is not None and saved.layer is self.session.angiogram and saved.index == place.frame:
             self.queue.learn(place)
-            self.next_unlabelled(from_start=self.queue.order == "uncertain")
+            if not self._labelled:
+                self.next_unlabelled(from_start=self.queue.order == "uncertain")
 
     def _learn(self) -> None:
         """Find out in the background which frames of the file the label set has."""

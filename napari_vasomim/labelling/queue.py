@@ -105,8 +105,8 @@ class AnnotationQueue:
     # What the label set knows
 
     def frame_index(self, place: Place) -> int | None:
-        """The index that identifies the frame in a label set: None for a still."""
-        return place.frame if self.count(place.file) > 1 else None
+        """The index that identifies the frame in a label set: None for a still, but for one taken from a run."""
+        return place.frame if self.count(place.file) > 1 else self.sources[place.file].frame_index
 
     def is_learned(self, place: Place) -> bool:
         """Whether a frame was read since it last changed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from napari.layers import Image
@@ -14,11 +15,14 @@ from napari_vasomim.canvas import layers, results
 from napari_vasomim.correcting.corrections import correction_of, drawn, ensure_correction
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.undo import apply_values
+from napari_vasomim.labelling.asking import Answer, ask_to_replace
 from napari_vasomim.labelling.saved_masks import SavedMasks
 from napari_vasomim.labelling.shown_label import ShownLabel
 from napari_vasomim.notify import report_errors
 from vasomim_core.classes import ClassMask, LabelClass
 from vasomim_core.labels.labelset import LabelSet, Record
+from vasomim_core.labels.readers import OthersLabelError, Replacing, same_reader
+from vasomim_core.labels.readings import Reading
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class _Frame:
     layer: Image
     index: int
     record: Record
+    reading: Reading | None = None
 
 
 class Revisions:
@@ -74,7 +79,7 @@ class Revisions:
         if known.layer is None or known.record is None or known.record.status == "skipped":
             return
         offered = self._offered.setdefault(known.layer, set())
-        if known.index in offered or not self._shown.is_current():
+        if known.index in offered or not self._shown.is_current() or self._shown.watched.settling is not None:
             return
         correction = correction_of(self._session.viewer, known.layer)
         if correction is not None and editor_of(self._session, correction).classes.strangers:
@@ -86,11 +91,17 @@ class Revisions:
     def take_back(self, revision: int) -> None:
         """Make an earlier mask of the shown frame the current one, and put it onto the correction layer."""
         frame = self._frame()
-        if frame is None:
-            return
+        if frame is not None:
+            self._take_back(frame, revision, agreed=0)
+
+    def _take_back(self, frame: _Frame, revision: int, agreed: int) -> None:
+        replacing = Replacing(self._session.annotator, agreed)
 
         def work() -> Any:
-            restored = frame.labels.restore(frame.record.id, revision)
+            try:
+                restored = frame.labels.restore(frame.record.id, revision, replacing)
+            except OthersLabelError as error:
+                return partial(self._ask, frame, revision, error.record)
             read = _read(frame)
 
             def done() -> None:
@@ -103,6 +114,31 @@ class Revisions:
             return done
 
         self._restoring.ask(work)
+
+    def _ask(self, frame: _Frame, revision: int, record: Record) -> None:
+        """Ask before the label of another reader is replaced with an earlier revision."""
+        earlier = next((one for one in self._shown.known.revisions if one.revision == revision), None)
+        if earlier is None:
+            return
+        keeps = bool(earlier.annotator) and not same_reader(earlier.annotator, record.annotator)
+
+        def keep() -> Any:
+            mask, _ = _read(frame, revision)
+            frame.labels.add_reading(frame.record.id, mask, earlier.annotator, earlier.model)
+
+            def done() -> None:
+                self._shown.watched.said.emit(f"Revision {revision} is a second reading now; the label stays.")
+                self._session.label_set_changed.emit(frame.labels)
+
+            return done
+
+        def answered(answer: Answer) -> None:
+            if answer == "replace":
+                self._take_back(frame, revision, record.revision)
+            elif answer == "keep":
+                self._restoring.ask(keep)
+
+        ask_to_replace(self._session.viewer, record, "accepted", keeps, answered)
 
     def show(self, revision: int | None) -> None:
         """Show an earlier mask on a layer of its own, that cannot be drawn on; None takes the layer away."""
@@ -135,7 +171,7 @@ class Revisions:
         known, labels = self._shown.known, self._shown.watched.need_label_set()
         if known.layer is None or known.record is None or not self._shown.is_current():
             return None
-        return _Frame(labels, known.layer, known.index, known.record)
+        return _Frame(labels, known.layer, known.index, known.record, known.reading)
 
     def _load(self, frame: _Frame, record: Record, mask: ClassMask, classes: tuple[LabelClass, ...]) -> None:
         viewer = self._session.viewer
@@ -151,4 +187,6 @@ class Revisions:
 
 def _read(frame: _Frame, revision: int | None = None) -> tuple[ClassMask, tuple[LabelClass, ...]]:
     """The mask of a frame and what its values mean; in this order, for a class is there before it is drawn."""
+    if frame.reading is not None:  # a second reader sees her own mask alone
+        return frame.labels.reading_mask(frame.record.id, frame.reading.number), frame.labels.classes
     return frame.labels.class_mask(frame.record.id, revision), frame.labels.classes

@@ -20,6 +20,7 @@ from napari_vasomim.labelling.watched_set import SETTLE_MS, WatchedSet
 from napari_vasomim.notify import report_errors
 from vasomim_core.errors import VasoMIMError
 from vasomim_core.labels.labelset import LabelSet, Record, pixel_sha256
+from vasomim_core.labels.readings import Reading
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class LabelFacts:
         index: the frame, from 0.
         record: its record; None if the set does not have it.
         revisions: records of its masks, oldest first.
+        reading: in a second reading, what the reader has read; `record` tells of that, and no mask of the set is shown
+            but this one.
         group: the group it will be kept under; empty for none.
         problem: why the frame cannot be kept; empty if it can.
     """
@@ -39,6 +42,7 @@ class LabelFacts:
     index: int = 0
     record: Record | None = None
     revisions: tuple[Record, ...] = ()
+    reading: Reading | None = None
     group: str = ""
     problem: str = ""
 
@@ -101,8 +105,10 @@ class ShownLabel:
         try:
             sha = pixel_sha256(frames.stored(layer, index))
             record = contents.find(sha, frame_index(layer, index))
-            revisions = tuple(labels.revisions(record.id)) if record is not None and labels is not None else ()
-            return LabelFacts(layer, index, record, revisions, self._groups.of(layer, record))
+            reading = contents.own.get(record.id) if record is not None else None
+            known = record is not None and labels is not None and not contents.blind
+            revisions = tuple(labels.revisions(record.id)) if known else ()
+            return LabelFacts(layer, index, record, revisions, reading, self._groups.of(layer, record))
         except VasoMIMError as error:
             return LabelFacts(layer, index, problem=str(error))
 

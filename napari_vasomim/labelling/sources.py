@@ -38,9 +38,11 @@ class Source(Protocol):
 
     Attributes:
         chosen: how a person wants its frames to be seen.
+        frame_index: of a still that was taken from a run, which frame of that it was, from 0; else None.
     """
 
     chosen: GreyLevels
+    frame_index: int | None
 
     def count(self) -> int:
         """Number of frames."""
@@ -58,14 +60,17 @@ class FileSource:
     Args:
         path: the file.
         read: opens it.
+        frame_index: of a still that was taken from a run.
 
     Attributes:
         path: the file.
         chosen: how a person wants its frames to be seen.
+        frame_index: of a still that was taken from a run, which frame of that it was.
     """
 
-    def __init__(self, path: Path, read: Open = read_angiogram) -> None:
+    def __init__(self, path: Path, read: Open = read_angiogram, frame_index: int | None = None) -> None:
         self.path = path
+        self.frame_index = frame_index
         self.chosen = AS_IN_THE_FILE
         self._read = read
 
@@ -112,11 +117,13 @@ class LayerSource:
     Attributes:
         layer: the angiogram.
         chosen: how a person wants its frames to be seen.
+        frame_index: of a still that was taken from a run, which frame of that it was.
     """
 
     def __init__(self, layer: Image) -> None:
         self.layer = layer
         self.chosen = layers.facts(layer).chosen
+        self.frame_index = layers.facts(layer).frame_index
 
     def count(self) -> int:
         """Number of frames."""
@@ -140,8 +147,8 @@ class LayerSource:
 
 
 def frame_index(layer: Image, index: int) -> int | None:
-    """The index that identifies a frame in a label set: None for a still."""
-    return index if frames.frame_count(layer) > 1 else None
+    """The index that identifies a frame in a label set: None for a still, but for one that was taken from a run."""
+    return index if frames.frame_count(layer) > 1 else layers.facts(layer).frame_index
 
 
 def sha_of_frames(source: Source) -> Iterator[tuple[int | None, str]]:
@@ -149,6 +156,6 @@ def sha_of_frames(source: Source) -> Iterator[tuple[int | None, str]]:
     count = source.count()
     for index in range(count):
         try:
-            yield (index if count > 1 else None), pixel_sha256(np.asarray(source.frame(index)))
+            yield (index if count > 1 else source.frame_index), pixel_sha256(np.asarray(source.frame(index)))
         except VasoMIMError:
             continue

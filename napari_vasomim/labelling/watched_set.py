@@ -6,8 +6,10 @@ Reading happens in a thread: a large set takes its time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QFileSystemWatcher, QObject, QTimer
 
@@ -17,9 +19,44 @@ from napari_vasomim.notify import report_error, report_errors
 from napari_vasomim.session import Session
 from vasomim_core.classes import LabelClass
 from vasomim_core.errors import InputError, LabelError, VasoMIMError
+from vasomim_core.labels.folder import READINGS
 from vasomim_core.labels.labelset import LabelSet
 
 SETTLE_MS = 100
+
+
+@dataclass(frozen=True)
+class Blind:
+    """A second reading.
+
+    Attributes:
+        reader: who reads.
+        share: of the labels of others that are to be read, in (0, 1].
+        seed: by which they were drawn.
+        ids: of the frames.
+        drafts: they come with the prediction of the model.
+    """
+
+    reader: str
+    share: float
+    seed: int
+    ids: frozenset[str]
+    drafts: bool = False
+
+
+@dataclass(frozen=True)
+class Settles:
+    """A frame of which two readings are shown: what is accepted there settles its label.
+
+    Attributes:
+        layer: the angiogram, a still.
+        id: of the frame.
+        revision: of the label that is looked at.
+    """
+
+    layer: Image
+    id: str
+    revision: int
 
 
 class WatchedSet:
@@ -27,7 +64,11 @@ class WatchedSet:
 
     Attributes:
         session: what the panels share.
-        contents: the label set when it was last looked at.
+        contents: what may be seen of the label set, as it was when it was last looked at: all of it, or in a second
+            reading what `Contents.seen_by` leaves.
+        whole: all of it.
+        settling: the frame that is being settled; None = none is.
+        blind: the second reading that goes on, whose reader must not see the labels of others; None = none does.
         trouble: what is wrong with it, in one sentence; empty if nothing is.
     """
 
@@ -40,7 +81,10 @@ class WatchedSet:
 
     def __init__(self, session: Session):
         self.session = session
-        self.contents = Contents()
+        self.whole = Contents()
+        self.blind: Blind | None = None
+        self.settling: Settles | None = None
+        self.contents = self.whole
         self.trouble = ""
         self._labels: LabelSet | None = None
         self._owner = QObject()
@@ -115,19 +159,33 @@ class WatchedSet:
 
     def refresh(self) -> None:
         """Look at the label set again."""
-        labels, before = self.session.label_set, self.contents
+        labels, before = self.session.label_set, self.whole
         if labels is not None and self.has_viewer:
             # Before reading: a change while we read is then seen as well.
-            for folder in (labels.folder, labels.folder / "records"):  # the index with its classes, and the records
+            # The index with its classes, the records, and the readings.
+            for folder in (labels.folder, labels.folder / "records", labels.folder / READINGS):
                 if folder.is_dir() and str(folder) not in self._watcher.directories():
                     self._watcher.addPath(str(folder))
             self._reading.ask(lambda: (labels, Contents.read(labels, before)))
+
+    def keep_from(self, blind: Blind | None) -> None:
+        """Keep the labels of others from a second reader from now on; None = from nobody."""
+        self.blind, self.settling = blind, None
+        self._hold(self.whole)
+        self.changed.emit()
+
+    def seen(self, contents: Contents) -> Contents:
+        """What may be seen of all that a set holds."""
+        return contents if self.blind is None else contents.seen_by(self.blind.reader)
+
+    def _hold(self, contents: Contents) -> None:
+        self.whole, self.contents = contents, self.seen(contents)
 
     def take(self, labels: LabelSet, contents: Contents) -> None:
         """A label set was read, by us or by whoever wrote to it."""
         if labels is not self.session.label_set:
             return
-        self.contents = contents
+        self._hold(contents)
         self.session.take_classes(contents.classes)
         self.trouble = contents.damaged[0] if contents.damaged else ""
         if len(contents.damaged) > 1:
@@ -139,14 +197,15 @@ class WatchedSet:
             report_error(error)
             return
         self.trouble = str(error)
-        self.contents = Contents()
+        self._hold(Contents())
         self._watch_nothing()
         self.changed.emit()
 
     def _set_changed(self) -> None:
         if self.session.label_set is not self._labels:
             self._labels = self.session.label_set
-            self.contents, self.trouble = Contents(), ""
+            self.blind, self.settling, self.trouble = None, None, ""
+            self._hold(Contents())
             self._watch_nothing()
             self.opened.emit()
         self.refresh()

@@ -82,6 +82,12 @@ class Drafts(PerViewer):
         self._ahead.go_on()
         self.changed.emit()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether it comes now: in a second reading, only where its readers have agreed on that."""
+        blind = self._shown.watched.blind
+        return self.on if blind is None else blind.drafts
+
     def _leave(self) -> None:
         editor = self._correcting.editor
         self._hand = None
@@ -92,7 +98,7 @@ class Drafts(PerViewer):
     def _arrive(self, place: Place) -> None:
         self._moved()
         layer = self._session.angiogram
-        if not self.on or layer is None or self._session.canvas.hindrance():
+        if not self.wanted or layer is None or self._session.canvas.hindrance():
             return
         self._awaited = layer, place.frame
         if self._hand is not None:
@@ -117,7 +123,7 @@ class Drafts(PerViewer):
         if self._session.angiogram is not layer or self._session.index != index:
             return
         proposed = Following.of(self._session.viewer).shown(layer, index) is not None  # it comes from a person's work
-        if self._shown.known.record is not None or not self.on or proposed:
+        if self._shown.known.record is not None or not self.wanted or proposed:
             self._awaited = None
             return
         prediction = self._session.predictions.get(layer)

@@ -8,12 +8,13 @@ from typing import Any
 
 from qtpy.QtGui import QShowEvent
 
+from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.notify import inform, report_errors
 from napari_vasomim.widgets.kit import hint
 from napari_vasomim.widgets.model_choice import ModelChoice
 from napari_vasomim.widgets.train import Check, TrainPanel
 from vasomim_core.config import FinetuneConfig
-from vasomim_core.errors import CheckpointError, VasoMIMError
+from vasomim_core.errors import CheckpointError, LabelError, VasoMIMError
 from vasomim_core.models import catalogue
 from vasomim_core.training import presets
 from vasomim_core.training.costs import network_title
@@ -134,6 +135,9 @@ class FinetunePanel(TrainPanel):
     def _compare(self, run: Path) -> None:
         from napari_vasomim.widgets.before_after import BeforeAfter
 
+        desk = LabellingDesk.known(self.viewer)
+        if desk is not None and desk.second.on:
+            raise LabelError("A second reading goes on, and this shows labels: end it first, in the panel Labels.")
         self._comparison = BeforeAfter(run, self)
         self._comparison.show()
 

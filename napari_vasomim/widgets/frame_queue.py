@@ -64,6 +64,8 @@ class QueuePosition:
         walk, queue = self._walk, self._walk.queue
         if not queue.sources:
             return "Open an angiogram, or choose a folder to work through."
+        if walk.done and self._watched.blind is not None:
+            return f"All {walk.accepted} frames of the second reading are read. End it below to see how you agree."
         if walk.done:
             then = "Teach a model with them in Finetune, or" if walk.accepted else "Go back to one of them, or"
             return f"All done: {walk.summary()}. {then} choose another folder below."
@@ -163,5 +165,5 @@ class QueueChoice:
         if place >= 0:
             self.source.removeItem(place)
         if folder is not None:
-            self.source.insertItem(1, f"folder “{folder.name}”", FOLDER)
+            self.source.insertItem(1, self._walk.called, FOLDER)
         self.source.setCurrentIndex(self.source.findData(HERE if folder is None else FOLDER))

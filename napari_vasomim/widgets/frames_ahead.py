@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QCheckBox
 
+from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.notify import report_errors
 from napari_vasomim.rhythm.ahead import Ahead
 from napari_vasomim.rhythm.drafts import Drafts
@@ -19,6 +20,7 @@ class FramesAhead:
 
     def __init__(self, panel: Panel):
         self._ahead, self._drafts = Ahead.of(panel.viewer), Drafts.of(panel.viewer)
+        self._second = LabellingDesk.of(panel.viewer).second
         self.drafts = QCheckBox("the next frame comes with its prediction")
         self.drafts.setToolTip(
             "Going on shows the prediction as a draft on the correction layer, with the tool that you held.\n"
@@ -36,14 +38,16 @@ class FramesAhead:
         self.drafts.toggled.connect(report_errors(self._toggled))
         panel.follow(self._ahead.changed, self._show)
         panel.follow(self._drafts.changed, self._show)
+        panel.follow(self._second.changed, self._show)
         self._show()
 
     def _toggled(self, on: bool) -> None:
-        if on != self._drafts.on:
+        if on != self._drafts.wanted:
             self._drafts.on = on
 
     def _show(self) -> None:
-        self.drafts.setChecked(self._drafts.on)
+        self.drafts.setChecked(self._drafts.wanted)
+        self.drafts.setEnabled(not self._second.on)
         self.words.setText(self._ahead.words())
         self.whole.setVisible(not self._ahead.whole)
         if self._ahead.whole:

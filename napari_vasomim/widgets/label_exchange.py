@@ -82,27 +82,33 @@ class LabelExchange:
         if not plan.new and not plan.conflicting:
             self._say(" ".join([f"Nothing to import: {first}", *others]))
             return
-        more = [*others, *(["Importing gives it these classes."] if plan.missing else [])]
+        told, readers = plan.told_of_others(), [plan.sources[one.source].annotator for one in plan.of_others()]
+        more = [*others, *([told] if told else []), *(["Importing gives it these classes."] if plan.missing else [])]
         box = message_box(self._panel, f"Import into {labels.name}", first, "\n".join(more))
-        every = box.addButton("Import", QMessageBox.ButtonRole.AcceptRole)
+        every = box.addButton("Replace" if told else "Import", QMessageBox.ButtonRole.AcceptRole)
+        named = bool(readers) and all(readers)
+        second = box.addButton("Keep as second readings", QMessageBox.ButtonRole.AcceptRole) if named else None
         new = box.addButton("New ones only", QMessageBox.ButtonRole.AcceptRole) if plan.conflicting else None
         cancel = box.addButton(QMessageBox.StandardButton.Cancel)
         box.setDefaultButton(cancel)
         box.setEscapeButton(cancel)
         box.exec_()
         chosen = box.clickedButton()
-        if chosen not in (every, new) or chosen is None:
+        if chosen not in (every, second, new) or chosen is None:
             self._say("Nothing was imported.")
             return
         self._then = "What was imported by then stays, and is passed over when you import the rest."
         self.work.start(
-            lambda progress: carry_out(plan, labels, None, chosen is new, add_classes=True, progress=progress),
+            lambda progress: carry_out(
+                plan, labels, None, chosen is new, True, progress, "second" if chosen is second else "replace"
+            ),
             self._imported,
         )
         self._enable()
 
     def _imported(self, done: Imported) -> None:
         more = f", {counted(len(done.revised), 'frame')} with another mask" if done.revised else ""
+        more += f", {counted(len(done.read), 'second reading')} beside labels that stay" if done.read else ""
         self._say(f"{counted(len(done.added), 'new label')} imported{more}.")
         self._renew()
 

@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit
 
 from napari_vasomim.keys import with_key
+from napari_vasomim.labelling.contents import when
 from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.notify import report_errors, untagged
 from napari_vasomim.plain import plain_label
@@ -17,9 +18,14 @@ from napari_vasomim.widgets.frames_ahead import FramesAhead
 from napari_vasomim.widgets.kit import SPACE, Panel, button, header, hint, row
 from napari_vasomim.widgets.label_exchange import LabelExchange
 from napari_vasomim.widgets.open_label_set import OpenLabelSet
-from napari_vasomim.widgets.revision_history import RevisionHistory, when
+from napari_vasomim.widgets.revision_history import RevisionHistory
+from napari_vasomim.widgets.two_readers import TwoReaders
 from vasomim_core.labels.labelset import Record
 
+WHY_READER = (
+    "Kept with each label: who drew or approved it. A short name that you choose for yourself, such as A or reader 2; "
+    "never a patient's.\nWhat you accepted is yours to replace; before a label of another reader is, you are asked."
+)
 WHY_GROUPS = (
     "Frames of one patient or one run must stay together: if some teach a model and others test it, "
     "the test says nothing. Frames with the same group are never separated.\n"
@@ -46,6 +52,7 @@ class LabelSetPanel(Panel):
         self._build_frame()
         self.queue = QueueChoice(self, self.navigator)
         self.ahead = FramesAhead(self)
+        self.readers = TwoReaders(self, self.desk)
         self.history = RevisionHistory(self, self.shown, self.desk.revisions)
         self.follow(self.desk.watched.said, self._say)
         self.follow(self.saving.working, self._show_working)
@@ -53,7 +60,12 @@ class LabelSetPanel(Panel):
         self._read_at: tuple[Any, int] | None = None
         for signal in (self.session.frame_changed, self.session.angiogram_changed):
             self.follow(signal, self._moved)
-        for signal in (self.desk.watched.opened, self.session.frame_changed, self.session.angiogram_changed):
+        for signal in (
+            self.desk.watched.opened,
+            self.desk.second.changed,
+            self.session.frame_changed,
+            self.session.angiogram_changed,
+        ):
             self.follow(signal, self._enable)
         self._show_known()
 
@@ -97,8 +109,9 @@ class LabelSetPanel(Panel):
     def _build_kept_with_each(self) -> None:
         self.annotator = QLineEdit(self.session.annotator)
         self.annotator.setPlaceholderText("who draws or approves")
-        self.annotator.setToolTip("Kept with each label: who drew or approved it")
+        self.annotator.setToolTip(WHY_READER)
         self.annotator.editingFinished.connect(report_errors(self._annotator_written))
+        self.follow(self.session.annotator_changed, lambda: self.annotator.setText(self.session.annotator))
         self.group = QLineEdit()
         self.group.setPlaceholderText("patient or run, as a pseudonym")
         self.group.setToolTip(WHY_GROUPS)
@@ -120,8 +133,9 @@ class LabelSetPanel(Panel):
         self.saving.flag(self.note.text())
 
     def _annotator_written(self) -> None:
-        self.session.annotator = self.annotator.text()
-        self.annotator.setText(self.session.annotator)
+        if self.annotator.isModified():
+            self.annotator.setModified(False)
+            self.session.annotator = self.annotator.text()
 
     def _group_written(self) -> None:
         if self.session.angiogram is not None and self.group.isModified():
@@ -135,7 +149,12 @@ class LabelSetPanel(Panel):
         if not self.group.isModified():
             self.group.setText(known.group)
             self.group.setCursorPosition(0)
-        if record is not None:
+        blind = self.desk.watched.blind
+        if known.reading is not None:
+            self.known.setText(f"read by {known.reading.annotator} on {when(known.reading.created)}")
+        elif blind is not None and record is None and known.layer is not None:
+            self.known.setText(f"A second reading by {blind.reader}: labels of others are not shown.")
+        elif record is not None:
             self.known.setText(_words(record))
         elif known.layer is None:
             self.known.setText("No angiogram is open: drop a file here, or use File ▸ Open Sample.")
@@ -168,8 +187,10 @@ class LabelSetPanel(Panel):
     def _enable(self, *_: Any) -> None:
         usable = self.session.angiogram is not None and self.session.label_set is not None
         self.group.setEnabled(usable)
+        blind = self.desk.watched.blind is not None
+        self.annotator.setEnabled(not blind)
         for widget in (self.keep, self.skip, self.flag, self.note):
-            widget.setEnabled(usable and not self.saving.busy)
+            widget.setEnabled(usable and not self.saving.busy and (widget is self.keep or not blind))
         self.show_label.setVisible(self.shown.is_current() and self.shown.known.record is not None)
 
     def showEvent(self, event: Any) -> None:
@@ -181,4 +202,5 @@ class LabelSetPanel(Panel):
 def _words(record: Record) -> str:
     by = f" by {record.annotator}" if record.annotator else ""
     note = f" “{record.note}”" if record.note else ""
-    return f"{record.status}{by} on {when(record.modified)}, revision {record.revision}.{note}"
+    status = "settled" if record.settled and record.status == "accepted" else record.status
+    return f"{status}{by} on {when(record.modified)}, revision {record.revision}.{note}"

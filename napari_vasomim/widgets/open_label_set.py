@@ -99,6 +99,8 @@ class OpenLabelSet:
             ungrouped = sum(contents.by_group.get(None, {}).values())
             words = [count_words(contents.by_status), f"{groups} group{'s' * (groups != 1)}" if groups else ""]
             words.append(f"{ungrouped} without group" if ungrouped else "")
+            if contents.blind:
+                words = [f"{len(contents.own)} read by {contents.blind} a second time; labels of others are not shown"]
             self.counts.setText(", ".join(word for word in words if word))
         self.trouble.setText(trouble)
         self.trouble.setVisible(bool(trouble))

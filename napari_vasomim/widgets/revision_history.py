@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QTreeWidgetItem
 from superqt.utils import signals_blocked
 
+from napari_vasomim.labelling.contents import when
 from napari_vasomim.labelling.revisions import Revisions
 from napari_vasomim.labelling.shown_label import ShownLabel
 from napari_vasomim.notify import report_errors
@@ -76,6 +76,7 @@ class RevisionHistory:
             self._clear()
             for revision in revisions:
                 cells = [str(revision.revision), when(revision.modified), revision.annotator or "unknown"]
+                cells[2] += ", settled" * revision.settled
                 item = QTreeWidgetItem([*cells, revision.model or "none"])
                 item.setData(0, Qt.ItemDataRole.UserRole, revision.revision)
                 item.setToolTip(2, tooltip(revision.annotator))
@@ -84,11 +85,3 @@ class RevisionHistory:
         self.table.fit_height()
         for widget in (self._header, self.table, self.back):
             widget.setVisible(bool(revisions))
-
-
-def when(time: str) -> str:
-    """A time of a record as the clock on the wall shows it."""
-    try:
-        return datetime.fromisoformat(time.replace("Z", "+00:00")).astimezone().strftime("%d %b %Y %H:%M")
-    except (ValueError, OverflowError, OSError):  # a year that no clock here knows
-        return time

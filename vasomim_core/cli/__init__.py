@@ -53,6 +53,7 @@ COMMANDS: dict[str, Any] = {
     "sample": frames.Sample,
     "import": labels.Import,
     "export": labels.Export,
+    "agreement": labels.Agreement,
     "models": models.Models,
     "package": models.Package,
     "machines": machines.Machines,

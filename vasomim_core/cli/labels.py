@@ -10,6 +10,7 @@ import tyro
 
 from vasomim_core.cli.common import Options, frames_bar
 from vasomim_core.exchange.formats import From, To
+from vasomim_core.exchange.importing import Others
 
 Source = Annotated[Path, tyro.conf.Positional]
 
@@ -26,6 +27,8 @@ class Import(Options):
         categories: the categories of ARCADE are classes, too; else they are vessel all together.
         annotator: who drew the masks; None = whom they name, if they do.
         new_only: leave frames as they are that the set has; else another mask of one becomes its newest revision.
+        others: what becomes of frames whose label another reader accepted: replace it; keep the mask beside it, as a
+            second reading; or refuse, and import nothing.
         add_classes: give the set the classes that it lacks.
         dry_run: say what would come of it, and write nothing.
     """
@@ -37,6 +40,7 @@ class Import(Options):
     categories: bool = False
     annotator: str | None = None
     new_only: bool = False
+    others: Others = "refuse"
     add_classes: bool = False
     dry_run: bool = False
 
@@ -55,21 +59,24 @@ class Import(Options):
         with frames_bar() as progress:
             plan = plan_import(folder, labels, progress)
         counts = {"new": len(plan.new), "same": plan.same, "conflicting": len(plan.conflicting), "left": len(plan.left)}
-        done: dict[str, Any] = {"labels": str(self.into), "before": before, **counts, "report": list(plan.report())}
+        report = [*plan.report(), *filter(None, [plan.told_of_others(self.annotator)])]
+        done: dict[str, Any] = {"labels": str(self.into), "before": before, **counts, "report": report}
         names = [one.name for one in plan.classes]
         if self.dry_run:
-            return {**done, "made": False, "added": 0, "revised": 0, "classes": names}
+            return {**done, "made": False, "added": 0, "revised": 0, "read": 0, "classes": names}
         name = plain_name(self.into.resolve().name, "labels")
         into = LabelSet.create(self.into, name, plan.classes) if made else LabelSet.open(self.into)
         with frames_bar() as progress:
-            came = carry_out(plan, into, self.annotator, self.new_only, self.add_classes, progress)
-        return {**done, "made": made, "added": len(came.added), "revised": len(came.revised), "classes": names}
+            came = carry_out(plan, into, self.annotator, self.new_only, self.add_classes, progress, self.others)
+        counts = {"added": len(came.added), "revised": len(came.revised), "read": len(came.read)}
+        return {**done, "made": made, **counts, "classes": names}
 
     def summary(self, result: dict[str, Any]) -> str:
         """The report, and how many frames came."""
         r = result
         had = f", {r['before']} were there" if r["before"] else ""
-        came = f"{r['added']} frames added to {r['labels']}, {r['revised']} revised{had}"
+        read = f", {r['read']} kept as second readings" if r["read"] else ""
+        came = f"{r['added']} frames added to {r['labels']}, {r['revised']} revised{read}{had}"
         came = "nothing is written" if self.dry_run else came
         return "\n".join([*r["report"], f"{came}; classes: {', '.join(r['classes'])}"])
 
@@ -123,3 +130,68 @@ class Export(Options):
         """How many frames there are, and what there is to say about them."""
         done = f"{result['frames']} frames in {result['output']}; classes: {', '.join(result['classes'])}"
         return "\n".join([done, *(f"note: {note}" for note in result["notes"])])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement(Options):
+    """Compare what two readers of a label set have drawn: DSC and clDice, mean and spread over frames.
+
+    Attributes:
+        source: a label set with second readings.
+        per_frame: also list every frame, the worst first.
+        csv: a file for the table of the frames.
+    """
+
+    source: Source
+    per_frame: bool = False
+    csv: Path | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Compare all frames that two have read."""
+        from vasomim_core.evaluation.agreement import agreement_of, sum_up, to_rows, write_csv
+        from vasomim_core.labels.reader import LabelReader
+
+        with frames_bar() as progress:
+            rows = agreement_of(LabelReader(self.source), progress)
+        if self.csv is not None:
+            write_csv(self.csv, rows)
+        return {
+            "labels": str(self.source),
+            "agreement": [
+                {
+                    **vars(one),
+                    "readers": list(one.readers),
+                    **{name: _percent(getattr(one, name)) for name in ("dsc", "dsc_sd", "cldice", "cldice_sd")},
+                }
+                for one in sum_up(rows)
+            ],
+            **({"frames": to_rows(rows)} if self.per_frame else {}),
+        }
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """A table of readers, and of the frames when it is asked for."""
+        if not result["agreement"]:
+            return f"no frame of {result['labels']} was read by two readers"
+        lines = [f"{'readers':<28}{'of':<16}{'frames':>7}{'DSC %':>16}{'clDice %':>16}"]
+        for one in result["agreement"]:
+            who = " – ".join(one["readers"]) + ("" if one["blind"] else ", not blind")
+            means = "".join(f"{_mean(one[m], one[f'{m}_sd']):>16}" for m in ("dsc", "cldice"))
+            lines.append(f"{who:<28}{one['what']:<16}{one['frames']:>7}{means}")
+        began: dict[str, int] = {}
+        for one in result["agreement"]:
+            for how, count in one["began"].items() if one["what"] == "vessel" else ():
+                began[how] = began.get(how, 0) + count
+        lines.append("began with a prediction: " + ", ".join(f"{how} {count}" for how, count in began.items()))
+        for row in result.get("frames", []):
+            who = f"{row['first']} – {row['second']}"
+            scores = f"{row['dsc']:>16.1f}{row['cldice']:>16.1f}"
+            lines.append(f"{row['id']:<28}{who:<23}{scores}" + "  settled" * row["settled"])
+        return "\n".join(lines)
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
+
+
+def _mean(mean: float, spread: float | None) -> str:
+    return f"{mean:.1f}" if spread is None else f"{mean:.1f} ± {spread:.1f}"

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,14 @@ from vasomim_core.exchange.handover import Case, cases_of, nothing
 from vasomim_core.labels.labelset import LabelSet
 from vasomim_core.labels.mask import mask_sha256
 from vasomim_core.labels.reader import LabelReader
+from vasomim_core.labels.readers import OthersLabelError, Replacing, is_anothers
 from vasomim_core.labels.record import Record
 from vasomim_core.labels.sources import CuratedFolder, LabelledFolder, Source, raise_first
 from vasomim_core.reading.folders import Progress
 
 Classes = tuple[LabelClass, ...]
+Others = Literal["refuse", "replace", "second"]
+"""What becomes of a frame whose label another reader accepted."""
 MOST_NAMED = 3
 """Frames that a report names of each kind."""
 MOST_NOTES = 10
@@ -43,14 +47,14 @@ class Arrival:
         place: of the frame among those of the file that have a mask.
         where: the file and the frame in it, for people.
         sha: of the frame's pixels.
-        id: of the frame in the set; None = it is new.
+        there: what the set had of the frame when it was looked at; None = it is new.
     """
 
     source: int
     place: int
     where: str
     sha: str
-    id: str | None = None
+    there: Record | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,26 @@ class ImportPlan:
     left: tuple[str, ...]
     notes: tuple[str, ...]
 
+    def of_others(self, annotator: str | None = None) -> tuple[Arrival, ...]:
+        """The conflicting frames whose label another reader accepted than the one who drew what comes.
+
+        Args:
+            annotator: who that is; None = whom the folder names, if it does.
+        """
+        readers = [one.annotator or "" if annotator is None else annotator for one in self.sources]
+        return tuple(
+            one for one in self.conflicting if one.there is not None and is_anothers(one.there, readers[one.source])
+        )
+
+    def told_of_others(self, annotator: str | None = None) -> str:
+        """One sentence about `of_others`; empty if there are none."""
+        records = [one.there for one in self.of_others(annotator) if one.there is not None]
+        names = _first(sorted({record.annotator for record in records}))
+        many = len(records) > 1
+        return f"{len(records)} of the labels that conflict {'were' if many else 'was'} accepted by {names}." * bool(
+            records
+        )
+
     def report(self) -> tuple[str, ...]:
         """The plan in sentences."""
         lines = [f"{len(self.new)} new, {self.same} the same, {len(self.conflicting)} conflicting."]
@@ -101,12 +125,14 @@ class Imported:
     Attributes:
         added: ids of the frames that are new.
         revised: ids of those that got another mask; the older one is an earlier revision.
+        read: ids of those whose label stays, with a second reading beside it.
         plan: what was carried out.
     """
 
     added: tuple[str, ...]
     revised: tuple[str, ...]
     plan: ImportPlan
+    read: tuple[str, ...] = ()
 
 
 def import_labels(
@@ -116,9 +142,10 @@ def import_labels(
     new_only: bool = False,
     add_classes: bool = False,
     progress: Progress = nothing,
+    others: Others = "refuse",
 ) -> Imported:
     """Plan an import and carry it out; arguments and errors as those of `plan_import` and `carry_out`."""
-    return carry_out(plan_import(folder, labels), labels, annotator, new_only, add_classes, progress)
+    return carry_out(plan_import(folder, labels), labels, annotator, new_only, add_classes, progress, others)
 
 
 def plan_import(folder: LabelledFolder, labels: LabelReader | None, progress: Progress = nothing) -> ImportPlan:
@@ -191,6 +218,7 @@ def carry_out(
     new_only: bool = False,
     add_classes: bool = False,
     progress: Progress = nothing,
+    others: Others = "refuse",
 ) -> Imported:
     """Write what a plan says, one label after the other; each is safe when the next begins.
 
@@ -205,15 +233,23 @@ def carry_out(
         new_only: leave frames that the set has already as they are, also where the mask is another one.
         add_classes: give the set the classes that it lacks.
         progress: called after each frame; what it raises ends the import, and what was written stays.
+        others: what becomes of frames whose label another reader accepted: "replace" it; keep the mask beside it, as a
+            "second" reading; or "refuse" the whole import.
 
     Raises:
-        LabelError: the set lacks a class, has changed since it was looked at, or cannot be written to; a file has
-            changed.
+        LabelError: the set has a label that another reader accepted, lacks a class, has changed since it was looked at,
+            or cannot be written to; a file has changed; nobody is named whose second readings these are.
         InputError: a file cannot be read any more.
     """
     if plan.missing and not add_classes:
         names = ", ".join(one.name for one in plan.missing)
         raise LabelError(f"{labels.folder} has no class called {names}: add what is missing, or have it added.")
+
+    if others == "refuse" and not new_only and plan.of_others(annotator):
+        raise LabelError(
+            f"{plan.told_of_others(annotator)[:-1]}: say whether they are replaced, what comes is kept beside them as "
+            "second readings, or only new frames come."
+        )
 
     def change(now: Classes) -> Classes:
         if now not in (plan.before, plan.classes):
@@ -224,6 +260,10 @@ def carry_out(
     chosen = {(one.source, one.place): one for one in (*plan.new, *(() if new_only else plan.conflicting))}
     added: list[str] = []
     revised: list[str] = []
+    read: list[str] = []
+    beside = plan.of_others(annotator) if others == "second" and not new_only else ()
+    if any(not (plan.sources[one.source].annotator if annotator is None else annotator) for one in beside):
+        raise LabelError("Nobody is named whose second readings these would be: say who drew them.")
     for number in sorted({source for source, _ in chosen}):
         source = plan.sources[number]
         for place, case in enumerate(cases_of(source, lambda: labels.key)):
@@ -232,21 +272,32 @@ def carry_out(
                 continue
             if case.frame_sha256 != one.sha:
                 raise LabelError(f"{one.where} has changed since it was looked at: import once more.")
-            mask = plan.values[case.mask]
-            record = _write(labels, source, case, mask, annotator, None if one.id is None else labels.record(one.id))
-            (added if one.id is None else revised).append(record.id)
-            progress(len(added) + len(revised), len(chosen))
-    return Imported(tuple(added), tuple(revised), plan)
+            mask, who = plan.values[case.mask], source.annotator or "" if annotator is None else annotator
+            if one in beside and one.there is not None:
+                read.append(labels.add_reading(one.there.id, mask, who, source.model).id)
+            else:
+                try:
+                    record = _write(labels, source, case, mask, who, one.there)
+                except OthersLabelError as error:
+                    by = error.record.annotator
+                    raise LabelError(
+                        f"{by} has accepted a label of {one.where} meanwhile: import once more."
+                    ) from error
+                (added if one.there is None else revised).append(record.id)
+            progress(len(added) + len(revised) + len(read), len(chosen))
+    return Imported(tuple(added), tuple(revised), plan, tuple(read))
 
 
 def _write(
-    labels: LabelSet, source: Source, case: Case, mask: NDArray[np.uint8], annotator: str | None, known: Record | None
+    labels: LabelSet, source: Source, case: Case, mask: NDArray[np.uint8], annotator: str, there: Record | None
 ) -> Record:
+    known = None if there is None else labels.record(there.id)
     return labels.add(
         case.frame,
         mask,
+        replacing=Replacing(annotator, 0 if there is None else there.revision),
         group=case.origin.group if known is None or known.group is None else None,
-        annotator=source.annotator or "" if annotator is None else annotator,
+        annotator=annotator,
         model=source.model,
         source=source.label if known is None or known.source is None else None,
         frame_index=case.origin.frame_index if known is None else known.frame_index,
@@ -292,13 +343,14 @@ class _Look:
         elif known is None:
             self.new.append(one)
         else:
-            self.conflicting.append(replace(one, id=known.id))
+            self.conflicting.append(replace(one, there=known))
         self._seen.add(who)
 
     def _has(self, record: Record, drawn: str) -> bool:
         if record.mask_sha256 == drawn or self._labels is None:
             return True
-        return any(earlier.mask_sha256 == drawn for earlier in self._labels.revisions(record.id))
+        known = (*self._labels.revisions(record.id), *self._labels.readings(record.id))
+        return any(one.mask_sha256 == drawn for one in known)
 
 
 def _translation(theirs: Classes, own: Classes) -> dict[int, LabelClass]:

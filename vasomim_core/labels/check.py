@@ -8,6 +8,7 @@ from vasomim_core.errors import LabelError, VasoMIMError
 from vasomim_core.labels.folder import LabelFolder
 from vasomim_core.labels.history import interrupted, read_mask, read_revision
 from vasomim_core.labels.mask import mask_sha256, pixel_sha256
+from vasomim_core.labels.readings import read_reading, read_reading_mask
 from vasomim_core.labels.record import Record, read_record
 from vasomim_core.reading import read_angiogram
 
@@ -24,6 +25,9 @@ def problems_of(folder: LabelFolder) -> Iterator[str]:
         yield from _problems(folder, id, finished=id not in unfinished)
     for id in unfinished:
         yield f"{folder.path / 'history' / id} holds a newer revision than the record: open the set for writing."
+    for id in folder.read_again():
+        if id not in folder.ids():
+            yield f"{folder.path / 'readings' / id} has no record: add its frame again, or delete the folder."
     for path in folder.orphans():
         yield f"{path} has no record: add its frame again, or delete the file."
     yield from folder.strays(litter=True)
@@ -72,7 +76,15 @@ def _problems_of_history(folder: LabelFolder, record: Record) -> Iterator[str]:
             read_revision(folder, record.id, number)
         except LabelError as error:
             yield str(error)
-    yield from folder.strays_in_history(record.id)
+    yield from folder.strays_of(record.id)
+    for number in folder.reading_numbers(record.id):
+        try:
+            reading = read_reading(folder, record.id, number)
+            mask, classes = read_reading_mask(folder, record.id, number)
+            if mask_sha256(mask, classes) != reading.mask_sha256:
+                yield f"{folder.reading(record.id, number, '.png')} was changed: copy it back from a backup."
+        except VasoMIMError as error:
+            yield str(error)
 
 
 def _missing(folder: LabelFolder, id: str, first: int, last: int, suffix: str) -> str:

@@ -12,6 +12,8 @@ from vasomim_core.labels.index import INDEX
 from vasomim_core.labels.record import checked_id, is_id
 
 PARTS = ("frames", "masks", "records", "history")
+READINGS = "readings"
+"""The part that comes with the first second reading."""
 SWEPT_AFTER = 600.0
 """Seconds after which a temporary file belongs to nobody: no write takes that long."""
 
@@ -56,6 +58,10 @@ class LabelFolder:
         """Where the mask (".png") or the record (".json") of a revision lies."""
         return self._file("history", checked_id(id), f"{number}{suffix}")
 
+    def reading(self, id: str, number: int, suffix: str) -> Path:
+        """Where the mask (".png") or what is known (".json") of a second reading lies."""
+        return self._file(READINGS, checked_id(id), f"{number}{suffix}")
+
     def ids(self) -> list[str]:
         """Ids of all frames that have a record."""
         return [name.removesuffix(".json") for name in self._names("records") if self._fits("records", name)]
@@ -68,9 +74,20 @@ class LabelFolder:
         """Ids of all frames that have a history."""
         return [name for name in self._names("history") if self._fits("history", name)]
 
+    def read_again(self) -> list[str]:
+        """Ids of all frames that have second readings."""
+        return [name for name in self._names(READINGS) if self._fits(READINGS, name)]
+
     def numbers(self, id: str, suffix: str = ".json") -> list[int]:
         """Numbers of the revisions whose record (or mask) lies in the history, in order."""
-        names = (_REVISION.fullmatch(name) for name in self._names("history", checked_id(id)))
+        return self._numbers("history", id, suffix)
+
+    def reading_numbers(self, id: str, suffix: str = ".json") -> list[int]:
+        """Numbers of the second readings of which that is known (or whose mask lies there), in order."""
+        return self._numbers(READINGS, id, suffix)
+
+    def _numbers(self, part: str, id: str, suffix: str) -> list[int]:
+        names = (_REVISION.fullmatch(name) for name in self._names(part, checked_id(id)))
         return sorted(int(found[1]) for found in names if found and found[2] == suffix[1:])
 
     def orphans(self) -> list[Path]:
@@ -94,15 +111,15 @@ class LabelFolder:
         """
         return [
             self._stray(part, name)
-            for part in PARTS
+            for part in (*PARTS, READINGS)
             for name in self._names(part)
             if not self._fits(part, name) and (litter or name not in _LITTER)
         ]
 
-    def strays_in_history(self, id: str) -> list[str]:
-        """A sentence for each file in the history of a frame that is not named like a revision."""
-        names = self._names("history", checked_id(id))
-        return [self._stray(f"history/{id}", name) for name in names if not _REVISION.fullmatch(name)]
+    def strays_of(self, id: str) -> list[str]:
+        """A sentence for each file in the history or the readings of a frame that is not named like one of them."""
+        found = ((part, name) for part in ("history", READINGS) for name in self._names(part, checked_id(id)))
+        return [self._stray(f"{part}/{id}", name) for part, name in found if not _REVISION.fullmatch(name)]
 
     def require_own_parts(self) -> None:
         """Make sure that none of the folders of the set lies elsewhere.
@@ -110,13 +127,14 @@ class LabelFolder:
         Raises:
             LabelError: one is a link that leads out of the set.
         """
-        for part in PARTS:
+        for part in (*PARTS, READINGS):
             self._inside(part)
 
     def sweep(self) -> None:
         """Remove the temporary files of writers that were killed; the caller holds the lock."""
         histories = [self.path / "history" / id for id in self.histories()]
-        for folder in (self.path, *(self.path / part for part in PARTS), *histories):
+        readings = [self.path / READINGS / id for id in self.read_again()]
+        for folder in (self.path, *(self.path / part for part in (*PARTS, READINGS)), *histories, *readings):
             if not folder.is_symlink():
                 sweep(folder, SWEPT_AFTER)
 
@@ -134,7 +152,7 @@ class LabelFolder:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
     def _fits(self, part: str, name: str) -> bool:
-        if part == "history":
+        if part in ("history", READINGS):
             return is_id(name) and (self.path / part / name).is_dir()
         return name.endswith(_SUFFIX[part]) and is_id(name.removesuffix(_SUFFIX[part]))
 

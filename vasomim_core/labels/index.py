@@ -1,7 +1,8 @@
 """The index of a label set, `labelset.json`: its name, its classes, and the key under which patients are hashed.
 
 A set of the default class alone (`VESSEL`) has version 1 and does not list it: programs that know no classes read and
-write it as before. Any other has version 2, which they refuse.
+write it as before. Any other has version 2, which they refuse. One that has second readings, or a label that was
+settled, has version 3 and lists its classes: programs that know no readers would show one reader what the other drew.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from vasomim_core.labels.class_list import classes_from, classes_to
 from vasomim_core.labels.record import now, read_json, whole_characters
 from vasomim_core.reading.finding import LABEL_SET_INDEX
 
-FORMAT, NEWEST = "vasomim-labelset", 2
+FORMAT, NEWEST = "vasomim-labelset", 3
+READERS = 3
 INDEX = LABEL_SET_INDEX
 
 
@@ -75,17 +77,29 @@ def change_classes(path: Path, classes: Iterable[LabelClass]) -> None:
     write_json(path, _with_classes(_read(path), tuple(classes)))
 
 
+def become_for_readers(path: Path) -> None:
+    """Make an index that of a set with readers (version 3), if it is not; the caller holds the lock of the set.
+
+    Raises:
+        LabelError: there is none, it is damaged, or a newer program wrote it.
+        OSError: the file cannot be written.
+    """
+    values = _read(path)
+    if values["version"] < READERS:
+        write_json(path, {**values, "version": READERS, "classes": classes_to(_classes(values, path))})
+
+
 def _with_classes(values: dict[str, Any], classes: tuple[LabelClass, ...]) -> dict[str, Any]:
     others = {name: value for name, value in values.items() if name != "classes"}
-    if classes == VESSEL:
+    if classes == VESSEL and values["version"] < READERS:
         return {**others, "version": 1}
-    return {**others, "version": NEWEST, "classes": classes_to(classes)}
+    return {**others, "version": max(2, values["version"]), "classes": classes_to(classes)}
 
 
 def _classes(values: dict[str, Any], path: Path) -> tuple[LabelClass, ...]:
-    if values["version"] < NEWEST and "classes" not in values:
+    if values["version"] < 2 and "classes" not in values:
         return VESSEL
-    if values["version"] < NEWEST:
+    if values["version"] < 2:
         raise LabelError(f"{path} lists classes and has version {values['version']}: copy it back from a backup.")
     return classes_from(values.get("classes"), path)
 

@@ -33,9 +33,11 @@ from vasomim_core.errors import LabelError, LockedError, VasoMIMError
 from vasomim_core.files import write_png
 from vasomim_core.labels import history, reclassing
 from vasomim_core.labels.folder import PARTS
-from vasomim_core.labels.index import INDEX, change_classes, read_index, write_new_index
+from vasomim_core.labels.index import INDEX, become_for_readers, change_classes, read_index, write_new_index
 from vasomim_core.labels.mask import as_class_mask, checked_frame, frame_id, mask_sha256, pixel_sha256
 from vasomim_core.labels.reader import LabelReader
+from vasomim_core.labels.readers import Replacing, require_agreed, same_reader
+from vasomim_core.labels.readings import Reading, write_reading
 from vasomim_core.labels.record import (
     OUTSIDE,
     STATUSES,
@@ -128,6 +130,7 @@ class LabelSet(LabelReader):
         frame_index: int | None = None,
         id: str | None = None,
         note: str | None = None,
+        replacing: Replacing | None = None,
     ) -> Record:
         """Store the label of a frame; one that is already there gets a new revision, under its id.
 
@@ -145,8 +148,11 @@ class LabelSet(LabelReader):
                 frame.
             id: Name of a new frame's files; by default made from its pixels and index.
             note: Free text. None leaves the known one.
+            replacing: On whose behalf; then a label that another reader accepted stays, unless she agreed to replace
+                that very revision. None = whatever is there becomes an earlier revision.
 
         Raises:
+            OthersLabelError: another reader accepted the label that is there.
             LabelError: the frame or mask is not of this kind, the id is taken or not usable, or the folder
                 cannot be written to.
         """
@@ -162,7 +168,7 @@ class LabelSet(LabelReader):
                 record = history.settle(self._files, known)
                 told = {"status": status, "group": group, "source": source, "note": note}
                 changed = {name: value for name, value in told.items() if value is not None}
-                return self._revise(record, drawn, classes, annotator=annotator, model=model, **changed)
+                return self._revise(record, drawn, classes, replacing, annotator=annotator, model=model, **changed)
             if self.record_path(new_id).exists():
                 raise LabelError(f"{self.record_path(new_id)} belongs to another frame: choose another id.")
             write_png(self.frame_path(new_id), pixels)
@@ -183,7 +189,9 @@ class LabelSet(LabelReader):
             )
             return history.commit(self._files, classes, record, drawn)
 
-    def update_mask(self, id: str, mask: ArrayLike, annotator: str, model: str | None = None) -> Record:
+    def update_mask(
+        self, id: str, mask: ArrayLike, annotator: str, model: str | None = None, replacing: Replacing | None = None
+    ) -> Record:
         """Store another mask for a frame as a new revision; the same by the same annotator changes nothing.
 
         Args:
@@ -191,34 +199,130 @@ class LabelSet(LabelReader):
             mask: As for `add`.
             annotator: Who drew or approved it.
             model: Which model proposed it.
+            replacing: As for `add`.
 
         Raises:
+            OthersLabelError: another reader accepted the label that is there.
             LabelError: there is no such frame, the mask does not fit it, or the folder cannot be written to.
         """
+        return self._update(id, mask, replacing, annotator=annotator, model=model)
+
+    def settle(self, id: str, mask: ArrayLike, annotator: str, model: str | None = None, seen: int = 0) -> Record:
+        """Make a mask the accepted label of a frame that several have read, and write that it was settled.
+
+        Args:
+            id: The frame's.
+            mask: As for `add`: that of one of the readers, or another.
+            annotator: Who settles it.
+            model: Which model proposed it.
+            seen: The revision of the label that was looked at; 0 = whatever is there.
+
+        Raises:
+            LabelError: there is no such frame, the mask does not fit it, its label has another revision by now, or the
+                folder cannot be written to.
+        """
+        return self._update(id, mask, None, seen, annotator=annotator, model=model, status="accepted", settled=True)
+
+    def _update(self, id: str, mask: ArrayLike, replacing: Replacing | None, seen: int = 0, **changes: Any) -> Record:
         shape = self.frame(self.record(id).id).shape
         with self._writing() as classes:
             drawn = as_class_mask(mask, classes, shape)
-            return self._revise(history.settle(self._files, id), drawn, classes, annotator=annotator, model=model)
+            record = history.settle(self._files, id)
+            if seen and record.revision != seen:
+                raise LabelError(f"The label of {id} has changed meanwhile (revision {record.revision}): look again.")
+            if changes.get("settled"):
+                become_for_readers(self._files.index)
+            return self._revise(record, drawn, classes, replacing, **changes)
 
-    def restore(self, id: str, revision: int) -> Record:
-        """Make an earlier mask the current one, with its annotator and model, as a new revision.
+    def add_reading(
+        self,
+        id: str,
+        mask: ArrayLike,
+        annotator: str,
+        model: str | None = None,
+        blind: bool = False,
+        drawn_by: tuple[float, int] | None = None,
+    ) -> Reading:
+        """Keep a mask beside the label of a frame, as what another reader sees; the label stays as it is.
+
+        The set gets version 3 with the first, which older programs refuse. The same mask again by the same reader, as
+        her newest reading, beside the same revision, changes nothing.
+
+        Args:
+            id: The frame's.
+            mask: As for `add`.
+            annotator: Who has read; not the one whose label it is.
+            model: Which model's prediction it began with.
+            blind: She was not shown the label.
+            drawn_by: Share of the labels, in (0, 1], and seed by which the frame was drawn; None = it was not.
 
         Raises:
+            LabelError: nobody is named, the label is her own, there is no such frame, the mask does not fit it, or the
+                folder cannot be written to.
+        """
+        if not annotator.strip():
+            raise LabelError("A second reading needs a reader: say who has read, by a short name or a number.")
+        shape = self.frame(self.record(id).id).shape
+        share, seed = drawn_by if drawn_by is not None else (None, None)
+        with self._writing() as classes:
+            drawn = as_class_mask(mask, classes, shape)
+            record = history.settle(self._files, id)
+            if same_reader(record.annotator, annotator):
+                raise LabelError(f"The label of {id} is by {record.annotator} herself: a second reading is another's.")
+            reading = Reading(
+                id=id,
+                number=0,
+                annotator=annotator,
+                model=model,
+                beside=record.revision,
+                blind=blind,
+                share=share,
+                seed=seed,
+                created=now(),
+                mask_sha256=mask_sha256(drawn, classes),
+            )
+            own = [one for one in self.readings(id) if same_reader(one.annotator, annotator)]
+            if own and replace(own[-1], number=0, created=reading.created) == reading:
+                return own[-1]
+            become_for_readers(self._files.index)
+            return write_reading(self._files, classes, reading, drawn)
+
+    def restore(self, id: str, revision: int, replacing: Replacing | None = None) -> Record:
+        """Make an earlier mask the current one, with its annotator and model, as a new revision.
+
+        Args:
+            id: The frame's.
+            revision: The earlier one.
+            replacing: As for `add`.
+
+        Raises:
+            OthersLabelError: another reader accepted the label that is there.
             LabelError: there is no such frame or revision, or the folder cannot be written to.
         """
         earlier = next((r for r in self.revisions(id) if r.revision == revision), None)
         if earlier is None:
             raise LabelError(f"{self.folder / 'history' / id} has no revision {revision}: choose one that lies there.")
-        return self.update_mask(id, self.class_mask(id, revision), earlier.annotator, earlier.model)
+        kept = {name: getattr(earlier, name) for name in ("annotator", "model", "settled")}
+        return self._update(id, self.class_mask(id, revision), replacing, **kept)
 
-    def set_status(self, id: str, status: Status, note: str | None = None) -> Record:
+    def set_status(
+        self, id: str, status: Status, note: str | None = None, replacing: Replacing | None = None
+    ) -> Record:
         """Accept, skip or flag a frame; the mask and its revision stay. A note of None leaves the known one.
 
+        Args:
+            id: The frame's.
+            status: The new one.
+            note: Free text.
+            replacing: As for `add`: what another reader accepted stays accepted.
+
         Raises:
+            OthersLabelError: another reader accepted the label.
             LabelError: there is no such frame or status, or the folder cannot be written to.
         """
         check_status(status)
-        return self._edit(id, status=status, **({} if note is None else {"note": note}))
+        told = {"status": status, **({} if note is None else {"note": note})}
+        return self._edit(id, None if status == "accepted" else replacing, **told)
 
     def set_group(self, id: str, group: str | None) -> Record:
         """Say with which frames this one must stay together in a split.
@@ -226,7 +330,7 @@ class LabelSet(LabelReader):
         Raises:
             LabelError: there is no such frame, or the folder cannot be written to.
         """
-        return self._edit(id, group=group)
+        return self._edit(id, None, group=group)
 
     def set_classes(self, classes: Iterable[LabelClass] | ChangeOfClasses) -> tuple[LabelClass, ...]:
         """Say what the values of the masks mean from now on; the masks stay as they are.
@@ -251,20 +355,34 @@ class LabelSet(LabelReader):
                 change_classes(self._files.index, new)
         return new
 
-    def _edit(self, id: str, **changes: Any) -> Record:
+    def _edit(self, id: str, replacing: Replacing | None, **changes: Any) -> Record:
         with self._writing():
             self.record(id)
             history.finish(self._files, id)
-            record = replace(self.record(id), modified=now(), **changes)
+            record = self.record(id)
+            require_agreed(record, replacing)
+            record = replace(record, modified=now(), **changes)
             write_record(self.record_path(id), record)
         return record
 
-    def _revise(self, record: Record, mask: ClassMask, classes: tuple[LabelClass, ...], **changes: Any) -> Record:
-        new = replace(record, mask_sha256=mask_sha256(mask, classes), **changes)
+    def _revise(
+        self,
+        record: Record,
+        mask: ClassMask,
+        classes: tuple[LabelClass, ...],
+        replacing: Replacing | None,
+        **changes: Any,
+    ) -> Record:
+        told = {"mask_sha256": mask_sha256(mask, classes), "settled": False, **changes}
+        of_revision = ("mask_sha256", "annotator", "model")
+        if all(told[name] == getattr(record, name) for name in of_revision) and not changes.get("settled"):
+            told["settled"] = record.settled  # who settled a label and accepts it again has not unsettled it
+        new = replace(record, **told)
         if new == record:
             return record
+        require_agreed(record, replacing)
         new = replace(new, modified=now())
-        if all(getattr(new, name) == getattr(record, name) for name in ("mask_sha256", "annotator", "model")):
+        if all(getattr(new, name) == getattr(record, name) for name in (*of_revision, "settled")):
             write_record(self.record_path(record.id), new)
             return new
         return history.commit(self._files, classes, new, mask)

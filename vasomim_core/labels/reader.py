@@ -16,6 +16,7 @@ from vasomim_core.labels.check import problems_of
 from vasomim_core.labels.folder import LabelFolder
 from vasomim_core.labels.index import INDEX, read_index
 from vasomim_core.labels.mask import Mask, checked_frame, pixel_sha256
+from vasomim_core.labels.readings import Reading, read_reading_mask, readings_of
 from vasomim_core.labels.record import Record, Status, read_record
 from vasomim_core.reading import read_angiogram
 
@@ -160,6 +161,27 @@ class LabelReader:
             with suppress(LabelError):  # damaged, which `check` reports
                 found.append(history.read_revision(self._files, id, number))
         return found
+
+    def readings(self, id: str) -> list[Reading]:
+        """The second readings of a frame that can be read, oldest first.
+
+        Raises:
+            LabelError: the id cannot name files.
+        """
+        return readings_of(self._files, id)
+
+    def read_again(self) -> list[str]:
+        """Ids of the frames that have second readings, by alphabet; nothing is read."""
+        return self._files.read_again()
+
+    def reading_mask(self, id: str, number: int) -> ClassMask:
+        """The mask of a second reading as class values, uint8 (H, W), 0 = background.
+
+        Raises:
+            InputError: its file is missing or damaged.
+            LabelError: its file is not a mask, no plain file, or a link that leads out of the set.
+        """
+        return read_reading_mask(self._files, id, number)[0]
 
     def record_path(self, id: str) -> Path:
         """Where the record lies.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -40,7 +41,8 @@ def prepare(folder: LabelFolder, old: Classes, new: Classes) -> None:
             lost = of_value(old, value)
             raise LabelError(
                 f"{f'Class {lost.name}' if lost else f'The value {value}, of no class,'} is in {count} "
-                f"label{'s' * (count > 1)} of {folder.path}, or in earlier revisions of them: keep it, or rename it."
+                f"label{'s' * (count > 1)} of {folder.path}, or in earlier revisions of them, or second readings: keep "
+                "it, or rename it."
             )
     if len(old) == 1 < len(new):
         _write_again(folder, old)
@@ -48,12 +50,15 @@ def prepare(folder: LabelFolder, old: Classes, new: Classes) -> None:
 
 def _values(folder: LabelFolder) -> Iterator[set[int]]:
     """For each label the values that are in its masks, also the earlier ones; damaged ones count as empty."""
-    for id in dict.fromkeys([*folder.masks(), *folder.histories()]):
+    for id in dict.fromkeys([*folder.masks(), *folder.histories(), *folder.read_again()]):
         values: set[int] = set()
-        for number in (None, *folder.numbers(id, ".png")):
+        for place in (
+            partial(folder.mask, id),
+            *(partial(folder.revision, id, number, ".png") for number in folder.numbers(id, ".png")),
+            *(partial(folder.reading, id, number, ".png") for number in folder.reading_numbers(id, ".png")),
+        ):
             try:
-                path = folder.mask(id) if number is None else folder.revision(id, number, ".png")
-                values.update(np.unique(MaskFile(path).page(0)).tolist())
+                values.update(np.unique(MaskFile(place()).page(0)).tolist())
             except VasoMIMError:
                 continue
         yield values

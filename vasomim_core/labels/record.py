@@ -44,6 +44,7 @@ class Record:
         note: Free text.
         revision: Number of the current mask, from 1 to `MOST_REVISIONS`.
         mask_sha256: Of the current mask, see `vasomim_core.labels.mask.mask_sha256`.
+        settled: The annotator has seen the readings of several and settled what the label is. Written where it is so.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Record:
     note: str
     revision: int
     mask_sha256: str
+    settled: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -82,7 +84,7 @@ def read_record(path: Path, id: str) -> Record:
         record = Record(**values)
     except TypeError as error:
         raise LabelError(f"{path} has missing or unknown fields: copy it back from history/ or a backup.") from error
-    kinds = {name: kind for name, kind in get_type_hints(Record).items() if name != "status"}
+    kinds = {name: kind for name, kind in get_type_hints(Record).items() if name not in ("status", "settled")}
     fits = all(isinstance(value := getattr(record, name), kind) and value is not True and value is not False
                for name, kind in kinds.items())  # fmt: skip
     if fits and record.id != id and is_id(record.id):
@@ -90,6 +92,7 @@ def read_record(path: Path, id: str) -> Record:
             f"{path} is a copy of the record {record.id!r}: if a program that syncs folders made it, compare the two "
             "and delete it."
         )
+    fits = fits and isinstance(record.settled, bool)
     if not fits or record.status not in STATUSES or record.id != id or not 1 <= record.revision <= MOST_REVISIONS:
         raise LabelError(f"{path} has a field that does not fit: copy it back from history/ or a backup.")
     return record
@@ -103,6 +106,8 @@ def write_record(path: Path, record: Record) -> None:
         OSError: the file cannot be written.
     """
     values = asdict(record)
+    if not record.settled:
+        del values["settled"]  # programs of before know no such field
     if len(json.dumps(values, indent=2)) + 1 > LONGEST:  # the file ends with a newline
         raise LabelError(
             f"The note and other texts of {record.id!r} are longer than {LONGEST >> 20} MiB: shorten them."

@@ -157,3 +157,25 @@ def test_groups_of_two_sets_are_not_the_same_patients(labels: LabelSet, tmp_path
     assert not any("pseudonyms" in note for note in plan_import(labelled(labels.folder), other).notes)
     other.add(frame(50), drawn(0), group="elsewhere")
     assert any("pseudonyms" in note for note in plan_import(labelled(labels.folder), other).notes)
+
+
+def test_labels_that_another_reader_accepted_are_replaced_only_when_that_is_said(pairs: Path, tmp_path: Path) -> None:
+    labels = LabelSet.create(tmp_path / "set", "x")
+    mine = labels.add(frame(0), mask(90), annotator="A")
+    plan = plan_import(labelled(pairs), labels)
+    assert plan.told_of_others("B") == "1 of the labels that conflict was accepted by A."
+    assert (plan.told_of_others("a"), plan.of_others("A")) == ("", ())
+    with pytest.raises(LabelError, match="accepted by A: say whether"):
+        carry_out(plan, labels, "B")
+    with pytest.raises(LabelError, match="Nobody is named"):
+        carry_out(plan, labels, others="second")
+    assert labels.ids() == [mine.id]
+    done = carry_out(plan, labels, "B", others="second")
+    assert (len(done.added), done.revised, done.read, labels.record(mine.id)) == (3, (), (mine.id,), mine)
+    np.testing.assert_array_equal(labels.reading_mask(mine.id, 1) != 0, mask(0))
+    assert plan_import(labelled(pairs), labels).same == 4
+
+    labels.update_mask(mine.id, mask(91), "A")
+    with pytest.raises(LabelError, match=r"A has accepted a label of .* meanwhile"):
+        carry_out(plan, labels, "B", others="replace")
+    assert labels.record(mine.id).annotator == "A"

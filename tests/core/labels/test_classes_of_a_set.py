@@ -300,7 +300,7 @@ def test_what_others_wrote_into_the_index_stays(labels: LabelSet) -> None:
         {"classes": [{"value": 1.0, "name": "a", "colour": "#000000", "vessel": True}]},
         {"classes": [{"value": 1, "name": "a", "colour": "#000000", "vessel": False}]},
         {"version": 1},
-        {"version": 3},
+        {"version": 4},
     ],
 )
 def test_an_index_whose_classes_do_not_fit_is_named(labels: LabelSet, changes: dict[str, object]) -> None:

@@ -368,7 +368,7 @@ def test_folders_that_cannot_be_opened_or_made(labels: LabelSet, tmp_path: Path)
     with pytest.raises(LabelError, match="not empty"):
         LabelSet.create(labels.folder, "again")
     for changes, says in (
-        ({"version": 3}, "newer"),
+        ({"version": 4}, "newer"),
         ({"key": "12"}, "no usable"),
         ({"format": "x"}, "not the index"),
     ):

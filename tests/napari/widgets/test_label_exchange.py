@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from types import SimpleNamespace
 
@@ -111,7 +112,12 @@ def test_conflicts_are_left_or_become_revisions(qtbot, panel, theirs, asked, tmp
     assert imported(qtbot, panel, theirs.folder) == "2 new labels imported."
     assert "1 conflicting" in asked[0]
     assert mine.record(kept.id) == kept
-    asked.answer = "Import"
+    asked.answer = "Keep as second readings"
+    assert "1 second reading beside" in imported(qtbot, panel, theirs.folder)
+    assert "was accepted by reader 1" in asked[1]
+    assert (mine.record(kept.id), mine.readings(kept.id)[0].annotator) == (kept, "reader 9")
+    shutil.rmtree(mine.folder / "readings")
+    asked.answer = "Replace"
     assert imported(qtbot, panel, theirs.folder) == "0 new labels imported, 1 frame with another mask."
     assert (mine.record(kept.id).revision, mine.record(kept.id).annotator) == (2, "reader 9")
     np.testing.assert_array_equal(mine.class_mask(kept.id, 1), drawn(8))

@@ -9,13 +9,14 @@ import pydicom
 import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QFileDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_vasomim.canvas import frames, layers
 from napari_vasomim.canvas.facts import AngiogramFacts
 from napari_vasomim.correcting.corrections import correction_of, ensure_correction
 from napari_vasomim.correcting.editing import editor_of
 from napari_vasomim.correcting.undo import apply_values
+from napari_vasomim.labelling import asking
 from napari_vasomim.prediction import Prediction
 from napari_vasomim.shortcuts import Shortcuts
 from napari_vasomim.widgets.label_set import LabelSetPanel
@@ -78,6 +79,27 @@ def said(qtbot, panel):
 def accepted(qtbot, panel):
     with said(qtbot, panel):
         click(qtbot, panel.keep)
+
+
+@pytest.fixture
+def answers(qtbot, monkeypatch):
+    """A window in front of which questions are asked: `answers(words)` presses that button, and gives the sentence."""
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.show()
+    monkeypatch.setattr(asking, "main_window", lambda _: window)
+
+    def answer(words):
+        def asked():
+            return [box for box in window.findChildren(QMessageBox) if box.isVisible()]
+
+        qtbot.waitUntil(lambda: bool(asked()))
+        (box,) = asked()
+        text = box.text()
+        click(qtbot, next(button for button in box.buttons() if button.text() == words))
+        return text
+
+    return answer
 
 
 def test_nothing_open_says_what_to_do(model, opened, notifications):
@@ -261,7 +283,7 @@ def test_a_known_frame_shows_its_label(model, qtbot, panel, labels, cine, cine_t
     assert not correction.data.any()
 
 
-def test_an_earlier_revision_is_seen_and_taken_back(model, qtbot, panel, labels, still, still_truth):
+def test_an_earlier_revision_is_seen_and_taken_back(model, qtbot, panel, labels, still, still_truth, answers):
     id = labels.add(still, still_truth, annotator="anna").id
     labels.update_mask(id, np.zeros_like(still_truth), "bert")
     angiogram = model.add_image(still)
@@ -272,8 +294,9 @@ def test_an_earlier_revision_is_seen_and_taken_back(model, qtbot, panel, labels,
     assert np.array_equal(shown.data != 0, still_truth)
     assert not shown.editable
     model.layers.reverse()
+    click(qtbot, panel.history.back)
     with said(qtbot, panel):
-        click(qtbot, panel.history.back)
+        answers("Replace")
     assert [(r.revision, r.annotator) for r in labels.revisions(id)] == [(1, "anna"), (2, "bert"), (3, "anna")]
     correction = correction_of(panel.viewer, angiogram)
     assert np.array_equal(correction.data != 0, still_truth)
@@ -534,10 +557,52 @@ def test_two_windows_on_one_set(model, opened, qtbot, panel, labels, still):
     accepted(qtbot, panel)
     shows(qtbot, other.set.counts, "1 accepted")
     shows(qtbot, other.known, "accepted by reader 1")
+    assert other.annotator.text() == "reader 1"
     mask = draw(other.viewer, other.session.angiogram, 0, slice(60, 70))
     accepted(qtbot, other)
     shows(qtbot, panel.known, "revision 2")
     assert np.array_equal(labels.mask(labels.find(still).id), mask)
+
+    other.session.annotator = "reader 2"
+    assert (panel.session.annotator, panel.annotator.text()) == ("reader 1", "reader 1"), "each window has its own"
+
+
+def test_another_readers_label_is_replaced_only_when_that_is_said(model, qtbot, panel, labels, cine, answers):
+    """Also where it was accepted meanwhile, in another window."""
+    angiogram = model.add_image(cine, name="cine")
+    frames.show_frame(model, angiogram, 0)
+    mask = draw(model, angiogram, 0)
+    index_is(qtbot, panel, 0)
+    theirs = np.zeros_like(mask)
+    first = LabelSet.open(labels.folder).add(cine[0], theirs, annotator="anna", frame_index=0)
+    click(qtbot, panel.keep)
+    assert "anna accepted the label of this frame on" in answers("Cancel")
+    shows(qtbot, panel.state, "Not saved: the label by anna stays as it is.")
+    assert (labels.record(first.id), labels.readings(first.id)) == (first, [])
+
+    Shortcuts.of(model).press("accept")
+    answers("Keep as a second reading")
+    shows(qtbot, panel.state, "Second reading of frame 1 of cine by reader 1; the label by anna stays.")
+    assert labels.record(first.id) == first
+    assert np.array_equal(labels.reading_mask(first.id, 1) != 0, mask)
+    assert [(r.annotator, r.blind, r.beside) for r in labels.readings(first.id)] == [("reader 1", False, 1)]
+    assert panel.desk.kept.missing(angiogram) == []
+    index_is(qtbot, panel, 1)
+
+    frames.show_frame(model, angiogram, 0)
+    index_is(qtbot, panel, 0)
+    click(qtbot, panel.skip)
+    assert "Skip the frame" in answers("Cancel")
+    click(qtbot, panel.keep)
+    labels.update_mask(first.id, mask, "bert")  # while the question waits
+    answers("Replace")
+    assert "bert" in answers("Replace")
+    shows(qtbot, panel.state, "Revision 3 of frame 1")
+    assert [r.annotator for r in labels.revisions(first.id)] == ["anna", "bert", "reader 1"]
+    index_is(qtbot, panel, 1)
+    frames.show_frame(model, angiogram, 0)
+    index_is(qtbot, panel, 0)
+    accepted(qtbot, panel)  # her own does not ask
 
 
 def test_layers_deleted_in_between(model, qtbot, panel, cine):
