@@ -140,7 +140,8 @@ def colormap(role: str, classes: tuple[LabelClass, ...] = VESSEL) -> DirectLabel
         named: dict[int | None, str] = {None: other, 0: "transparent"}
         return DirectLabelColormap(color_dict=named | {one.value: one.colour for one in classes})
     if role == "difference":
-        return DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **DIFFERENCE})
+        clear: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+        return DirectLabelColormap(color_dict=clear | dict(DIFFERENCE.items()))
     own = COLOURS.get(role, "#ffffff")
     colours = {None: own, 0: "transparent", 1: own} | ({2: BY_CHANCE} if role == "mask" else {})
     return DirectLabelColormap(color_dict=colours)

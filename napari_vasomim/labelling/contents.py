@@ -71,7 +71,9 @@ class Contents:
             try:
                 names = tuple(sorted(os.listdir(labels.folder / READINGS / id)))  # a reading is never changed
                 seen = old_readings.get(id)
-                read_stamps[id] = seen if seen and seen[0] == names else (names, tuple(labels.readings(id)))
+                if seen is None or seen[0] != names:
+                    seen = names, tuple(labels.readings(id))
+                read_stamps[id] = seen
             except (VasoMIMError, OSError) as error:
                 damaged.append(str(error))
         return cls(
@@ -98,9 +100,17 @@ class Contents:
             own = [one for one in self.readings.get(id, ()) if same_reader(one.annotator, reader)]
             if own:
                 mine[id] = own[-1]
-                told = {"annotator": own[-1].annotator, "model": own[-1].model, "mask_sha256": own[-1].mask_sha256}
-                when_read = {"created": own[-1].created, "modified": own[-1].created}
-                records[id] = replace(record, status="accepted", note="", settled=False, **told, **when_read)
+                records[id] = replace(
+                    record,
+                    status="accepted",
+                    annotator=own[-1].annotator,
+                    model=own[-1].model,
+                    created=own[-1].created,
+                    modified=own[-1].created,
+                    note="",
+                    mask_sha256=own[-1].mask_sha256,
+                    settled=False,
+                )
         return replace(self, records=records, readings={}, blind=reader, own=mine)
 
     @cached_property

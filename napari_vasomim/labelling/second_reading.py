@@ -82,10 +82,11 @@ class SecondReading:
     def _close_drawn(self) -> None:
         viewer = self._session.viewer
         drawn = [layer for layer in viewer.layers if isinstance(layer, Labels) and layers.role(layer) in DRAWN]
-        owners = {layers.owner(viewer, layer) for layer in drawn if layer.data.any()} - {None}
+        found = (layers.owner(viewer, layer) for layer in drawn if layer.data.any())
+        owners = {angiogram for angiogram in found if angiogram is not None}
         for angiogram in owners:
             copies = any(layers.role(layer) == "copy" and layers.owner(viewer, layer) is angiogram for layer in drawn)
-            if copies or self._kept.missing(angiogram):  # type: ignore[arg-type]
+            if copies or self._kept.missing(angiogram):
                 raise LabelError(
                     f"What is drawn on {angiogram.name} is in no label set: accept it, or delete its layers, then "
                     "begin."

@@ -106,8 +106,9 @@ class ShownLabel:
             sha = pixel_sha256(frames.stored(layer, index))
             record = contents.find(sha, frame_index(layer, index))
             reading = contents.own.get(record.id) if record is not None else None
-            known = record is not None and labels is not None and not contents.blind
-            revisions = tuple(labels.revisions(record.id)) if known else ()
+            revisions: tuple[Record, ...] = ()
+            if record is not None and labels is not None and not contents.blind:
+                revisions = tuple(labels.revisions(record.id))
             return LabelFacts(layer, index, record, revisions, reading, self._groups.of(layer, record))
         except VasoMIMError as error:
             return LabelFacts(layer, index, problem=str(error))

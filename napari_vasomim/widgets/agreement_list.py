@@ -10,7 +10,7 @@ from superqt.utils import signals_blocked
 
 from napari_vasomim.background.long_work import LongWork
 from napari_vasomim.canvas.results import DIFFERENCE
-from napari_vasomim.keys import key_of
+from napari_vasomim.keys import with_key
 from napari_vasomim.labelling.desk import LabellingDesk
 from napari_vasomim.notify import counted, report_errors
 from napari_vasomim.plain import tooltip
@@ -135,13 +135,13 @@ class AgreementList(QWidget):
         with signals_blocked(self.table):
             self.table.clearSelection()
             if pair is not None:
-                for item, one in zip(self.table.rows(), self._settling.rows, strict=True):
-                    item.setSelected(one.reading == pair.row.reading)
+                for item, compared in zip(self.table.rows(), self._settling.rows, strict=True):
+                    item.setSelected(compared.reading == pair.row.reading)
         if pair is None:
             return
         one, other = pair.first.annotator or pair.row.first, pair.row.second
-        self.first.setText(f"As {one}  ({key_of('take first')})")
-        self.second.setText(f"As {other}  ({key_of('take second')})")
+        self.first.setText(with_key(f"As {one}", "take first").replace("&", "&&"))
+        self.second.setText(with_key(f"As {other}", "take second").replace("&", "&&"))
         self.first.setToolTip(tooltip(f"Settle the label as {one} has drawn it"))
         self.second.setToolTip(tooltip(f"Settle the label as {other} has drawn it"))
         changed = pair.first.revision != pair.row.reading.beside

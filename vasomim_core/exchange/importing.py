@@ -349,8 +349,8 @@ class _Look:
     def _has(self, record: Record, drawn: str) -> bool:
         if record.mask_sha256 == drawn or self._labels is None:
             return True
-        known = (*self._labels.revisions(record.id), *self._labels.readings(record.id))
-        return any(one.mask_sha256 == drawn for one in known)
+        known = {one.mask_sha256 for one in self._labels.revisions(record.id)}
+        return drawn in known | {one.mask_sha256 for one in self._labels.readings(record.id)}
 
 
 def _translation(theirs: Classes, own: Classes) -> dict[int, LabelClass]:

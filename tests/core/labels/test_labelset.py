@@ -399,10 +399,11 @@ def test_the_example_in_the_documentation_is_a_label_set(tmp_path: Path) -> None
     """Each block of JSON in docs/labelset.md, put where its heading says, opens without a complaint."""
     text = (Path(__file__).parents[3] / "docs" / "labelset.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^#+ `(\S+\.json)`.*?```json\n(.*?)```", text, re.MULTILINE | re.DOTALL)
-    assert {name.split("/")[0] for name, _ in blocks} == {"labelset.json", "records", "history"}
+    assert {name.split("/")[0] for name, _ in blocks} == {"labelset.json", "records", "history", "readings"}
     for name, block in blocks:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(block, encoding="utf-8")
     (record,) = LabelSet(tmp_path).records()
     assert [r.revision for r in LabelSet(tmp_path).revisions(record.id)] == [1, 2]
     assert LabelSet(tmp_path).revisions(record.id)[-1].mask_sha256 == record.mask_sha256
+    assert [(one.annotator, one.beside) for one in LabelSet(tmp_path).readings(record.id)] == [("B", record.revision)]
