@@ -55,6 +55,8 @@ def editor_for(annotation: Any, ui: Ui, help_line: str, value: Any, start: float
             editor.set(min(max(start, editor.low), editor.high))
         meaning = re.search(r"None = ([^;.]+)", help_line)
         return OptionalEditor(editor, meaning[1] if meaning else "none")
+    if get_args(kind) == (str, ...):
+        return WordsEditor()
     if get_origin(kind) is tuple:
         return TupleEditor([editor_for(k, ui, help_line, v) for k, v in zip(get_args(kind), value, strict=True)])
     if get_origin(kind) is Literal:
@@ -275,6 +277,24 @@ class TupleEditor(QWidget):
         """Show all values."""
         for editor, value in zip(self.editors, values, strict=True):
             editor.set(value)
+
+
+class WordsEditor(QLineEdit):
+    """Any number of words, with spaces between them; none is an answer, too."""
+
+    edited = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.textChanged.connect(lambda _: self.edited.emit())
+
+    def get(self) -> tuple[str, ...]:
+        """The words."""
+        return tuple(self.text().split())
+
+    def set(self, words: tuple[str, ...]) -> None:
+        """Show words."""
+        self.setText(" ".join(words))
 
 
 class OptionalEditor(QWidget):

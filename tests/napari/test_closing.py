@@ -149,7 +149,7 @@ class FakeJob:
             setattr(self, name, lambda name=name: self.done.append(name))
 
     def status(self):
-        return SimpleNamespace(alive=self.alive, message="Trains: epoch 3 of 9.", name="run")
+        return SimpleNamespace(alive=self.alive, message="Trains: epoch 3 of 9.", name="run", machine="")
 
 
 def test_staying_does_nothing_that_was_answered_before(windows, still, monkeypatch):

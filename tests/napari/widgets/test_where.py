@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from napari_vasomim.session import Session
 from napari_vasomim.widgets import machines as machines_widget
 from napari_vasomim.widgets import run_menu, run_view, send, where
 from napari_vasomim.widgets.finetune import FinetunePanel
+from napari_vasomim.widgets.forms import ConfigForm
 from napari_vasomim.widgets.machines import MachineForm, MachinesDialog
 from napari_vasomim.widgets.run_view import RunView
 from napari_vasomim.widgets.runs import Runs
@@ -190,6 +192,20 @@ def test_machines_are_described_changed_checked_and_forgotten(qtbot, model, tmp_
     assert "It has 1 run that cannot be found again" in said[0]
     assert machines() == {}
     assert changes == [["department"], ["department"], []]
+
+
+@pytest.mark.once
+def test_a_field_of_any_number_of_words_has_an_editor(qtbot):
+    @dataclass(frozen=True)
+    class Described:
+        options: tuple[str, ...] = ()
+
+    form = ConfigForm(Described())
+    qtbot.addWidget(form)
+    form.editor("options").setText(" account=angio  qos=long ")
+    assert form.value() == Described(("account=angio", "qos=long"))
+    form.editor("options").set(())
+    assert form.value() == Described()
 
 
 @pytest.mark.once
