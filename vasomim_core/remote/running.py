@@ -206,7 +206,7 @@ def _found_again(connection: Connection, place: Place, config: Config) -> bool:
     if not state["there"]:
         raise RunError(f"nothing of this run is on {place.machine} any more; start a new one with its settings")
     if not state["alive"] and not state["finished"]:
-        require(place.machine, look(connection))
+        require(place.machine, look(connection), config.training.device)
         connection.ask("resume", (), id=place.job, **commands(config))
     return bool(state["alive"])
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
+from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import pytest
@@ -20,6 +22,7 @@ from vasomim_core.comparing.standing import standing
 from vasomim_core.comparing.work import Work
 from vasomim_core.errors import RemoteError, RunError
 from vasomim_core.remote import asked, comparison
+from vasomim_core.remote.asked import Asked
 from vasomim_core.remote.compared import Names, place_file
 from vasomim_core.remote.comparison import compare_elsewhere
 from vasomim_core.remote.place import Place, place_of
@@ -161,6 +164,35 @@ def test_nothing_else_than_files_of_a_comparison_is_taken(names, name, tmp_path)
     with pytest.raises(RemoteError, match="which is no file of a comparison"):
         place_file(names, name, b"", "/job")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["compare.yaml"]
+
+
+def test_a_better_model_takes_the_place_of_an_earlier_one_and_nothing_is_brought_twice(settings, tmp_path):
+    model, fetched = "finetuning/set-000000/mae/seed-0/model.safetensors", []
+
+    class Says:
+        files: ClassVar = {model: [5, 1]}
+        content = b"early"
+
+        def ask(self, do, **request):
+            return {"files": self.files, "job": "/job", "alive": True, "queue": {}, "output": []}
+
+        @contextmanager
+        def answers(self, do, **request):
+            fetched.extend(request["names"])
+            yield iter([({"name": model, "size": 5}, self.content), ({"all": True}, b"")])
+
+    work, says = Work(tmp_path / "out", settings), Says()
+
+    def followed():
+        return comparison._Followed(work, Place(NAME), says, Asked(), Seen())
+
+    followed()._look()
+    followed()._look()
+    assert fetched == [model]
+    says.files, says.content = {model: [5, 2]}, b"best."
+    followed()._look()
+    path = tmp_path / "out" / "finetuning" / PATIENT / "mae" / "seed-0" / "model.safetensors"
+    assert path.read_bytes() == b"best."
 
 
 def test_things_have_the_names_that_they_have_here(names, data, tmp_path):

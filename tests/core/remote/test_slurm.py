@@ -60,10 +60,10 @@ def queued(run: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def short_run(server, a_cluster, labelled, tmp_path_factory) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """A run that may take a minute and would take longer, followed by a process of its own."""
+    """A run that may take two minutes and would take longer, followed by a process of its own."""
     folder = tmp_path_factory.mktemp("short")
     far = LoginNode(server, folder, a_cluster)
-    far.asks(hours=1 / 60, setup=f"{far.machine.setup} PACE=0.5")
+    far.asks(hours=1 / 30, setup=f"{far.machine.setup} PACE=0.5")
     (folder / "machines.yaml").write_text(yaml.safe_dump({NAME: to_dict(far.machine)}))
     training = replace(TRAINING, epochs=1000)
     settings = FinetuneConfig(
