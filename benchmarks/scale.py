@@ -24,6 +24,7 @@ from timing import compare
 
 from vasomim_core.data.assembled import FACTS, INDEX, AssembledFrames, bytes_of, fingerprint
 from vasomim_core.data.assembling import assemble
+from vasomim_core.data.pretraining_frame import pretraining_frame
 from vasomim_core.files import write_json, write_png
 from vasomim_core.methods.views import Crop
 from vasomim_core.reading import find_angiograms, read_angiogram
@@ -39,6 +40,23 @@ def many(folder: Path, count: int, size: int) -> Path:
         noisy = np.rot90(drawn[number % len(drawn)], number % 3) + rng.normal(0, 2, (size, size))
         write_png(folder / f"run{number % 4}" / f"{number}.png", noisy.clip(0, 255).astype(np.uint8))
     return folder
+
+
+def parts(frames: AssembledFrames, file: Path, rounds: int) -> None:
+    """Processor time of what a frame goes through, once and in each epoch."""
+    grey, mask = frames[0]
+    works = {
+        "decode a PNG": (lambda: read_angiogram(file).grey(0), rounds),
+        "extract its anatomy": (lambda: pretraining_frame(grey), rounds // 4 + 1),
+        "read frame and anatomy from the data set": (lambda: frames[0], 10 * rounds),
+        "crop both to 224 px": (lambda: Crop(224)(grey, mask, np.random.default_rng(0)), 10 * rounds),
+    }
+    for name, (work, times) in works.items():
+        work()
+        began = time.process_time()
+        for _ in range(times):
+            work()
+        print(f"  {1000 * (time.process_time() - began) / times:.2f} ms to {name}")
 
 
 def crops(frames: AssembledFrames, files: list[Path], rounds: int) -> None:
@@ -142,7 +160,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--data", type=Path, help="the folder that the data set was assembled of")
     options.add_argument("--dataset", type=Path, help="a finished data set")
-    options.add_argument("--turns", type=int, default=5)
+    options.add_argument("--turns", type=int, default=5, help="of the assembly; 0 = none")
     options.add_argument("--frames", type=int, default=200, help="of a turn of the assembly")
     options.add_argument("--smallest", action="store_true", help="little work, once: shows that it runs, tells nothing")
     given = options.parse_args()
@@ -151,10 +169,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         small = many(place / "few", frames, size)
-        assemblies(small, place / "turns", turns)
+        if turns:
+            assemblies(small, place / "turns", turns)
         data, made = given.data, given.dataset
         if data is None or made is None:
             data, made = small, assemble(small, place / "set", processes=1).folder
+        parts(AssembledFrames(made), find_angiograms(data)[0], 1 if given.smallest else 30)
         crops(AssembledFrames(made), find_angiograms(data)[:500], 5 if given.smallest else 300)
         growing(made, place / "grown", [6] if given.smallest else [1_000, 10_000, 100_000])
 
