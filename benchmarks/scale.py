@@ -24,6 +24,7 @@ from timing import compare
 
 from vasomim_core.data.assembled import FACTS, INDEX, AssembledFrames, bytes_of, fingerprint
 from vasomim_core.data.assembling import assemble
+from vasomim_core.data.pretraining_frame import pretraining_frame
 from vasomim_core.files import write_json, write_png
 from vasomim_core.methods.views import Crop
 from vasomim_core.reading import find_angiograms, read_angiogram
@@ -41,6 +42,23 @@ def many(folder: Path, count: int, size: int) -> Path:
     return folder
 
 
+def parts(frames: AssembledFrames, file: Path, rounds: int) -> None:
+    """Processor time of what a frame goes through, once and in each epoch."""
+    grey, mask = frames[0]
+    works = {
+        "decode a PNG": (lambda: read_angiogram(file).grey(0), rounds),
+        "extract its anatomy": (lambda: pretraining_frame(grey), rounds // 4 + 1),
+        "read frame and anatomy from the data set": (lambda: frames[0], 10 * rounds),
+        "crop both to 224 px": (lambda: Crop(224)(grey, mask, np.random.default_rng(0)), 10 * rounds),
+    }
+    for name, (work, times) in works.items():
+        work()
+        began = time.process_time()
+        for _ in range(times):
+            work()
+        print(f"  {1000 * (time.process_time() - began) / times:.2f} ms to {name}")
+
+
 def crops(frames: AssembledFrames, files: list[Path], rounds: int) -> None:
     """Frames per second and core into crops of 224 px, and what each part of one takes."""
     views, rng = Views(frames, Crop(224), 0), np.random.default_rng(0)
@@ -56,10 +74,9 @@ def crops(frames: AssembledFrames, files: list[Path], rounds: int) -> None:
             Crop(224)(grey, grey, np.random.default_rng(index))
 
     compare(f"{rounds} crops", ("data set", from_set), ("PNG, without anatomy", from_files), repeats=5)
-    for name, work in (("crops", from_set), ("frames read alone", lambda: [frames[index] for index in chosen])):
-        began = time.process_time()
-        work()
-        print(f"  {rounds / (time.process_time() - began):.0f} {name}/s of one core's time")
+    began = time.process_time()
+    from_set()
+    print(f"  {rounds / (time.process_time() - began):.0f} crops/s of one core's time")
 
 
 def growing(folder: Path, place: Path, numbers: list[int]) -> None:
@@ -110,10 +127,10 @@ def assemblies(data: Path, place: Path, turns: int) -> None:
 
             assemble(data, output, processes=processes, progress=told)
             shutil.rmtree(output)
-            # From the first frame on: the start of the processes is not counted, it happens once.
-            frames = times[-1][0] - times[0][0]
-            rates[processes].append(frames / (times[-1][1] - times[0][1]))
-            spent[processes].append((times[-1][2] - times[0][2]) / frames)
+            # After a third of the frames all processes work; their start is not counted, it happens once.
+            (first, began, used), (last, ended, all_used) = times[len(times) // 3], times[-1]
+            rates[processes].append((last - first) / (ended - began))
+            spent[processes].append((all_used - used) / (last - first))
     one, two = (statistics.median(rates[n]) for n in (1, 2))
     ratio = statistics.median(b / a for a, b in zip(rates[1], rates[2], strict=True))
     print(f"assembly: two processes {ratio:.2f}× one ({two:.1f} and {one:.1f} frames/s; median of {turns} turns)")
@@ -142,7 +159,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--data", type=Path, help="the folder that the data set was assembled of")
     options.add_argument("--dataset", type=Path, help="a finished data set")
-    options.add_argument("--turns", type=int, default=5)
+    options.add_argument("--turns", type=int, default=5, help="of the assembly; 0 = none")
     options.add_argument("--frames", type=int, default=200, help="of a turn of the assembly")
     options.add_argument("--smallest", action="store_true", help="little work, once: shows that it runs, tells nothing")
     given = options.parse_args()
@@ -151,10 +168,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         small = many(place / "few", frames, size)
-        assemblies(small, place / "turns", turns)
+        if turns:
+            assemblies(small, place / "turns", turns)
         data, made = given.data, given.dataset
         if data is None or made is None:
             data, made = small, assemble(small, place / "set", processes=1).folder
+        parts(AssembledFrames(made), find_angiograms(data)[0], 1 if given.smallest else 30)
         crops(AssembledFrames(made), find_angiograms(data)[:500], 5 if given.smallest else 300)
         growing(made, place / "grown", [6] if given.smallest else [1_000, 10_000, 100_000])
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -40,7 +41,7 @@ class Processes:
 
     rank: int = 0
     count: int = 1
-    patient: dist.ProcessGroup | None = None
+    patient: Any = None
 
     @property
     def first(self) -> bool:
@@ -110,10 +111,10 @@ class Processes:
             for start in range(0, size, PIECE):
                 piece = torch.empty(min(PIECE, size - start), dtype=torch.uint8)
                 if source is not None:
-                    source.readinto(memoryview(piece.numpy()))
+                    source.readinto(piece.numpy().data)
                 dist.broadcast(piece, 0)
                 if target is not None:
-                    target.write(memoryview(piece.numpy()))
+                    target.write(piece.numpy().data)
         self.wait()
         return True
 
