@@ -19,7 +19,8 @@ from vasomim_core.training.events import (
     read_events,
 )
 
-LEAST = {"step": 1, "epoch": 1, "eta": 1.0, "scores": {"dsc": 1.0}, "done": 1, "path": "", "message": "", "reason": ""}
+LEAST = {"step": 1, "epoch": 1, "eta": 1.0, "scores": {"dsc": 1.0}, "done": 1, "total": 1}
+LEAST |= dict.fromkeys(("path", "message", "reason"), "")
 HUGE = 10**400
 
 

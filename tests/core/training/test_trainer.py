@@ -139,6 +139,9 @@ class Two(Processes):
     def any(self, flag, device):
         return flag
 
+    def says(self, number):
+        return number
+
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_processes_share_the_gradients_of_the_last_part_and_the_first_one_writes(tmp_path, monkeypatch, rank):
