@@ -182,7 +182,7 @@ def test_machines_are_described_changed_checked_and_forgotten(qtbot, model, tmp_
     assert machines()["department"].host == "far"  # a taken name replaces nothing
     dialog.change.click()
     assert machines()["department"].host == "other"
-    monkeypatch.setattr(machines_widget, "look", lambda to: FOUND)
+    monkeypatch.setattr(machines_widget, "look", lambda to, node=False: FOUND)
     dialog.check.click()
     qtbot.waitUntil(lambda: "NVIDIA H100" in dialog.told.text(), timeout=10_000)
     left_there(jobs.default_runs_folder() / "run")
