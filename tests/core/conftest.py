@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from vasomim_core.models.catalogue import Card
 from vasomim_core.models.checkpoint import save_checkpoint
@@ -32,3 +34,12 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = VasoMIM(MaskedAutoencoder(**options), UNeXt())
     save_checkpoint(path, model.pretrained_state(), Card("autoencoder", "mae", options, config=config))
     return path
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """This process adds numbers up in the order of one thread, as the processes that it is held against."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

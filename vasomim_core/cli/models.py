@@ -113,12 +113,12 @@ class Package(Options):
                 self.model,
                 frames,
                 self.output,
-                self.description,
-                self.mirrored,
-                progress,
-                every,
-                self.average,
-                self.frame_size,
+                description=self.description,
+                mirrored=self.mirrored,
+                progress=progress,
+                every=every,
+                average=self.average,
+                frame_size=self.frame_size,
             )
         return {"model": str(self.output), **scores}
 

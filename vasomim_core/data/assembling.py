@@ -131,10 +131,11 @@ def assemble(
         raise InputError(f"{output} holds something else; give a new or empty folder for the data set")
     output.mkdir(parents=True, exist_ok=True)
     plan = {"format": FORMAT, "anatomy": mode, "size": FRAME_SIZE, "files": len(paths), "list": _listing(paths, names)}
-    if is_assembled(output):
-        _check_as_begun(output, plan)
     with locked(output / ".lock"):
-        write_json(output / ASSEMBLY, plan)
+        if is_assembled(output):
+            _check_as_begun(output, plan)
+        else:
+            write_json(output / ASSEMBLY, plan)
         if not (output / FACTS).is_file():
             folders = _numbers([name.rpartition("/")[0] for name in names])
             with _Writer(output) as writer:

@@ -12,7 +12,6 @@ import threading
 from dataclasses import replace
 
 import pytest
-import torch
 
 from vasomim_core.cli import run as command
 from vasomim_core.comparing import work as work_module
@@ -27,13 +26,7 @@ from vasomim_core.synthetic import write_samples
 SMALLEST = ("--epochs", "1", "--finetuning-epochs", "1", "--seeds", "2", "--fraction", "1", "--input-size", "64")
 SMALLEST += ("--batch-size", "4", "--device", "cpu")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -147,6 +147,21 @@ def test_damage_is_noticed(folder, whole, tmp_path, name, capsys):
         AssembledFrames(output)
 
 
+def test_what_another_process_began_meanwhile_is_not_taken_over(folder, tmp_path, monkeypatch):
+    """Both found nothing there; the other one was faster, with another anatomy."""
+    output, locked = tmp_path / "set", assembling.locked
+
+    def after_another(path):
+        monkeypatch.setattr(assembling, "locked", locked)
+        assemble(folder, output, mode="as-released", processes=1)
+        return locked(path)
+
+    monkeypatch.setattr(assembling, "locked", after_another)
+    with pytest.raises(InputError, match="begun with the anatomy as-released, not robust"):
+        assemble(folder, output, processes=1)
+    assert AssembledFrames(output).mode == "as-released"
+
+
 def test_an_item_that_ends_its_process_does_not_end_the_others():
     ends = "__import__('os')._exit(1)"
     assert list(in_order(eval, ["0", "1", ends, "3", "4"], 2)) == [0, 1, None, 3, 4]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from tests.core.methods.made import Frames, shrink
 from vasomim_core.files import write_png
@@ -11,11 +10,8 @@ from vasomim_core.models import vit
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread):
+    """For all methods."""
 
 
 @pytest.fixture

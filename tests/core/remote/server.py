@@ -8,7 +8,10 @@ import shutil
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
 SEPARATION = Path("/run/sshd")
@@ -74,6 +77,16 @@ class Server:
             self.process.terminate()
             self.process.wait()
             self.process = None
+
+    def cut_off(self) -> None:
+        """End it with the connections that are open."""
+        assert self.process is not None
+        connections = psutil.Process(self.process.pid).children(recursive=True)
+        self.stop()
+        for one in connections:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(connections)
 
     def close(self) -> None:
         """End it for good."""

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import psutil
 import pytest
-import torch
 
 from tests.core.remote.conftest import NAME
 from tests.core.remote.test_running import Seen, hidden_files
@@ -29,15 +28,7 @@ from vasomim_core.remote.place import Place, place_of
 from vasomim_core.synthetic import write_samples
 
 PATIENT = "MUELLER_ANNA"
-pytestmark = pytest.mark.timeout(1200)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(autouse=True)
@@ -85,16 +76,11 @@ def test_a_comparison_that_is_killed_and_cut_off_has_the_tables_that_it_would_ha
     assert PATIENT.encode() not in seen[0]
     assert (out / "scores" / PATIENT / "frangi" / "seed-0" / "scores.csv").is_file()
 
-    def cut_off():
-        connections = psutil.Process(server.process.pid).children(recursive=True)
-        server.stop()
-        psutil.wait_procs([one for one in connections if not one.kill()])
-
     def back():
         if server.process is None:
             server.start()
 
-    watcher = Seen(**{"trained: pretraining/mae": cut_off, "tries": back})
+    watcher = Seen(**{"trained: pretraining/mae": server.cut_off, "tries": back})
     compared = compare_elsewhere(out, settings, watcher=watcher)
     assert (compared.reason, compared.failures) == ("finished", {})
     assert any("cannot be reached" in sentence for sentence in watcher.sentences)

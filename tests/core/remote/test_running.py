@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import tifffile
-import torch
 
 from tests.core.remote.conftest import NAME
 from tests.core.training.test_resume import PRETRAINING, losses, vasomim
@@ -32,16 +29,11 @@ from vasomim_core.training.finetune import finetune
 from vasomim_core.training.runs import save_config
 
 PATIENT = "MUELLER_ANNA"
-pytestmark = pytest.mark.timeout(1200)  # each run is a process that loads torch, on a machine that may be busy
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.timeout(1200),
+]  # each run is a process that loads torch, on a machine that may be busy
 TRAINING = Training(epochs=4, batch_size=4, device="cpu", precision="fp32", log_every=1, save_every=1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
@@ -98,11 +90,7 @@ def test_a_run_that_is_cut_off_is_the_run_that_it_would_have_been_here(config, f
 
     def cut_off():
         there.append(hidden_files(far.folder))
-        connections = psutil.Process(server.process.pid).children(recursive=True)
-        server.stop()
-        for process in connections:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        server.cut_off()
 
     def back():
         if server.process is None:

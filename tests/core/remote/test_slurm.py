@@ -88,17 +88,12 @@ def test_a_run_waits_is_cut_off_and_is_the_run_that_it_would_have_been_here(
     far.asks(sbatch=(f"licenses={LICENCE}",))
     far.described(WAIT_FOR=gate)
 
-    def cut_off():
-        connections = psutil.Process(server.process.pid).children(recursive=True)
-        server.stop()
-        psutil.wait_procs([one for one in connections if not one.kill()])
-
     def back():
         if server.process is None:
             server.start()
             gate.touch()
 
-    watcher = Seen(waits=lambda: cluster.said("scancel", blocker), step3=cut_off, tries=back)
+    watcher = Seen(waits=lambda: cluster.said("scancel", blocker), step3=server.cut_off, tries=back)
     outcome = train_elsewhere(config, NAME, watcher=watcher)
     assert outcome.reason == "finished"
     assert watcher.steps == [1, 2, 3, 4]

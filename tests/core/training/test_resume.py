@@ -36,13 +36,7 @@ FINETUNING = [
     *("--device", "cpu", "--precision", "fp32", "--log-every", 1, "--save-every", 3),
 ]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def vasomim(*arguments: object) -> int:

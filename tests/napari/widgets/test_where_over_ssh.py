@@ -5,10 +5,8 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 from napari_vasomim.runs import jobs
@@ -79,11 +77,7 @@ def test_a_run_over_ssh_from_the_panel(qtbot, model, beside, tmp_path, server, m
     panel.view.refresh()
     assert "running on department" in panel.view.state.text()
     assert "on CPU of department" in panel.view.facts.text()
-    connections = psutil.Process(server.process.pid).children(recursive=True)
-    server.stop()
-    for process in connections:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    server.cut_off()
     assert "Meanwhile the run goes on there" in until("cut off")
     server.start()
     assert "running on department" in until("running")
