@@ -83,19 +83,23 @@ def accepted(qtbot, panel):
 
 @pytest.fixture
 def answers(qtbot, monkeypatch):
-    """A window in front of which questions are asked: `answers(words)` presses that button, and gives the sentence."""
+    """A window in front of which questions are asked: `answers(words)` presses that button, and gives the sentence.
+
+    `meanwhile` is called while the question waits.
+    """
     window = QWidget()
     qtbot.addWidget(window)
     window.show()
     monkeypatch.setattr(asking, "main_window", lambda _: window)
 
-    def answer(words):
+    def answer(words, meanwhile=lambda: None):
         def asked():
             return [box for box in window.findChildren(QMessageBox) if box.isVisible()]
 
         qtbot.waitUntil(lambda: bool(asked()))
         (box,) = asked()
         text = box.text()
+        meanwhile()
         click(qtbot, next(button for button in box.buttons() if button.text() == words))
         return text
 
@@ -594,8 +598,7 @@ def test_another_readers_label_is_replaced_only_when_that_is_said(model, qtbot, 
     click(qtbot, panel.skip)
     assert "Skip the frame" in answers("Cancel")
     click(qtbot, panel.keep)
-    labels.update_mask(first.id, mask, "bert")  # while the question waits
-    answers("Replace")
+    assert "anna" in answers("Replace", meanwhile=lambda: labels.update_mask(first.id, mask, "bert"))
     assert "bert" in answers("Replace")
     shows(qtbot, panel.state, "Revision 3 of frame 1")
     assert [r.annotator for r in labels.revisions(first.id)] == ["anna", "bert", "reader 1"]
